@@ -1,0 +1,124 @@
+// The door to libfuse 3.14's low-level API.
+#pragma once
+#define FUSE_USE_VERSION 314
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include <fuse3/fuse_lowlevel.h>
+
+// What glibc declares for _GNU_SOURCE only; defining that here would give the headers another
+// meaning than they have in Swift's Glibc module.
+extern int pthread_setname_np(pthread_t thread, const char *name);
+enum { HOLDFAST_SEEK_DATA = 3, HOLDFAST_SEEK_HOLE = 4 };
+enum { HOLDFAST_RENAME_NOREPLACE = 1, HOLDFAST_RENAME_EXCHANGE = 2 };
+enum { HOLDFAST_MNT_DETACH = 2, HOLDFAST_UMOUNT_NOFOLLOW = 8 };
+extern int syncfs(int fd);
+static inline int holdfast_syncfs(int directory) { return syncfs(directory); }
+enum { HOLDFAST_XATTR_CREATE = 1, HOLDFAST_XATTR_REPLACE = 2 };
+
+// One mount's user data: what the callbacks find, and what the hook below remembers.
+struct holdfast_session {
+    void *filesystem;        // the Swift object, unretained
+    uint32_t offered;        // the kernel's INIT flags, bits 0 to 31
+    uint32_t wanted;         // flags to add to the INIT reply, if offered
+    int negotiated;          // whether the INIT reply has gone by
+};
+
+// HANDLE_KILLPRIV_V2: the kernel no longer asks for security.capability before each write, and
+// the server clears the setuid and setgid bits on write, truncate and chown. libfuse 3.14 has
+// no name for it.
+static const uint32_t HOLDFAST_INIT_HANDLE_KILLPRIV_V2 = (uint32_t)1 << 28;
+
+// Offsets into the kernel's messages (linux/fuse.h, protocol 7.31 to 7.45).
+enum {
+    HOLDFAST_IN_HEADER = 40,         // sizeof fuse_in_header
+    HOLDFAST_IN_OPCODE = 4,          // u32
+    HOLDFAST_OPCODE_INIT = 26,
+    HOLDFAST_INIT_IN_FLAGS = 12,     // u32, from the body's start
+    HOLDFAST_OUT_UNIQUE = 8,         // u64, in fuse_out_header
+    HOLDFAST_OUT_ERROR = 4,          // i32, in fuse_out_header
+    HOLDFAST_INIT_OUT_SIZE = 64,
+    HOLDFAST_INIT_OUT_FLAGS = 12,    // u32, from the body's start
+};
+
+static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *userdata) {
+    ssize_t count = read(fd, buffer, size);
+    struct holdfast_session *session = (struct holdfast_session *)userdata;
+    if (count >= HOLDFAST_IN_HEADER + 16
+        && !__atomic_load_n(&session->negotiated, __ATOMIC_RELAXED)) {
+        uint32_t opcode;
+        memcpy(&opcode, (char *)buffer + HOLDFAST_IN_OPCODE, 4);
+        if (opcode == HOLDFAST_OPCODE_INIT)
+            memcpy(&session->offered, (char *)buffer + HOLDFAST_IN_HEADER + HOLDFAST_INIT_IN_FLAGS,
+                   4);
+    }
+    return count;
+}
+
+// The INIT reply is the first with a request's number, no error and a body of 64 bytes; its buffer
+// is on libfuse's stack, so it may be changed.
+static inline ssize_t holdfast_writev(int fd, struct iovec *pieces, int count, void *userdata) {
+    struct holdfast_session *session = (struct holdfast_session *)userdata;
+    if (!__atomic_load_n(&session->negotiated, __ATOMIC_RELAXED) && count == 2
+        && pieces[1].iov_len == HOLDFAST_INIT_OUT_SIZE) {
+        uint64_t unique;
+        int32_t error;
+        uint32_t major, flags;
+        memcpy(&unique, (char *)pieces[0].iov_base + HOLDFAST_OUT_UNIQUE, 8);
+        memcpy(&error, (char *)pieces[0].iov_base + HOLDFAST_OUT_ERROR, 4);
+        memcpy(&major, pieces[1].iov_base, 4);
+        if (unique != 0 && error == 0 && major == 7) {
+            char *at = (char *)pieces[1].iov_base + HOLDFAST_INIT_OUT_FLAGS;
+            memcpy(&flags, at, 4);
+            flags |= session->wanted & session->offered;
+            memcpy(at, &flags, 4);
+            __atomic_store_n(&session->negotiated, 1, __ATOMIC_RELAXED);
+        }
+    }
+    return writev(fd, pieces, count);
+}
+
+// fuse_session_custom_io, after fuse_session_mount: 3.14 keeps the callbacks and the same
+// descriptor. Returns 0 or a negative errno.
+static inline int holdfast_install_hook(struct fuse_session *session) {
+    struct fuse_custom_io io;
+    memset(&io, 0, sizeof io);
+    io.read = holdfast_read;
+    io.writev = holdfast_writev;
+    return fuse_session_custom_io(session, &io, fuse_session_fd(session));
+}
+
+// fuse_session_loop_mt is a versioned symbol or a macro, depending on the build of libfuse.
+// Returns 0, a negative errno, or a signal's number.
+static inline int holdfast_session_loop(struct fuse_session *session, unsigned threads,
+                                        unsigned idle, unsigned clone_fd) {
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    if (config == NULL)
+        return -ENOMEM;
+    fuse_loop_cfg_set_max_threads(config, threads);
+    fuse_loop_cfg_set_idle_threads(config, idle);
+    fuse_loop_cfg_set_clone_fd(config, clone_fd);
+    int result = fuse_session_loop_mt(session, config);
+    fuse_loop_cfg_destroy(config);
+    return result;
+}
+
+// Bit fields of fuse_file_info, which Swift cannot set one by one.
+static inline void holdfast_set_open_flags(struct fuse_file_info *info, int keep_cache,
+                                           int cache_readdir, int noflush) {
+    info->keep_cache = keep_cache != 0;
+    info->cache_readdir = cache_readdir != 0;
+    info->noflush = noflush != 0;
+}

@@ -1,0 +1,148 @@
+internal import Base
+internal import CFuse3
+internal import Share
+internal import Synchronization
+
+extension Filesystem {
+    func getattr(_ id: InodeID, _ reply: consuming FuseReply) {
+        let result = Result { () throws(VolumeError) in try attributes(of: try inode(id)) }
+        switch result {
+        case .success(let attributes):
+            reply.attributes(status(attributes), cacheSeconds: options.cacheSeconds)
+        case .failure(let error): reply.fail(code(error))
+        }
+    }
+
+    /// - Parameter hasHandle: whether the caller changes an open file, whose close publishes it.
+    func setattr(
+        _ id: InodeID, _ wanted: stat, _ valid: Int32, hasHandle: Bool, _ reply: consuming FuseReply
+    ) {
+        let isRoot = reply.caller.uid == 0
+        let result = Result { () throws(VolumeError) in
+            try setattr(id, wanted, valid, hasHandle: hasHandle, byRoot: isRoot)
+        }
+        switch result {
+        case .success(let attributes):
+            reply.attributes(status(attributes), cacheSeconds: options.cacheSeconds)
+        case .failure(let error): reply.fail(code(error))
+        }
+    }
+
+    private func setattr(
+        _ id: InodeID, _ wanted: stat, _ valid: Int32, hasHandle: Bool, byRoot: Bool
+    ) throws(VolumeError) -> Attributes {
+        if valid & FUSE_SET_ATTR_SIZE != 0 {
+            guard wanted.st_size >= 0 else { throw .notSupported }
+            try truncate(id, to: UInt64(wanted.st_size), publishes: !hasHandle, byRoot: byRoot)
+        }
+        let inode = try inode(id)
+        var change = AttributeChange()
+        let now = Clock.wallTime()
+        if valid & FUSE_SET_ATTR_MODE != 0 { change.mode = UInt32(wanted.st_mode) & 0o7777 }
+        if valid & FUSE_SET_ATTR_UID != 0 { change.uid = wanted.st_uid }
+        if valid & FUSE_SET_ATTR_GID != 0 { change.gid = wanted.st_gid }
+        if valid & FUSE_SET_ATTR_ATIME_NOW != 0 {
+            change.accessed = now
+        } else if valid & FUSE_SET_ATTR_ATIME != 0 {
+            change.accessed = Timestamp(wanted.st_atim)
+        }
+        if valid & FUSE_SET_ATTR_MTIME_NOW != 0 {
+            change.modified = now
+        } else if valid & FUSE_SET_ATTR_MTIME != 0 {
+            change.modified = Timestamp(wanted.st_mtim)
+        }
+        if change.uid != nil || change.gid != nil, change.mode == nil {
+            // Who gives a file away gives no privileges away with it.
+            let attributes = try attributes(of: inode)
+            let mode = attributes.modeWithoutPrivileges
+            if mode != attributes.mode { change.mode = mode }
+        }
+        if change.mode != nil { inode.file?.expectPrivileges() }
+        if let orphan = inode.orphan {
+            inode.file.flatMap { file in change.modified.map { (file, $0) } }
+                .map { (file, time) in _ = file.setModified(time, wallTime: now) }
+            orphan.attributes.withLock { $0.apply(change, now: now) }
+            return try attributes(of: inode)
+        }
+        if let time = change.modified, let file = inode.file,
+            file.setModified(time, wallTime: now)
+        {
+            change.modified = nil
+        }
+        guard change != AttributeChange() else { return try attributes(of: inode) }
+        let before = changes.now
+        let attributes = try volume.setAttributes(of: inode.node, to: change)
+        if attributes.node != inode.node {
+            table.rebind(id, to: attributes.node)
+            if let file = inode.file {
+                try publisher.rebind(file, to: attributes.node, parents: nil)
+            }
+        }
+        return try patched(attributes, of: id, readAt: before)
+    }
+
+    private func truncate(_ id: InodeID, to size: UInt64, publishes: Bool, byRoot: Bool)
+        throws(VolumeError)
+    {
+        guard size <= MountLimits.fileSizeMax else { throw .tooLarge }
+        let file = try pinLoaded(id)
+        defer { table.unpin(file) }
+        try change(file, byRoot: byRoot) { () throws(StorageError) in
+            try file.truncate(to: size, in: depot, chunks: chunks)
+        }
+        if publishes { try publisher.publish(file) }
+    }
+
+    func readlink(_ id: InodeID, _ reply: consuming FuseReply) {
+        let result = Result { () throws(VolumeError) in
+            let inode = try inode(id)
+            let target = try volume.readLink(inode.node)
+            if let symlinks {
+                let links = try attributes(of: inode).links
+                guard
+                    try symlinks.isContained(target, of: inode.node, links: links, in: volume)
+                else { throw .notPermitted }
+            }
+            return target
+        }
+        switch result {
+        case .success(let target): reply.link(target)
+        case .failure(let error): reply.fail(code(error))
+        }
+    }
+
+    /// With `default_permissions` the kernel checks; this only says whether the inode is there.
+    func access(_ id: InodeID, _ reply: consuming FuseReply) {
+        if table.find(id) != nil { reply.succeed() } else { reply.fail(ESTALE) }
+    }
+
+    func statfs(_ reply: consuming FuseReply) {
+        let result = Result { () throws(VolumeError) in try volume.statistics() }
+        switch result {
+        case .success(let statistics):
+            var answer = statvfs()
+            answer.f_bsize = 4096
+            answer.f_frsize = 4096
+            answer.f_blocks = fsblkcnt_t(statistics.diskBytesTotal / 4096)
+            answer.f_bfree = fsblkcnt_t(statistics.diskBytesFree / 4096)
+            answer.f_bavail = answer.f_bfree
+            answer.f_files = fsfilcnt_t(statistics.files &+ UInt64(UInt32.max))
+            answer.f_ffree = fsfilcnt_t(UInt32.max)
+            answer.f_favail = answer.f_ffree
+            answer.f_namemax = UInt(MountLimits.nameSizeMax)
+            reply.statistics(answer)
+        case .failure(let error): reply.fail(code(error))
+        }
+    }
+}
+
+extension Attributes {
+    fileprivate mutating func apply(_ change: AttributeChange, now: Timestamp) {
+        if let value = change.mode { mode = value }
+        if let value = change.uid { uid = value }
+        if let value = change.gid { gid = value }
+        if let value = change.modified { modified = value }
+        if let value = change.accessed { accessed = value }
+        changed = now
+    }
+}

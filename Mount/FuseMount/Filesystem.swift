@@ -1,0 +1,292 @@
+internal import Base
+internal import CFuse3
+internal import Chunks
+internal import Share
+internal import Synchronization
+
+/// What the kernel's requests are answered from: the callbacks' methods are in the extensions.
+///
+/// Locks, in the order in which they may be held together: a file's `telling`, the publisher's, a
+/// file's state. The inode table's, the staging depot's and the buffer pool's are held alone. None but
+/// `telling` is held while the volume is called, and none at all while the kernel is told to forget or
+/// while a request waits.
+final class Filesystem: Sendable {
+    let volume: any Volume
+    let chunks: any ChunkStorage
+    let options: MountOptions
+    let table = InodeTable()
+    let changes = ChangeCount()
+    /// nil where links may lead anywhere.
+    let symlinks: SymlinkPolicy?
+    let depot: StagingDepot
+    let publisher: Publisher
+    let invalidator: Invalidator
+    let interrupts: SerialThread
+    let buffers = BufferPool()
+    let log: @Sendable (String) -> Void
+    /// Whose everything is in an ordinary user's mount: the numbers of other machines' users mean
+    /// nothing to them, and the kernel would keep them out of their own share. nil for root.
+    private let owner: (user: uid_t, group: gid_t)?
+
+    init(
+        volume: any Volume, chunks: any ChunkStorage, contentKeys: ContentKeys,
+        staging: any StagingArea, options: MountOptions, submit: @escaping FuseMount.Submit,
+        log: @escaping @Sendable (String) -> Void
+    ) throws(MountError) {
+        self.volume = volume
+        self.chunks = chunks
+        self.options = options
+        self.log = log
+        owner = geteuid() == 0 ? nil : (geteuid(), getegid())
+        depot = StagingDepot(area: staging, bytesMax: options.stagedBytesMax)
+        interrupts = try SerialThread(name: "interrupts")
+        symlinks = options.containSymlinks ? SymlinkPolicy() : nil
+        let invalidator = try Invalidator(table: table, changes: changes) { file in
+            file.refresh(from: volume, chunks: chunks)
+        }
+        self.invalidator = invalidator
+        publisher = Publisher(
+            volume: volume, chunks: chunks, keys: contentKeys, depot: depot, table: table,
+            changes: changes, invalidator: invalidator, submit: submit, log: log)
+    }
+
+    // MARK: Recovery
+
+    /// Publishes what an earlier run recorded and did not publish; removes other staging files.
+    func recover() throws(MountError) {
+        do {
+            let records = try volume.stagedFiles()
+            try lift { () throws(StorageError) in
+                try depot.removeAll(except: Set(records.map(\.file)))
+            }
+            for record in records { try recover(record) }
+        } catch {
+            switch error {
+            case .storage(let error): throw .storage(error)
+            default: throw .system(code: ErrorCode.code(error), action: "reading staged files")
+            }
+        }
+    }
+
+    private func recover(_ record: StagedFile) throws(VolumeError) {
+        let staged: StagedData
+        do {
+            staged = try depot.open(record.file)
+            // What was written past the end after the record was made is not the file's.
+            try staged.file.truncate(to: record.size)
+        } catch {
+            // The file was emptied or removed after it was recorded.
+            log("a staged file of the last run is gone: \(error)")
+            return try volume.forgetStaged(record.node)
+        }
+        let file = table.pin(record.node) { FileState(id: $0, node: record.node) }
+        file.restore(record, staged: staged, chunks: chunks, now: Clock.now())
+        publisher.noteDirty(file)
+        do {
+            try publisher.publish(file)
+        } catch {
+            log("saving what the last run left goes on later: \(error)")
+        }
+        table.unpin(file)
+    }
+
+    // MARK: Inodes
+
+    func inode(_ id: InodeID) throws(VolumeError) -> Inode {
+        guard let inode = table.find(id) else { throw .stale }
+        return inode
+    }
+
+    /// The directory's node; a removed one holds nothing.
+    func directory(_ id: InodeID) throws(VolumeError) -> NodeID {
+        let inode = try inode(id)
+        guard inode.orphan == nil else { throw .notFound }
+        return inode.node
+    }
+
+    /// What stat shows.
+    func attributes(of inode: Inode) throws(VolumeError) -> Attributes {
+        if let orphan = inode.orphan {
+            var attributes = orphan.attributes.withLock { $0 }
+            inode.file?.patch(&attributes)
+            return attributes
+        }
+        let before = changes.now
+        do {
+            let attributes = try volume.attributes(of: inode.node)
+            return try patched(attributes, of: inode.id, readAt: before)
+        } catch {
+            guard error == .notFound || error == .stale,
+                let kept = inode.file?.attributesWithoutName
+            else { throw error }
+            return kept
+        }
+    }
+
+    /// Puts what is not published over the volume's attributes; reads those anew if they are of
+    /// before a change that has come since.
+    ///
+    /// - Parameter before: the count of changes before `attributes` were read.
+    func patched(_ attributes: Attributes, of id: InodeID, readAt before: UInt64)
+        throws(VolumeError) -> Attributes
+    {
+        var attributes = attributes
+        var before = before
+        for _ in 0..<MountLimits.answerRoundsMax {
+            table.find(id)?.file?.patch(&attributes)
+            let now = changes.now
+            if now == before { break }
+            before = now
+            attributes = try volume.attributes(of: table.find(id)?.node ?? attributes.node)
+        }
+        return attributes
+    }
+
+    /// Counts a look-up and makes the entry of it.
+    ///
+    /// - Parameter before: the count of changes before `attributes` were read.
+    func bind(_ attributes: Attributes, readAt before: UInt64) -> Entry {
+        // From here on a change finds the inode in the table.
+        let inode = table.bind(attributes.node)
+        let shown = try? patched(attributes, of: inode.id, readAt: before)
+        return Entry(
+            id: inode.id.rawValue, status: status(shown ?? attributes),
+            cacheSeconds: shown == nil ? 0 : options.cacheSeconds)
+    }
+
+    /// Answers with an entry; undoes its look-up if the request is gone.
+    func reply(_ reply: consuming FuseReply, _ entry: Entry) {
+        if !reply.entry(entry) { table.forget(InodeID(rawValue: entry.id)) }
+    }
+
+    func status(_ attributes: Attributes) -> stat {
+        var status = stat()
+        status.st_ino = ino_t(attributes.node.rawValue)
+        status.st_mode = attributes.kind.modeBits | attributes.mode & 0o7777
+        status.st_nlink = nlink_t(attributes.links)
+        // What is the user's own keeps its group.
+        if let owner, owner.user != attributes.uid {
+            status.st_uid = owner.user
+            status.st_gid = owner.group
+        } else {
+            status.st_uid = attributes.uid
+            status.st_gid = attributes.gid
+        }
+        status.st_rdev = dev_t(attributes.device)
+        status.st_size = off_t(clamping: attributes.size)
+        status.st_blksize = 4096
+        status.st_blocks = blkcnt_t(clamping: (attributes.size &+ 511) / 512)
+        status.st_atim = timespec(attributes.accessed)
+        status.st_mtim = timespec(attributes.modified)
+        status.st_ctim = timespec(attributes.changed)
+        return status
+    }
+
+    /// A name as the kernel gives it.
+    func name(_ name: UnsafePointer<CChar>) throws(VolumeError) -> [UInt8] {
+        let count = unsafe strlen(name)
+        guard count <= MountLimits.nameSizeMax else { throw .nameTooLong }
+        // The kernel's names end in a zero byte; `count` bytes lie before it.
+        return unsafe [UInt8](UnsafeRawBufferPointer(start: name, count: count))
+    }
+
+    /// An errno; what an operator must see goes to the log.
+    func code(_ error: VolumeError) -> Int32 {
+        if case .storage(let error) = error {
+            log("\(error)")
+        }
+        return ErrorCode.code(error)
+    }
+
+    // MARK: Files
+
+    /// The inode's file state with its content loaded, kept until `table.unpin`.
+    func pinLoaded(_ id: InodeID) throws(VolumeError) -> FileState {
+        let inode = try inode(id)
+        guard let file = table.pin(id, make: { FileState(id: id, node: $0) }) else {
+            throw .stale
+        }
+        do {
+            try file.load(
+                from: volume, chunks: chunks, orphan: inode.orphan, pages: inode.pages)
+        } catch {
+            table.unpin(file)
+            throw error
+        }
+        return file
+    }
+
+    /// Takes setuid and setgid bits and capabilities away before content changes, as
+    /// HANDLE_KILLPRIV_V2 promises.
+    func clearPrivileges(of file: FileState, byRoot: Bool) throws(VolumeError) {
+        guard file.mayHavePrivileges(byRoot: byRoot), !file.isOrphan else { return }
+        let node = file.node
+        let attributes = try volume.attributes(of: node)
+        var hasSetID = attributes.mode & 0o6000 != 0
+        let mode = attributes.modeWithoutPrivileges
+        if !byRoot, mode != attributes.mode {
+            _ = try volume.setAttributes(of: node, to: AttributeChange(mode: mode))
+            invalidator.forgetAttributes(of: file.id)
+            hasSetID = false
+        }
+        do {
+            try volume.removeExtendedAttribute(ExtendedAttribute.capability, of: node)
+        } catch {
+            guard error == .noAttribute || error == .notSupported else { throw error }
+        }
+        file.notePrivileges(setID: hasSetID, capability: false)
+    }
+}
+
+extension Attributes {
+    /// As Linux clears them: setgid only where the group may execute; else it means something else.
+    var modeWithoutPrivileges: UInt32 {
+        guard kind == .file else { return mode }
+        return mode & 0o0010 != 0 ? mode & ~0o6000 : mode & ~0o4000
+    }
+}
+
+extension FileKind {
+    /// The type's bits in a mode.
+    var modeBits: UInt32 {
+        UInt32(typeBits)
+    }
+
+    private var typeBits: Int32 {
+        switch self {
+        case .file: S_IFREG
+        case .directory: S_IFDIR
+        case .symlink: S_IFLNK
+        case .fifo: S_IFIFO
+        case .socket: S_IFSOCK
+        case .characterDevice: S_IFCHR
+        case .blockDevice: S_IFBLK
+        }
+    }
+
+    /// - Returns: nil for bits that name no type; none at all mean a file.
+    init?(modeBits: UInt32) {
+        switch Int32(bitPattern: modeBits) & S_IFMT {
+        case 0, S_IFREG: self = .file
+        case S_IFDIR: self = .directory
+        case S_IFLNK: self = .symlink
+        case S_IFIFO: self = .fifo
+        case S_IFSOCK: self = .socket
+        case S_IFCHR: self = .characterDevice
+        case S_IFBLK: self = .blockDevice
+        default: return nil
+        }
+    }
+}
+
+extension timespec {
+    init(_ time: Timestamp) {
+        self.init(tv_sec: time_t(time.seconds), tv_nsec: Int(time.nanoseconds))
+    }
+}
+
+extension Timestamp {
+    init(_ time: timespec) {
+        self.init(seconds: Int64(time.tv_sec), nanoseconds: UInt32(clamping: time.tv_nsec))
+    }
+}

@@ -1,0 +1,183 @@
+package import Chunks
+package import Share
+internal import Base
+internal import CFuse3
+internal import Glibc
+internal import Synchronization
+
+/// A share mounted at a directory: the kernel's requests become calls of a `Volume`.
+@safe package final class FuseMount: @unchecked Sendable {
+    /// Runs `work` on some other thread, soon.
+    package typealias Submit = @Sendable (_ work: @escaping @Sendable () -> Void) -> Void
+
+    private enum Phase { case mounted, running, stopping, ended }
+
+    private let options: MountOptions
+    private let filesystem: Filesystem
+    private let log: @Sendable (String) -> Void
+    private let session: OpaquePointer
+    /// What the session's callbacks find; freed after the session.
+    private let userdata: UnsafeMutablePointer<holdfast_session>
+    private let phase = Mutex(Phase.mounted)
+    private let ended = Latch()
+
+    /// Mounts, and takes up what an earlier run left staged. The kernel's requests wait until `run`.
+    ///
+    /// - Parameter contentKeys: with which background work cuts files into chunks.
+    /// - Parameter submit: where that work runs; it blocks on the disk.
+    /// - Parameter log: one line for the operator.
+    package init(
+        volume: any Volume, chunks: any ChunkStorage, contentKeys: ContentKeys,
+        staging: any StagingArea, options: MountOptions, submit: @escaping Submit,
+        log: @escaping @Sendable (String) -> Void
+    ) throws(MountError) {
+        var options = options
+        options.mountPoint = try MountPoint.prepare(options, log: log)
+        self.options = options
+        self.log = log
+        filesystem = try Filesystem(
+            volume: volume, chunks: chunks, contentKeys: contentKeys, staging: staging,
+            options: options, submit: submit, log: log)
+        unsafe userdata = .allocate(capacity: 1)
+        unsafe userdata.initialize(to: holdfast_session())
+        unsafe userdata.pointee.filesystem =
+            Unmanaged.passUnretained(filesystem).toOpaque()
+        unsafe userdata.pointee.wanted = HOLDFAST_INIT_HANDLE_KILLPRIV_V2
+        do throws(MountError) {
+            unsafe session = try Self.mount(options, userdata)
+        } catch {
+            unsafe userdata.deallocate()
+            throw error
+        }
+        do throws(MountError) {
+            try filesystem.recover()
+        } catch {
+            unsafe fuse_session_unmount(session)
+            unsafe fuse_session_destroy(session)
+            unsafe userdata.deallocate()
+            throw error
+        }
+        unsafe filesystem.invalidator.begin(session)
+        volume.setObserver(filesystem.invalidator)
+    }
+
+    deinit {
+        end()
+        unsafe fuse_session_destroy(session)
+        unsafe userdata.deallocate()
+    }
+
+    private static func mount(
+        _ options: MountOptions, _ userdata: UnsafeMutablePointer<holdfast_session>
+    ) throws(MountError) -> OpaquePointer {
+        var table = Callbacks.table()
+        let words = ["holdfast", "-o", MountPoint.words(options).joined(separator: ",")]
+        var copies = unsafe words.map { unsafe strdup($0) }
+        defer { for index in words.indices { unsafe free(copies[index]) } }
+        // libfuse copies what it keeps of the arguments and of the table.
+        let made = unsafe copies.withUnsafeMutableBufferPointer { words in
+            var arguments = unsafe fuse_args(
+                argc: Int32(words.count), argv: words.baseAddress, allocated: 0)
+            let session = unsafe fuse_session_new(
+                &arguments, &table, MemoryLayout<fuse_lowlevel_ops>.size, userdata)
+            unsafe fuse_opt_free_args(&arguments)
+            return unsafe session
+        }
+        guard let session = unsafe made else { throw .refused(mountPoint: options.mountPoint) }
+        guard unsafe fuse_session_mount(session, options.mountPoint) == 0 else {
+            unsafe fuse_session_destroy(session)
+            throw .refused(mountPoint: options.mountPoint)
+        }
+        let code = unsafe holdfast_install_hook(session)
+        guard code == 0 else {
+            unsafe fuse_session_unmount(session)
+            unsafe fuse_session_destroy(session)
+            throw .system(code: -code, action: "preparing the fuse session")
+        }
+        return unsafe session
+    }
+
+    /// Serves the kernel; returns once the share is unmounted and all threads of the loop are gone.
+    package func run() {
+        let runs = phase.withLock { phase in
+            guard case .mounted = phase else { return false }
+            phase = .running
+            return true
+        }
+        guard runs else { return ended.wait() }
+        let code = unsafe holdfast_session_loop(
+            session, UInt32(MountLimits.threadsMax), UInt32(MountLimits.idleThreadsMax), 0)
+        if code < 0 { log("serving \(options.mountPoint) ended with errno \(-code)") }
+        end()
+    }
+
+    /// Publishes what is dirty, then unmounts; `run` returns. From any thread, more than once.
+    package func stop() {
+        let before = phase.withLock { phase in
+            let before = phase
+            if case .ended = before { return before }
+            phase = .stopping
+            return before
+        }
+        switch before {
+        case .mounted: end()
+        case .stopping, .ended: ended.wait()
+        case .running:
+            // First what programs mapped and changed, which reaches us as writes.
+            MountPoint.sync(options.mountPoint)
+            flushAtEnd()
+            if !MountPoint.unmount(options.mountPoint) {
+                // Somebody is inside: the session ends under them.
+                unsafe fuse_session_exit(session)
+                MountPoint.poke(options.mountPoint)
+            }
+            ended.wait()
+        }
+    }
+
+    /// Publishes everything dirty and makes it durable.
+    package func flushAll() throws(VolumeError) {
+        try filesystem.publisher.flushAll(deadline: Clock.now() + MountLimits.stopPatience)
+    }
+
+    /// Records and publishes files that are kept open; to be called a few times a second.
+    package func tick() {
+        filesystem.publisher.tick(now: Clock.now())
+    }
+
+    /// Bytes that programs wrote and no version holds yet; 0 only if there are none. What is not
+    /// counted any more is in the volume's view.
+    package var unpublishedBytes: UInt64 { filesystem.publisher.unpublishedBytes }
+
+    /// What open files still read, published or not: a collector of chunks must keep these.
+    package func openContents() -> [Content] {
+        filesystem.table.files().flatMap(\.contentsInUse)
+    }
+
+    private func flushAtEnd() {
+        do throws(VolumeError) {
+            try flushAll()
+            let volume = filesystem.volume
+            try filesystem.depot.release { () throws(VolumeError) in try volume.sync() }
+        } catch {
+            log("not everything was saved; the next mount goes on with it: \(error)")
+        }
+    }
+
+    /// Takes the mount away whatever state it is in; the first call does it.
+    private func end() {
+        let isFirst = phase.withLock { phase in
+            if case .ended = phase { return false }
+            phase = .ended
+            return true
+        }
+        guard isFirst else { return }
+        filesystem.volume.setObserver(nil)
+        filesystem.invalidator.end()
+        // Closes the device first, so that the kernel waits for no answer; lazily.
+        unsafe fuse_session_unmount(session)
+        flushAtEnd()
+        filesystem.interrupts.stop()
+        ended.open()
+    }
+}

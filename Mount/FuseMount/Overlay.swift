@@ -1,0 +1,444 @@
+internal import Base
+internal import Chunks
+internal import Share
+
+/// The bytes of one file that no version holds yet, over the content of the version below.
+///
+/// Small files are held in memory, whole. Others have a staging file that holds the dirty ranges at
+/// their own offsets. Every byte outside the dirty ranges and below the size is the base's, or zero
+/// past the base's end. What was cut off and is part of the file again is dirty, and zero in staging.
+///
+/// A background job works on a *cut*: the bytes as they were at one moment. Writing goes on in the same
+/// staging file, so that one file always holds everything a crash must leave; what a write would
+/// destroy of the cut is copied aside first.
+struct Overlay {
+    /// What a job turns into chunks.
+    struct Cut {
+        let size: UInt64
+        let dirty: RangeSet
+        /// Parts of `dirty` that are zeros.
+        let zeroed: RangeSet
+        fileprivate let staged: StagedData?
+        fileprivate var aside: StagedData?
+        fileprivate var preserved = RangeSet()
+        /// The file was emptied since: the cut has the staging file for itself.
+        fileprivate(set) var isDetached = false
+        /// Too much would have had to be copied aside: the job's bytes are worthless.
+        fileprivate(set) var isAbandoned = false
+
+        /// What stood at `offset`, which must be below the cut's size.
+        func stretch(at offset: UInt64) -> Stretch {
+            Overlay.stretch(at: offset, of: size, dirty: dirty, zeroed: zeroed)
+        }
+    }
+
+    /// What the end of a job leaves to give back.
+    struct Leftovers {
+        /// A staging file that is needed no more.
+        var file: StagedData?
+        /// Ranges of the staging file `partly` that the new base holds now.
+        var ranges: [Range<UInt64>] = []
+        var partly: StagedData?
+    }
+
+    /// In bytes, as shown.
+    private(set) var size: UInt64
+    /// The content below, in bytes.
+    private(set) var baseSize: UInt64
+    /// The content below if it is small.
+    private var baseBytes: [UInt8]?
+    /// The whole file while it is small and dirty.
+    private(set) var memory: [UInt8]?
+    private(set) var staged: StagedData?
+    private(set) var dirty = RangeSet()
+    /// Parts of `dirty` that are zeros and take no space.
+    private var zeroed = RangeSet()
+    private(set) var cut: Cut?
+    private var dirtySinceCut = RangeSet()
+
+    init(base: Content) {
+        size = base.size
+        baseSize = size
+        if case .inline(let bytes) = base { baseBytes = bytes } else { baseBytes = nil }
+    }
+
+    /// Takes up what an earlier run left.
+    init(base: Content, size: UInt64, dirty: [Range<UInt64>], staged: StagedData) {
+        self.init(base: base)
+        self.size = size
+        self.staged = staged
+        for range in dirty { self.dirty.insert(range.clamped(to: 0..<size)) }
+        staged.count(self.dirty.byteCount)
+    }
+
+    // MARK: Changing
+
+    /// - Precondition: `offset` and the end of `bytes` are at most `ChunkLimits.fileSizeMax`.
+    mutating func write(
+        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, in depot: StagingDepot
+    ) throws(StorageError) {
+        guard bytes.count > 0 else { return }
+        let range = offset..<offset &+ UInt64(bytes.count)
+        if range.upperBound <= UInt64(ChunkLimits.inlineSizeMax), holdInMemory() {
+            resizeMemory(to: max(size, range.upperBound))
+            unsafe memory?.withUnsafeMutableBytes { memory in
+                // Resized above, so the range is inside.
+                let target = unsafe UnsafeMutableRawBufferPointer(
+                    rebasing: memory[Int(range.lowerBound)..<Int(range.upperBound)])
+                unsafe target.copyMemory(from: bytes)
+            }
+            return
+        }
+        let staged = try stage(in: depot)
+        fillGap(to: range.lowerBound)
+        try preserve(range, in: depot)
+        try unsafe staged.file.write(bytes, at: offset)
+        zeroed.remove(range)
+        mark(range, staged)
+        size = max(size, range.upperBound)
+    }
+
+    /// - Precondition: `newSize` is at most `ChunkLimits.fileSizeMax`.
+    mutating func truncate(to newSize: UInt64, in depot: StagingDepot, now: Instant)
+        throws(StorageError)
+    {
+        if newSize == 0 {
+            makeEmpty(in: depot, now: now)
+        } else if newSize <= UInt64(ChunkLimits.inlineSizeMax), holdInMemory() {
+            resizeMemory(to: newSize)
+        } else if newSize < size {
+            // In memory there is nothing that is longer than `newSize` here.
+            if let staged {
+                try preserve(newSize..<UInt64.max, in: depot)
+                // Also what is not dirty any more and waits to be punched: past the size there are
+                // only zeros.
+                try staged.file.truncate(to: newSize)
+            }
+            dirty.remove(newSize..<UInt64.max)
+            zeroed.remove(newSize..<UInt64.max)
+            dirtySinceCut.remove(newSize..<UInt64.max)
+            size = newSize
+        } else if newSize > size {
+            if memory != nil || size < min(newSize, zerosFrom) { _ = try stage(in: depot) }
+            fillGap(to: newSize)
+            size = newSize
+        }
+    }
+
+    /// Makes bytes within the size read as zeros.
+    mutating func zero(_ range: Range<UInt64>, in depot: StagingDepot) throws(StorageError) {
+        let range = range.clamped(to: 0..<size)
+        guard !range.isEmpty else { return }
+        if holdInMemory() {
+            unsafe memory?.withUnsafeMutableBytes { memory in
+                // Clamped to the size above.
+                for index in range { unsafe memory[Int(index)] = 0 }
+            }
+            return
+        }
+        let staged = try stage(in: depot)
+        try preserve(range, in: depot)
+        try staged.file.punchHole(range)
+        zeroed.insert(range)
+        mark(range, staged)
+    }
+
+    /// Puts other content below and drops what lay over it.
+    ///
+    /// - Precondition: no cut is being worked on.
+    /// - Returns: the staging file that is needed no more.
+    mutating func replaceBase(with base: Content) -> StagedData? {
+        precondition(cut == nil)
+        let file = staged
+        self = Overlay(base: base)
+        return file
+    }
+
+    /// Writes small content to a staging file, so that it can be recorded.
+    mutating func spill(in depot: StagingDepot) throws(StorageError) -> StagedData {
+        try stage(in: depot)
+    }
+
+    /// The overlay's bytes count no more: they will never be published.
+    func uncount() {
+        staged?.count(0)
+    }
+
+    /// Removes the staging file; the overlay must not be used again.
+    mutating func discard() {
+        staged?.file.remove()
+        staged = nil
+        memory = nil
+        dirty = RangeSet()
+        zeroed = RangeSet()
+    }
+
+    // MARK: Reading
+
+    /// What stands from an offset up to another.
+    enum Stretch: Equatable {
+        case data(until: UInt64)
+        case zeros(until: UInt64)
+        /// The base tells: its bytes, or zeros past its end.
+        case base(until: UInt64)
+
+        var end: UInt64 {
+            switch self {
+            case .data(let until), .zeros(let until), .base(let until): until
+            }
+        }
+    }
+
+    /// What stands at `offset`, which must be below the size.
+    func stretch(at offset: UInt64) -> Stretch {
+        if memory != nil { return .data(until: size) }
+        return Self.stretch(at: offset, of: size, dirty: dirty, zeroed: zeroed)
+    }
+
+    fileprivate static func stretch(
+        at offset: UInt64, of size: UInt64, dirty: RangeSet, zeroed: RangeSet
+    ) -> Stretch {
+        if let zeros = zeroed.range(at: offset) { return .zeros(until: zeros.upperBound) }
+        if let data = dirty.range(at: offset) {
+            let zeros = zeroed.range(after: offset)
+            return .data(until: min(data.upperBound, zeros?.lowerBound ?? .max))
+        }
+        return .base(until: min(size, dirty.range(after: offset)?.lowerBound ?? .max))
+    }
+
+    /// Copies what is dirty; the caller fills `gaps`, ranges of the file, from the base.
+    ///
+    /// - Precondition: `range` is within the size, and as long as `buffer`.
+    func read(
+        _ range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer,
+        gaps: inout [Range<UInt64>]
+    ) throws(StorageError) {
+        if let memory {
+            unsafe memory.withUnsafeBytes { memory in
+                // Small content is as long as the size says.
+                unsafe buffer.copyMemory(
+                    from: UnsafeRawBufferPointer(
+                        rebasing: memory[Int(range.lowerBound)..<Int(range.upperBound)]))
+            }
+            return
+        }
+        guard let staged, !dirty.isEmpty else { return gaps.append(range) }
+        try unsafe Self.read(dirty, range, into: buffer, gaps: &gaps) {
+            (part, target) throws(StorageError) in
+            try unsafe staged.read(at: part.lowerBound, into: target)
+        }
+    }
+
+    /// As `read`, of the cut.
+    func readCut(
+        _ range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer,
+        gaps: inout [Range<UInt64>]
+    ) throws(StorageError) {
+        guard let cut, let staged = cut.staged else { return gaps.append(range) }
+        try unsafe Self.read(cut.dirty, range, into: buffer, gaps: &gaps) {
+            (part, target) throws(StorageError) in
+            var rest: [Range<UInt64>] = []
+            try unsafe Self.read(cut.preserved, part, into: target, gaps: &rest) {
+                (part, target) throws(StorageError) in
+                try unsafe cut.aside?.read(at: part.lowerBound, into: target)
+            }
+            for part2 in rest {
+                let start = Int(part2.lowerBound - part.lowerBound)
+                // A part of `part`, which `target` is as long as.
+                let target = unsafe UnsafeMutableRawBufferPointer(
+                    rebasing: target[start..<start + part2.count])
+                try unsafe staged.read(at: part2.lowerBound, into: target)
+            }
+        }
+    }
+
+    private static func read(
+        _ held: RangeSet, _ range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer,
+        gaps: inout [Range<UInt64>],
+        _ copy: (Range<UInt64>, UnsafeMutableRawBufferPointer) throws(StorageError) -> Void
+    ) throws(StorageError) {
+        var position = range.lowerBound
+        for part in held.intersection(range) {
+            if position < part.lowerBound { gaps.append(position..<part.lowerBound) }
+            let start = Int(part.lowerBound - range.lowerBound)
+            // An intersection with `range`, which the buffer is as long as.
+            let target = unsafe UnsafeMutableRawBufferPointer(
+                rebasing: buffer[start..<start + part.count])
+            try unsafe copy(part, target)
+            position = part.upperBound
+        }
+        if position < range.upperBound { gaps.append(position..<range.upperBound) }
+    }
+
+    // MARK: Cutting
+
+    /// Freezes the bytes as they are now, for a job.
+    ///
+    /// - Precondition: no cut is being worked on, and the content is not in memory.
+    mutating func beginCut() -> Cut {
+        precondition(cut == nil && memory == nil)
+        let cut = Cut(size: size, dirty: dirty, zeroed: zeroed, staged: staged)
+        self.cut = cut
+        dirtySinceCut = RangeSet()
+        return cut
+    }
+
+    /// The cut's content is stored as `content` and lies below now.
+    mutating func endCut(as content: Content) -> Leftovers {
+        guard let cut else { return Leftovers() }
+        cut.aside?.file.remove()
+        self.cut = nil
+        guard !cut.isDetached else { return Leftovers(file: cut.staged) }
+        baseSize = content.size
+        if case .inline(let bytes) = content { baseBytes = bytes } else { baseBytes = nil }
+        dirty = dirtySinceCut
+        dirtySinceCut = RangeSet()
+        var stillZeroed = RangeSet()
+        for range in dirty.ranges {
+            for part in zeroed.intersection(range) { stillZeroed.insert(part) }
+        }
+        zeroed = stillZeroed
+        guard !dirty.isEmpty else {
+            let file = staged
+            staged = nil
+            return Leftovers(file: file)
+        }
+        var stored = cut.dirty
+        stored.remove(dirty)
+        return Leftovers(ranges: stored.ranges, partly: staged)
+    }
+
+    /// The job failed: the bytes stay dirty.
+    mutating func abandonCut() -> Leftovers {
+        guard let cut else { return Leftovers() }
+        cut.aside?.file.remove()
+        self.cut = nil
+        dirtySinceCut = RangeSet()
+        return Leftovers(file: cut.isDetached ? cut.staged : nil)
+    }
+
+    /// Gives space of the staging file back, except where it is dirty (again).
+    func punch(_ ranges: [Range<UInt64>], of file: StagedData) throws(StorageError) {
+        guard staged === file, cut == nil else { return }
+        for range in ranges {
+            var unused = RangeSet(range)
+            for part in dirty.intersection(range) { unused.remove(part) }
+            for part in unused.ranges { try file.file.punchHole(part) }
+        }
+        file.count(dirty.byteCount - zeroed.byteCount)
+    }
+
+    // MARK: Details
+
+    /// Below this offset, bytes past the size would show something other than zeros if the file grew.
+    private var zerosFrom: UInt64 { max(baseSize, cut?.size ?? 0) }
+
+    /// Whether the whole file is in memory, or could be and is now.
+    private mutating func holdInMemory() -> Bool {
+        if memory != nil { return size <= UInt64(ChunkLimits.inlineSizeMax) }
+        guard staged == nil, cut == nil, let baseBytes, size == baseSize else { return false }
+        memory = baseBytes
+        return true
+    }
+
+    private mutating func resizeMemory(to newSize: UInt64) {
+        let count = memory?.count ?? 0
+        if newSize > UInt64(count) {
+            memory?.append(contentsOf: repeatElement(0, count: Int(newSize) - count))
+        } else {
+            memory?.removeLast(count - Int(newSize))
+        }
+        size = newSize
+    }
+
+    private mutating func makeEmpty(in depot: StagingDepot, now: Instant) {
+        cut?.isDetached = true
+        // The cut takes its staging file along.
+        if let staged, cut?.staged !== staged { depot.retire(staged, now: now) }
+        staged = nil
+        dirty = RangeSet()
+        zeroed = RangeSet()
+        dirtySinceCut = RangeSet()
+        memory = []
+        size = 0
+        baseSize = 0
+        baseBytes = []
+    }
+
+    /// The staging file, made if need be; content held in memory goes there.
+    private mutating func stage(in depot: StagingDepot) throws(StorageError) -> StagedData {
+        if let staged { return staged }
+        let made = try depot.create()
+        if let memory, !memory.isEmpty {
+            let written = Result { () throws(StorageError) in
+                try unsafe memory.span.withUnsafeBytes { (bytes) throws(StorageError) in
+                    try unsafe made.file.write(bytes, at: 0)
+                }
+            }
+            if case .failure(let error) = written {
+                made.file.remove()
+                throw error
+            }
+            mark(0..<UInt64(memory.count), made)
+        }
+        memory = nil
+        staged = made
+        return made
+    }
+
+    /// Before the file grows to `offset` or writes there: what shows between must be zeros.
+    private mutating func fillGap(to offset: UInt64) {
+        let end = min(offset, zerosFrom)
+        // Staging never holds bytes past the size, so it reads as zeros there.
+        guard size < end, let staged else { return }
+        zeroed.insert(size..<end)
+        mark(size..<end, staged)
+    }
+
+    private mutating func mark(_ range: Range<UInt64>, _ staged: StagedData) {
+        dirty.insert(range)
+        if let cut, !cut.isDetached { dirtySinceCut.insert(range) }
+        let byteCount = dirty.byteCount - zeroed.byteCount
+        if byteCount > staged.byteCount { staged.count(byteCount) }
+    }
+
+    /// Saves aside what the cut still needs of `range`.
+    private mutating func preserve(_ range: Range<UInt64>, in depot: StagingDepot)
+        throws(StorageError)
+    {
+        guard var cut, !cut.isDetached, !cut.isAbandoned, let staged = cut.staged else { return }
+        var needed = RangeSet()
+        for part in cut.dirty.intersection(range) { needed.insert(part) }
+        needed.remove(cut.preserved)
+        guard !needed.isEmpty else { return }
+        guard needed.byteCount + cut.preserved.byteCount <= MountLimits.preserveBytesMax else {
+            self.cut?.isAbandoned = true
+            return
+        }
+        let aside = if let aside = cut.aside { aside } else { try depot.create() }
+        cut.aside = aside
+        for part in needed.ranges {
+            try copy(part, from: staged, to: aside)
+            cut.preserved.insert(part)
+        }
+        self.cut = cut
+    }
+
+    private func copy(_ range: Range<UInt64>, from: StagedData, to: StagedData)
+        throws(StorageError)
+    {
+        let step: UInt64 = 128 << 10
+        let buffer = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: Int(min(step, range.upperBound - range.lowerBound)), alignment: 4096)
+        // Freed on every way out, and not kept by the calls.
+        defer { unsafe buffer.deallocate() }
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let count = Int(min(step, range.upperBound - position))
+            let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            try unsafe from.read(at: position, into: part)
+            try unsafe to.file.write(UnsafeRawBufferPointer(part), at: position)
+            position += UInt64(count)
+        }
+    }
+}

@@ -1,0 +1,494 @@
+internal import Base
+internal import Chunks
+internal import Share
+internal import Synchronization
+
+/// Turns dirty files into versions: small ones in the call, others by background jobs.
+///
+/// Locks: its own is held for moments; under it a file's may be taken, never the other way round.
+final class Publisher: Sendable {
+    private struct Job: Sendable {
+        let file: FileState
+        let number: UInt64
+        /// Whether a version is made, or the bytes only leave the staging area.
+        let publishes: Bool
+        /// Takes long: others must get past it.
+        let isLarge: Bool
+    }
+
+    private struct State {
+        var dirty: [ObjectIdentifier: FileState] = [:]
+        var queue: [Job] = []
+        var running = 0
+        var isLargeRunning = false
+        var lastNumber: UInt64 = 0
+        var isReleasing = false
+    }
+
+    private let volume: any Volume
+    private let chunks: any ChunkStorage
+    private let keys: ContentKeys
+    private let depot: StagingDepot
+    private let table: InodeTable
+    private let group: SyncGroup
+    private let submit: FuseMount.Submit
+    private let log: @Sendable (String) -> Void
+    private let changes: ChangeCount
+    private let invalidator: Invalidator
+    private let state = Mutex(State())
+
+    init(
+        volume: any Volume, chunks: any ChunkStorage, keys: ContentKeys, depot: StagingDepot,
+        table: InodeTable, changes: ChangeCount, invalidator: Invalidator,
+        submit: @escaping FuseMount.Submit, log: @escaping @Sendable (String) -> Void
+    ) {
+        self.volume = volume
+        self.chunks = chunks
+        self.keys = keys
+        self.depot = depot
+        self.table = table
+        self.submit = submit
+        self.log = log
+        self.changes = changes
+        self.invalidator = invalidator
+        group = SyncGroup(chunks)
+    }
+
+    // MARK: Asking for it
+
+    /// To be called when a clean file was changed.
+    func noteDirty(_ file: FileState) {
+        state.withLock { $0.dirty[ObjectIdentifier(file)] = file }
+    }
+
+    /// Publishes what is dirty: in the call if it is small, else by a job, after a record was made.
+    ///
+    /// - Throws: what stood in the way; the bytes stay and are tried again later.
+    func publish(_ file: FileState) throws(VolumeError) {
+        switch file.begin(number: nextNumber()) {
+        case .nothing, .underway: return
+        case .now(let ticket, let content):
+            try publish(content, of: file, ticket)
+        case .job(let number):
+            let recorded = Result { () throws(VolumeError) in try record(file) }
+            enqueue(file, number, publishes: true)
+            try recorded.get()
+        }
+    }
+
+    /// Publishes what is dirty now and then calls back, on any thread.
+    ///
+    /// - Parameter isPatient: whether to wait for chunks from the network.
+    func settle(
+        _ file: FileState, isPatient: Bool = true,
+        then call: @escaping @Sendable (VolumeError?) -> Void
+    ) {
+        let generation = file.access { $0.generation }
+        settle(file, upTo: generation, isPatient, rounds: 3, then: call)
+    }
+
+    private func settle(
+        _ file: FileState, upTo generation: UInt64, _ isPatient: Bool, rounds: Int,
+        then call: @escaping @Sendable (VolumeError?) -> Void
+    ) {
+        do {
+            try publish(file)
+        } catch {
+            return call(error)
+        }
+        let isSettled = file.access { state in
+            if case .fetching = state.publication, !isPatient { return true }
+            return state.published >= generation || !state.isDirty || state.isOrphan
+                || state.publication == .idle && rounds == 0
+        }
+        if isSettled { return call(nil) }
+        guard rounds > 0 else { return call(.storage(.io(code: ErrorCode.busy, action: "saving"))) }
+        file.whenFree { error in
+            if let error { return call(error) }
+            self.settle(file, upTo: generation, isPatient, rounds: rounds - 1, then: call)
+        }
+    }
+
+    /// Remembers what is staged of a file for a crash.
+    func record(_ file: FileState, again: Bool = false) throws(VolumeError) {
+        try record(file, again: again, isSynced: false)
+    }
+
+    private func record(_ file: FileState, again: Bool, isSynced: Bool) throws(VolumeError) {
+        try file.telling.withLock { _ throws(VolumeError) in
+            let record = try lift { () throws(StorageError) in
+                let record = try file.record(in: depot, again: again)
+                if isSynced { try record?.bytes.file.sync() }
+                return record
+            }
+            guard let record else { return }
+            try volume.recordStaged(record.staged)
+            file.recorded(record.generation)
+        }
+    }
+
+    /// The file's content goes on under another node.
+    ///
+    /// - Parameter parents: what its next version follows, if that is another too.
+    func rebind(_ file: FileState, to node: NodeID, parents: [UInt64]?) throws(VolumeError) {
+        let hadRecord = try file.telling.withLock { _ throws(VolumeError) in
+            let old = file.node
+            guard file.rebind(to: node, parents: parents) else { return false }
+            try volume.forgetStaged(old)
+            return true
+        }
+        if hadRecord { try record(file, again: true) }
+    }
+
+    /// The file has no name any more: nothing of it will be published.
+    func orphan(_ file: FileState) throws(VolumeError) {
+        try file.telling.withLock { _ throws(VolumeError) in
+            let node = file.node
+            if file.makeOrphan() { try volume.forgetStaged(node) }
+        }
+    }
+
+    /// What fsync asks for: everything written so far survives a crash.
+    func makeDurable(_ file: FileState) throws(VolumeError) {
+        // Nobody will find it after a crash.
+        if file.isOrphan { return }
+        if case .now(let ticket, let content) = file.beginNow(number: nextNumber()) {
+            try publish(content, of: file, ticket)
+            return try volume.sync()
+        }
+        try record(file, again: true, isSynced: true)
+        try volume.sync()
+    }
+
+    /// Records and publishes files that are kept open; gives back staging space.
+    func tick(now: Instant) {
+        let isTight = depot.bytesUsed > depot.bytesMax / 2
+        for file in dirtyFiles() {
+            let due = file.due(now: now)
+            do {
+                if due.publish {
+                    try publish(file)
+                } else {
+                    if due.record { try record(file) }
+                    if due.flatten || isTight && due.byteCount > 0 { flatten(file) }
+                }
+            } catch {
+                log("saving goes on later: \(error)")
+            }
+        }
+        let grace = isTight ? Duration.zero : MountLimits.releaseAfter
+        if depot.hasRetired(by: now + (.zero - grace)) { releaseRetired() }
+    }
+
+    /// Makes room in the staging area: the bytes of open files become chunks.
+    func relieve() {
+        let now = Clock.now()
+        for file in dirtyFiles() where file.due(now: now).byteCount > 0 { flatten(file) }
+        if depot.hasRetired(by: now) { releaseRetired() }
+    }
+
+    /// A file that was only emptied counts as one byte.
+    var unpublishedBytes: UInt64 {
+        dirtyFiles().reduce(0) { $0 + $1.unpublishedBytes }
+    }
+
+    /// Publishes everything and waits until that is done, or `deadline`; what is not is recorded.
+    func flushAll(deadline: Instant) throws(VolumeError) {
+        final class Settling: Sendable {
+            let latch = Latch()
+            let failure = Mutex<VolumeError?>(nil)
+        }
+        var failure: VolumeError?
+        let files = dirtyFiles().map { file in
+            let settling = Settling()
+            settle(file, isPatient: false) { error in
+                settling.failure.withLock { $0 = error }
+                settling.latch.open()
+            }
+            return (file, settling)
+        }
+        for (file, settling) in files {
+            settling.latch.wait(until: deadline)
+            if let error = settling.failure.withLock({ $0 }) { failure = error }
+            if file.isDirty { try record(file) }
+        }
+        try volume.sync()
+        if let failure { throw failure }
+    }
+
+    /// Keeps jobs away from a file whose name is about to go, until `release`.
+    func hold(_ file: FileState) {
+        giveBack(file.hold(), of: file)
+    }
+
+    /// Ends `hold`, and lets go on what waited for it.
+    func release(_ file: FileState) {
+        finish(file, file.release(), failure: nil)
+    }
+
+    // MARK: In the call
+
+    private func publish(_ content: Content, of file: FileState, _ ticket: FileState.Ticket)
+        throws(VolumeError)
+    {
+        do {
+            try publish(content, of: file, ticket: ticket)
+        } catch {
+            finish(
+                file, file.endFailed(retryAt: Clock.now() + MountLimits.retryAfter), failure: error)
+            throw error
+        }
+    }
+
+    private func publish(_ content: Content, of file: FileState, ticket: FileState.Ticket)
+        throws(VolumeError)
+    {
+        let ending = try file.telling.withLock { _ throws(VolumeError) in
+            let particulars = file.particulars(ticket)
+            let published = try volume.publish(
+                Save(
+                    node: particulars.node, parents: ticket.parents, content: content,
+                    modified: particulars.modified, settlesStaging: particulars.settlesStaging))
+            changes.increment()
+            if published.node != particulars.node {
+                table.rebind(file.id, to: published.node)
+                if !particulars.settlesStaging { try volume.forgetStaged(particulars.node) }
+            }
+            return file.endPublished(
+                ticket, particulars, content: content, as: published, chunks: chunks)
+        }
+        finish(file, ending, failure: nil)
+    }
+
+    // MARK: Jobs
+
+    /// Lets a job take staged bytes away, though the file is still written.
+    func flatten(_ file: FileState) {
+        guard let number = file.beginStoring(number: nextNumber()) else { return }
+        enqueue(file, number, publishes: false)
+    }
+
+    private func enqueue(_ file: FileState, _ number: UInt64, publishes: Bool) {
+        let isLarge = file.stagedByteCount >= MountLimits.largeJobBytes
+        enqueue(Job(file: file, number: number, publishes: publishes, isLarge: isLarge))
+    }
+
+    private func enqueue(_ job: Job) {
+        let starts = state.withLock { state in
+            state.queue.append(job)
+            guard state.running < MountLimits.jobsMax else { return false }
+            state.running += 1
+            return true
+        }
+        if starts { submit { self.runJobs() } }
+    }
+
+    private func runJobs() {
+        while let job = nextJob() {
+            run(job)
+            if job.isLarge { state.withLock { $0.isLargeRunning = false } }
+        }
+    }
+
+    /// The next that may run; one of the workers at most has a large one.
+    private func nextJob() -> Job? {
+        state.withLock { state in
+            let next = state.queue.firstIndex { !$0.isLarge || !state.isLargeRunning }
+            guard let next else {
+                state.running -= 1
+                return nil
+            }
+            let job = state.queue.remove(at: next)
+            if job.isLarge { state.isLargeRunning = true }
+            return job
+        }
+    }
+
+    private func run(_ job: Job) {
+        let file = job.file
+        guard let work = file.startWork(number: job.number, chunks: chunks) else {
+            if let ending = file.endUnstarted(number: job.number) {
+                finish(file, ending, failure: nil)
+            }
+            return
+        }
+        let content: Content
+        do {
+            content = try build(work, of: file)
+        } catch {
+            switch error {
+            case .missing(let missing): return fetch(missing, for: job)
+            case .storage(let error): return fail(file, .storage(error))
+            }
+        }
+        do {
+            try lift { () throws(StorageError) in try group.sync() }
+            guard job.publishes else {
+                let ending = file.endStored(work.ticket, content: content, chunks: chunks)
+                return finish(file, ending, failure: nil)
+            }
+            guard !file.isCancelled else { return cancel(file) }
+            try publish(content, of: file, ticket: work.ticket)
+        } catch {
+            fail(file, error)
+        }
+    }
+
+    private func fail(_ file: FileState, _ error: VolumeError) {
+        if file.isCancelled || file.isOvertaken { return cancel(file) }
+        log("saving goes on later: \(error)")
+        finish(file, file.endFailed(retryAt: Clock.now() + MountLimits.retryAfter), failure: error)
+    }
+
+    private func cancel(_ file: FileState) {
+        finish(file, file.endFailed(retryAt: .zero), failure: nil)
+    }
+
+    private func build(_ work: FileState.Work, of file: FileState) throws(ContentError) -> Content {
+        if work.isStored { return work.reader.content }
+        var builder = ContentBuilder(keys: keys, storage: chunks)
+        let source = CutSource(file: file, reader: work.reader, size: work.size)
+        if work.reader.size == 0 { return try builder.build(from: source) }
+        return try builder.rebuild(base: work.reader.content, dirty: work.dirty, from: source)
+    }
+
+    private func fetch(_ missing: [ChunkReference], for job: Job) {
+        let file = job.file
+        guard let leftovers = file.awaitChunks(number: job.number) else { return cancel(file) }
+        giveBack(leftovers, of: file)
+        volume.demand(missing) { allHere in
+            if allHere { return self.enqueue(job) }
+            let ending = file.endFetching(
+                number: job.number, retryAt: Clock.now() + MountLimits.retryAfter)
+            if let ending { self.finish(file, ending, failure: .unreachable) }
+        }
+    }
+
+    /// What the end of a publication brings with it.
+    private func finish(_ file: FileState, _ ending: FileState.Ending, failure: VolumeError?) {
+        giveBack(ending.leftovers, of: file)
+        do {
+            if ending.needsRecord { try record(file, again: true) }
+            if let modified = ending.modified {
+                _ = try volume.setAttributes(
+                    of: file.node, to: AttributeChange(modified: modified))
+            }
+        } catch {
+            log("saving goes on later: \(error)")
+        }
+        for call in ending.waiting { call(failure) }
+        if ending.isOutdated {
+            invalidator.showContent(of: file)
+        } else if ending.wasShown {
+            invalidator.forgetAttributes(of: file.id)
+        }
+        if ending.isWanted {
+            do {
+                try publish(file)
+            } catch {
+                log("saving goes on later: \(error)")
+            }
+        }
+        state.withLock { state in
+            // Asked under the lock: who makes it dirty again comes here afterwards.
+            if !file.isDirty || file.isOrphan { state.dirty[ObjectIdentifier(file)] = nil }
+        }
+        table.dropIfIdle(file)
+    }
+
+    private func giveBack(_ leftovers: Overlay.Leftovers, of file: FileState) {
+        let now = Clock.now()
+        if let staged = leftovers.file { depot.retire(staged, now: now) }
+        guard let staged = leftovers.partly, !leftovers.ranges.isEmpty else { return }
+        let log = log
+        depot.retire(now: now) {
+            do {
+                try file.punch(leftovers.ranges, of: staged)
+            } catch {
+                log("staging space is given back later: \(error)")
+            }
+        }
+    }
+
+    private func releaseRetired() {
+        let starts = state.withLock { state in
+            guard !state.isReleasing else { return false }
+            state.isReleasing = true
+            return true
+        }
+        guard starts else { return }
+        submit {
+            do {
+                try self.depot.release { () throws(VolumeError) in try self.volume.sync() }
+            } catch {
+                self.log("staging space is given back later: \(error)")
+            }
+            self.state.withLock { $0.isReleasing = false }
+        }
+    }
+
+    private func dirtyFiles() -> [FileState] {
+        state.withLock { state in
+            state.dirty.values.sorted { $0.id.rawValue < $1.id.rawValue }
+        }
+    }
+
+    private func nextNumber() -> UInt64 {
+        state.withLock { state in
+            state.lastNumber += 1
+            return state.lastNumber
+        }
+    }
+}
+
+/// The bytes of a file at the moment a job took it up.
+private struct CutSource: ContentSource {
+    let file: FileState
+    let reader: ContentReader
+    let size: UInt64
+
+    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+        throws(ContentError) -> Int
+    {
+        guard offset < size else { return 0 }
+        let count = Int(min(UInt64(buffer.count), size - offset))
+        var gaps: [Range<UInt64>] = []
+        let missing: [ChunkReference]?
+        do {
+            // `count` is at most the buffer's size.
+            let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            try unsafe file.readCut(offset..<offset + UInt64(count), into: part, gaps: &gaps)
+            missing = try unsafe reader.fill(gaps, of: part, from: offset)
+        } catch {
+            throw .storage(error)
+        }
+        if let missing { throw .missing(missing) }
+        return count
+    }
+
+    func zeros(from offset: UInt64) -> UInt64 {
+        guard offset < size, let stretch = file.cutStretch(at: offset) else { return offset }
+        switch stretch {
+        case .data: return offset
+        case .zeros(let until): return until
+        case .base(let until):
+            guard offset < reader.size else { return until }
+            // A guess that fails costs reading the bytes, nothing else.
+            guard let position = try? reader.seekData(from: offset) else { return offset }
+            switch position {
+            case .offset(let data): return min(data, until)
+            case .none: return until
+            case .missing: return offset
+            }
+        }
+    }
+}
+
+/// Runs what touches only staging or chunks where a volume's errors are thrown.
+func lift<Result>(_ body: () throws(StorageError) -> Result) throws(VolumeError) -> Result {
+    do {
+        return try body()
+    } catch {
+        throw .storage(error)
+    }
+}

@@ -1,0 +1,116 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Strict settings for everything we write: unsafe code is marked, warnings are errors,
+/// imports say what they expose.
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// Tests: the same, but the testing macros trip strict memory safety.
+let testing: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+func source(_ name: String, _ dependencies: [String], path: String? = nil) -> Target {
+    .target(
+        name: name, dependencies: dependencies.map { .byName(name: $0) }, path: path,
+        swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [String], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: dependencies.map { .byName(name: $0) },
+        resources: resources, swiftSettings: testing)
+}
+
+let package = Package(
+    name: "holdfast",
+    products: [.executable(name: "holdfast", targets: ["holdfast"])],
+    targets: [
+        // Ground
+        .systemLibrary(
+            name: "CSodium", path: "Sources/CSodium", pkgConfig: "libsodium",
+            providers: [.apt(["libsodium-dev"])]),
+        .systemLibrary(
+            name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3",
+            providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(
+            name: "CFuse3", path: "Mount/CFuse3", pkgConfig: "fuse3",
+            providers: [.apt(["libfuse3-dev"])]),
+        .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+        source("Base", []),
+        source("Wire", ["Base"]),
+        source("Crypto", ["Base", "CSodium"]),
+        // Floor 1
+        source("Noise", ["Base", "Wire", "Crypto"]),
+        source("Protomux", ["Base", "Wire"]),
+        // Floor 2
+        source("Hypercore", ["Base", "Wire", "Crypto", "Protomux"]),
+        source("Chunks", ["Base", "Wire", "Crypto", "Protomux"]),
+        source("FileTree", ["Base", "Wire", "Crypto"]),
+        source("Swarm", ["Base", "Wire", "Crypto"]),
+        // Floor 3
+        source(
+            "Share",
+            [
+                "Base", "Wire", "Crypto", "Noise", "Protomux", "Hypercore", "Chunks", "FileTree",
+                "Swarm",
+            ]),
+        // Floor 4
+        source(
+            "Store",
+            [
+                "Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Share", "CSQLite",
+                "CLinux",
+            ]),
+        source("Host", ["Base", "Wire", "Crypto", "Swarm", "Share", "CLinux"]),
+        // Floor 5
+        source(
+            "FuseMount", ["Base", "Chunks", "FileTree", "Share", "CFuse3"],
+            path: "Mount/FuseMount"),
+        // Floor 6
+        .executableTarget(
+            name: "holdfast",
+            dependencies: [
+                "Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Swarm", "Share",
+                "Store", "Host", "FuseMount", "CLinux",
+            ],
+            swiftSettings: strict),
+        // Tests
+        tests("Base", ["Base"]),
+        tests("Wire", ["Base", "Wire"], resources: [.copy("Vectors")]),
+        tests("Crypto", ["Base", "Crypto"], resources: [.copy("Vectors")]),
+        tests("Noise", ["Base", "Crypto", "Noise"], resources: [.copy("Vectors")]),
+        tests("Protomux", ["Base", "Wire", "Protomux"], resources: [.copy("Vectors")]),
+        tests(
+            "Hypercore", ["Base", "Wire", "Crypto", "Protomux", "Hypercore"],
+            resources: [.copy("Vectors")]),
+        tests("Chunks", ["Base", "Wire", "Crypto", "Protomux", "Chunks"]),
+        tests("FileTree", ["Base", "Wire", "Crypto", "FileTree"]),
+        tests("Swarm", ["Base", "Swarm"]),
+        tests(
+            "Share",
+            [
+                "Base", "Wire", "Crypto", "Noise", "Protomux", "Hypercore", "Chunks", "FileTree",
+                "Swarm", "Share",
+            ]),
+        tests(
+            "Store",
+            ["Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Share", "Store"]),
+        tests("Host", ["Base", "Share", "Swarm", "Host"]),
+        tests("FuseMount", ["Base", "Chunks", "FileTree", "Share", "FuseMount"]),
+        tests("Command", ["Base", "Swarm", "Share", "Host", "holdfast"]),
+        tests(
+            "EndToEnd",
+            ["Base", "Wire", "Crypto", "Noise", "Protomux", "Share", "CLinux", "holdfast"]),
+    ]
+)

@@ -1,0 +1,49 @@
+package import Base
+
+/// What a chunk store holds, for status.
+package struct ChunkStatistics: Equatable, Sendable {
+    package var chunks: Int
+    /// Bytes of chunks, without headers and indexes.
+    package var bytes: UInt64
+    package var packs: Int
+
+    package init(chunks: Int = 0, bytes: UInt64 = 0, packs: Int = 0) {
+        self.chunks = chunks
+        self.bytes = bytes
+        self.packs = packs
+    }
+}
+
+/// Chunks of one share on one device, by address. Safe to call from any thread, without other locks.
+///
+/// Members append plaintext. A device without the share key appends ciphertext under a sealed
+/// reference, and reads ciphertext back: the storage itself neither ciphers nor checks addresses.
+package protocol ChunkStorage: AnyObject, Sendable {
+    func contains(_ address: Bytes32) -> Bool
+
+    /// The reference a chunk was appended under: its key and length. Nil if it is not here.
+    func reference(of address: Bytes32) throws(StorageError) -> ChunkReference?
+
+    /// Copies stored bytes of a chunk, from `offset` within it, to the front of `buffer`.
+    ///
+    /// - Returns: how many bytes were copied, less than the buffer's size only at the chunk's end;
+    ///   nil if the chunk is not here.
+    func read(_ address: Bytes32, at offset: Int, into buffer: UnsafeMutableRawBufferPointer)
+        throws(StorageError) -> Int?
+
+    /// Keeps a chunk whose bytes the caller has checked; does nothing if it is here already.
+    /// Durable after the next `sync`.
+    ///
+    /// - Precondition: `plaintext` has `reference.length` bytes.
+    func append(_ reference: ChunkReference, plaintext: Span<UInt8>) throws(StorageError)
+
+    /// Returns when everything appended before the call is durable.
+    func sync() throws(StorageError)
+
+    /// Drops the chunks that `keeping` refuses; those appended during the run stay.
+    ///
+    /// - Returns: the bytes freed.
+    func collect(keeping: (Bytes32) -> Bool) throws(StorageError) -> UInt64
+
+    var statistics: ChunkStatistics { get }
+}

@@ -1,0 +1,38 @@
+import Base
+
+/// Bounds on what a block or an operation may hold. Larger ones are refused when decoded.
+package enum Limits {
+    /// The name of an entry, in bytes: what POSIX calls NAME_MAX.
+    package static let nameSizeMax = 255
+    /// The target of a symlink, in bytes: PATH_MAX without its NUL.
+    package static let targetSizeMax = 4095
+    /// The encoded content of one version: inline bytes or the top of a chunk list.
+    package static let contentSizeMax = 32 * 1024
+    /// The size of a file, in bytes.
+    package static let fileSizeMax: UInt64 = 1 << 53 - 1
+    /// A moment in milliseconds since 1970.
+    package static let millisecondsMax: UInt64 = 1 << 53 - 1
+    /// As Linux has them.
+    package static let xattrNameSizeMax = 255
+    package static let xattrValueSizeMax = 64 * 1024
+    /// The heads that one save may succeed.
+    package static let parentsMax = 64
+    /// The name of a device, in bytes.
+    package static let deviceNameSizeMax = 255
+    package static let settingKeySizeMax = 255
+    package static let settingValueSizeMax = 16 * 1024
+
+    /// Operations of one block: their index has 14 bits.
+    package static let operationsPerBlockMax = 1 << 14
+    /// One encoded operation.
+    package static let operationSizeMax = 80 * 1024
+    /// One encoded block.
+    package static let blockSizeMax = 1024 * 1024
+    /// Blocks of one log: their number has 36 bits.
+    package static let blocksPerLogMax: UInt64 = 1 << 36
+    /// Logs that one block may mention for the first time: all there can be, since a device may have
+    /// caught up with all of them before it writes.
+    package static let newWritersPerBlockMax = Int(WriterSlot.max)
+    /// Rows held in memory between `begin` and `finish` before they are written out.
+    package static let heldRowsMax = 8192
+}

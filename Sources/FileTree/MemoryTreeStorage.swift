@@ -1,0 +1,257 @@
+package import Base
+
+/// Rows in dictionaries: for tests, simulations and measurements.
+package final class MemoryTreeStorage: TreeStorage {
+    private struct Shown {
+        var entries: [[UInt8]: [EntryID]] = [:]
+        /// The names in byte order; nil when they must be sorted again.
+        var sortedNames: [[UInt8]]?
+    }
+    private struct XattrKey: Hashable {
+        var object: ObjectID
+        var name: [UInt8]
+    }
+
+    private var objects: [ObjectID: ObjectRow] = [:]
+    private var entries: [EntryID: EntryRow] = [:]
+    private var entriesOfObject: [ObjectID: [EntryID]] = [:]
+    private var shown: [ObjectID: Shown] = [:]
+    private var versions: [VersionID: VersionRow] = [:]
+    private var versionsOfObject: [ObjectID: [VersionID]] = [:]
+    private var xattrs: [ObjectID: [XattrRow]] = [:]
+    // By time; late arrivals are inserted.
+    private var moves: [MoveRow] = []
+    private var conflicts: [ObjectID: [ConflictRow]] = [:]
+    private var state: [UInt8]?
+
+    package init() {}
+
+    // MARK: Objects
+
+    package func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { objects[id] }
+    package func put(_ row: ObjectRow) throws(StorageError) { objects[row.id] = row }
+
+    // MARK: Entries
+
+    package func entry(_ id: EntryID) throws(StorageError) -> EntryRow? { entries[id] }
+
+    package func put(_ row: EntryRow) throws(StorageError) {
+        let old = entries.updateValue(row, forKey: row.id)
+        if old == nil { entriesOfObject[row.object, default: []].insertSorted(row.id) }
+        let hasMoved =
+            old?.shownParent != row.shownParent || old?.placement.name != row.placement.name
+        guard hasMoved else { return }
+        if let old, let parent = old.shownParent {
+            let name = old.placement.name
+            shown[parent]?.entries[name]?.removeAll { $0 == old.id }
+            if shown[parent]?.entries[name]?.isEmpty == true {
+                shown[parent]?.entries[name] = nil
+                shown[parent]?.sortedNames = nil
+            }
+        }
+        if let parent = row.shownParent {
+            let name = row.placement.name
+            if shown[parent]?.entries[name] == nil { shown[parent]?.sortedNames = nil }
+            shown[parent, default: Shown()].entries[name, default: []].insertSorted(row.id)
+        }
+    }
+
+    package func entries(shownIn directory: ObjectID, named name: [UInt8]) throws(StorageError)
+        -> [EntryRow]
+    {
+        rows(shown[directory]?.entries[name] ?? [])
+    }
+
+    package func holders(in directory: ObjectID, after name: [UInt8]?, limit: Int)
+        throws(StorageError) -> [EntryRow]
+    {
+        var result: [EntryRow] = []
+        for candidate in names(of: directory, from: name) where result.count < limit {
+            guard candidate != name else { continue }
+            let group = rows(shown[directory]?.entries[candidate] ?? [])
+            result.append(contentsOf: group.filter(\.holdsName))
+        }
+        return result
+    }
+
+    package func entries(shownIn directory: ObjectID, after cursor: EntryCursor?, limit: Int)
+        throws(StorageError) -> [EntryRow]
+    {
+        var result: [EntryRow] = []
+        for name in names(of: directory, from: cursor?.name) {
+            for row in rows(shown[directory]?.entries[name] ?? []) where result.count < limit {
+                let isPast = name != cursor?.name || row.id.rawValue > (cursor?.entry.rawValue ?? 0)
+                if isPast { result.append(row) }
+            }
+        }
+        return result
+    }
+
+    package func entries(of object: ObjectID) throws(StorageError) -> [EntryRow] {
+        rows(entriesOfObject[object] ?? [])
+    }
+
+    private func rows(_ ids: [EntryID]) -> [EntryRow] { ids.compactMap { entries[$0] } }
+
+    /// The names shown in a directory, from the first that is not before `name`.
+    private func names(of directory: ObjectID, from name: [UInt8]?) -> ArraySlice<[UInt8]> {
+        guard let names = shown[directory]?.sortedNames ?? sortNames(of: directory) else {
+            return []
+        }
+        guard let name else { return names[...] }
+        var low = 0
+        var high = names.count
+        while low < high {
+            let middle = (low + high) / 2
+            if names[middle].lexicographicallyPrecedes(name) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return names[low...]
+    }
+
+    private func sortNames(of directory: ObjectID) -> [[UInt8]]? {
+        let names = shown[directory]?.entries.keys.sorted { $0.lexicographicallyPrecedes($1) }
+        shown[directory]?.sortedNames = names
+        return names
+    }
+
+    // MARK: Versions
+
+    package func version(_ id: VersionID) throws(StorageError) -> VersionRow? { versions[id] }
+
+    package func put(_ row: VersionRow) throws(StorageError) {
+        if versions.updateValue(row, forKey: row.id) == nil {
+            versionsOfObject[row.object, default: []].insertSorted(row.id)
+        }
+    }
+
+    package func heads(of object: ObjectID) throws(StorageError) -> [VersionRow] {
+        try versions(of: object).filter(\.isHead)
+    }
+
+    package func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {
+        (versionsOfObject[object] ?? []).compactMap { versions[$0] }
+    }
+
+    // MARK: Extended attributes
+
+    package func xattr(_ name: [UInt8], of object: ObjectID) throws(StorageError) -> XattrRow? {
+        xattrs[object]?.first { $0.name == name }
+    }
+
+    package func put(_ row: XattrRow) throws(StorageError) {
+        var rows = xattrs[row.object] ?? []
+        rows.removeAll { $0.name == row.name }
+        let place = rows.firstIndex { row.name.lexicographicallyPrecedes($0.name) }
+        rows.insert(row, at: place ?? rows.count)
+        xattrs[row.object] = rows
+    }
+
+    package func xattrs(of object: ObjectID) throws(StorageError) -> [XattrRow] {
+        xattrs[object] ?? []
+    }
+
+    // MARK: Moves
+
+    package func moves(from time: HybridTime) throws(StorageError) -> [MoveRow] {
+        Array(moves[firstMove(from: time)...])
+    }
+
+    package func put(_ row: MoveRow) throws(StorageError) {
+        var index = firstMove(from: row.time)
+        while index < moves.count, moves[index].time == row.time {
+            if moves[index].id == row.id {
+                moves[index] = row
+                return
+            }
+            index += 1
+        }
+        moves.insert(row, at: index)
+    }
+
+    private func firstMove(from time: HybridTime) -> Int {
+        var low = 0
+        var high = moves.count
+        while low < high {
+            let middle = (low + high) / 2
+            if moves[middle].time < time { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    // MARK: Conflicts
+
+    package func put(_ row: ConflictRow) throws(StorageError) {
+        try remove(row)
+        var rows = conflicts[row.parent] ?? []
+        let place = rows.firstIndex { row.precedes($0) }
+        rows.insert(row, at: place ?? rows.count)
+        conflicts[row.parent] = rows
+    }
+
+    package func remove(_ row: ConflictRow) throws(StorageError) {
+        conflicts[row.parent]?.removeAll {
+            $0.name == row.name && $0.entry == row.entry && $0.version == row.version
+        }
+        if conflicts[row.parent]?.isEmpty == true { conflicts[row.parent] = nil }
+    }
+
+    package func conflicts(in directory: ObjectID, named name: [UInt8]) throws(StorageError)
+        -> [ConflictRow]
+    {
+        (conflicts[directory] ?? []).filter { $0.name == name }
+    }
+
+    package func conflict(shownIn directory: ObjectID, as shownName: [UInt8])
+        throws(StorageError) -> ConflictRow?
+    {
+        conflicts[directory]?.first { $0.shownName == shownName }
+    }
+
+    package func conflicts(shownIn directory: ObjectID, after shownName: [UInt8]?, limit: Int)
+        throws(StorageError) -> [ConflictRow]
+    {
+        let rows = (conflicts[directory] ?? []).filter { row in
+            shownName.map { $0.lexicographicallyPrecedes(row.shownName) } ?? true
+        }
+        let sorted = rows.sorted { $0.shownName.lexicographicallyPrecedes($1.shownName) }
+        return Array(sorted.prefix(limit))
+    }
+
+    package func conflicts(in directory: ObjectID) throws(StorageError) -> [ConflictRow] {
+        conflicts[directory] ?? []
+    }
+
+    package func conflicts(after row: ConflictRow?, limit: Int) throws(StorageError)
+        -> [ConflictRow]
+    {
+        let rows = conflicts.values.joined().sorted { $0.precedes($1) }
+        guard let row else { return Array(rows.prefix(limit)) }
+        return Array(rows.drop { !row.precedes($0) }.prefix(limit))
+    }
+
+    // MARK: State
+
+    package func treeState() throws(StorageError) -> [UInt8]? { state }
+    package func setTreeState(_ bytes: [UInt8]) throws(StorageError) { state = bytes }
+}
+
+extension ConflictRow {
+    /// The order of keys.
+    fileprivate func precedes(_ other: ConflictRow) -> Bool {
+        if parent != other.parent { return parent.rawValue < other.parent.rawValue }
+        if name != other.name { return name.lexicographicallyPrecedes(other.name) }
+        if entry != other.entry { return entry.rawValue < other.entry.rawValue }
+        return (version?.rawValue ?? 0) < (other.version?.rawValue ?? 0)
+    }
+}
+
+extension [OperationID] {
+    fileprivate mutating func insertSorted(_ id: OperationID) {
+        let place = lastIndex { $0.rawValue < id.rawValue }.map { $0 + 1 } ?? 0
+        insert(id, at: place)
+    }
+}

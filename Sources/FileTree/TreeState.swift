@@ -1,0 +1,52 @@
+import Base
+import Wire
+
+/// What a tree knows of itself: small, and written with every commit.
+struct TreeState: Equatable {
+    var clock = Clock()
+    var newestTime: HybridTime = .zero
+    var digest: Digest = .zero
+    var totals = TreeTotals()
+
+    private static let format: UInt8 = 1
+
+    init() {}
+
+    var payload: [UInt8] {
+        var output = WireWriter(reserving: 96 + clock.elements.count * 10)
+        output.writeUInt8(Self.format)
+        output.writeUInt64(newestTime.rawValue)
+        output.writeBytes32(digest.bytes)
+        output.writeUInt(totals.files)
+        output.writeUInt(totals.directories)
+        output.writeUInt64(totals.bytes)
+        output.writeUInt(totals.conflicts)
+        output.writeUInt(clock.elements.count)
+        for element in clock.elements {
+            output.writeUInt16(element.writer.rawValue)
+            output.writeUInt(element.count)
+        }
+        return output.bytes
+    }
+
+    init(payload: [UInt8]) throws(StorageError) {
+        do {
+            var reader = WireReader(payload.span)
+            guard try reader.readUInt8() == Self.format else { throw WireError.invalid("format") }
+            newestTime = HybridTime(rawValue: try reader.readUInt64())
+            digest = Digest(try reader.readBytes32())
+            totals.files = try reader.readUInt()
+            totals.directories = try reader.readUInt()
+            totals.bytes = try reader.readUInt64()
+            totals.conflicts = try reader.readUInt()
+            let count = try reader.readCount(max: Int(WriterSlot.max) + 1, minimumElementSize: 3)
+            for _ in 0..<count {
+                let slot = try reader.readUInt16()
+                guard slot <= WriterSlot.max else { throw WireError.invalid("slot") }
+                clock[WriterSlot(rawValue: slot)] = try reader.readUInt()
+            }
+        } catch {
+            throw .corrupt(what: "state of the view: \(error); rebuild the view")
+        }
+    }
+}

@@ -1,0 +1,74 @@
+package import Share
+
+/// What the command line asks of a running daemon: one line of JSON.
+package struct ControlRequest: Codable, Equatable, Sendable {
+    package enum Command: String, Codable, Sendable {
+        case status, invite, unmount, pause, resume, log, check
+    }
+
+    package var command: Command
+    /// `log`: below the mount point, without a leading slash; nil for the whole share.
+    package var path: String?
+    /// `log`: how many entries at most.
+    package var limit: Int?
+
+    package init(_ command: Command, path: String? = nil, limit: Int? = nil) {
+        self.command = command
+        self.path = path
+        self.limit = limit
+    }
+}
+
+/// What the daemon answers: one line of JSON, with what the command asked for or with `error`.
+package struct ControlResponse: Codable, Equatable, Sendable {
+    package struct Failure: Codable, Equatable, Sendable {
+        package var message: String
+        /// Of the command line, as its help lists them.
+        package var exitCode: Int32
+
+        package init(message: String, exitCode: Int32) {
+            self.message = message
+            self.exitCode = exitCode
+        }
+    }
+
+    package var error: Failure?
+    package var status: ShareStatus?
+    package var log: [LogEntry]?
+    /// `invite`.
+    package var link: String?
+    /// `check`: for people.
+    package var lines: [String]?
+
+    package init(
+        status: ShareStatus? = nil, log: [LogEntry]? = nil, link: String? = nil,
+        lines: [String]? = nil, error: Failure? = nil
+    ) {
+        self.lines = lines
+        self.status = status
+        self.log = log
+        self.link = link
+        self.error = error
+    }
+}
+
+/// One operation behind a path, as `holdfast log` tells it.
+package struct LogEntry: Codable, Equatable, Sendable {
+    /// By the writer's clock, RFC 3339 in UTC.
+    package var time: String
+    package var device: String
+    /// As the design names it: `make`, `place`, `remove`, `write`, `setAttribute` and so on.
+    package var operation: String
+    /// Below the mount point; as good as it can be told for what is gone.
+    package var path: String
+    /// For people: what exactly.
+    package var detail: String
+
+    package init(time: String, device: String, operation: String, path: String, detail: String) {
+        self.time = time
+        self.device = device
+        self.operation = operation
+        self.path = path
+        self.detail = detail
+    }
+}

@@ -1,0 +1,115 @@
+package import Base
+import CLinux
+import Glibc
+
+/// A mount of ours as the kernel has it, from outside the daemon that serves it.
+package enum KernelMount {
+    /// Where Debian and everybody else put it; nothing is looked up in a path (threat T32).
+    package static let fusermount = "/usr/bin/fusermount3"
+
+    /// The type of our own mounts, as `FuseMount` names them.
+    package static let ownType = "fuse.holdfast"
+
+    /// What stands at a mount point.
+    package enum State: Equatable, Sendable {
+        case missing
+        case notDirectory
+        case plain(isEmpty: Bool)
+        /// A FUSE mount that a process answers for.
+        case mounted(type: String)
+        /// A FUSE mount whose process is gone.
+        case stale(type: String)
+        /// A mount of another kind.
+        case otherMount(type: String)
+    }
+
+    /// - Parameter path: absolute, without a trailing slash.
+    package static func state(of path: String) throws(HostError) -> State {
+        var status = stat()
+        // The path is a terminated copy for the time of the call; the status is a local.
+        guard unsafe stat(path, &status) == 0 else {
+            switch errno {
+            case ENOENT, ENOTDIR: return .missing
+            case ENOTCONN:
+                return .stale(type: try MountTable.current().entry(at: path)?.type ?? "")
+            case let code: throw .system(code: code, action: "looking at \(path)")
+            }
+        }
+        if let entry = try MountTable.current().entry(at: path) {
+            guard entry.type.hasPrefix("fuse") else { return .otherMount(type: entry.type) }
+            // The kernel answers stat from its cache for a day; statfs always asks the process.
+            var space = statvfs()
+            let isAnswered = unsafe statvfs(path, &space) == 0 || errno != ENOTCONN
+            return isAnswered ? .mounted(type: entry.type) : .stale(type: entry.type)
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { return .notDirectory }
+        return .plain(isEmpty: try isEmpty(path))
+    }
+
+    package static func isMounted(_ path: String) throws(HostError) -> Bool {
+        try MountTable.current().entry(at: path) != nil
+    }
+
+    /// Takes a mount away at once, whatever is open in it; for a daemon that is gone.
+    package static func detach(_ path: String) throws(HostError) {
+        let arguments = ["fusermount3", "-u", "-z", "--", path]
+        var child = ChildProcess(executable: fusermount, arguments: arguments, environment: [])
+        child.errors = .null
+        let code = ChildProcess.waitForExit(try child.start())
+        let isGone = try !isMounted(path)
+        guard code == 0 || isGone else {
+            throw .system(code: EBUSY, action: "fusermount3 -uz \(path) failed (exit \(code))")
+        }
+    }
+
+    /// Waits until nothing is mounted at a path.
+    ///
+    /// - Returns: false at the deadline.
+    package static func waitUntilGone(_ path: String, deadline: Instant) throws(HostError) -> Bool {
+        let opened = unsafe open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)
+        let descriptor = try Descriptor(opened, "opening /proc/self/mountinfo")
+        while try isMounted(path) {
+            let rest = deadline - monotonicNow()
+            guard rest > .zero else { return false }
+            // The kernel signals each change of the table with POLLPRI; the limit is for one that
+            // came between the look and the wait.
+            var poller = pollfd(fd: descriptor.number, events: Int16(POLLPRI), revents: 0)
+            let milliseconds = Int32(
+                clamping: min(rest, .milliseconds(50)).nanosecondsClamped / 1_000_000)
+            unsafe _ = poll(&poller, 1, max(1, milliseconds))
+        }
+        return true
+    }
+
+    private static func isEmpty(_ path: String) throws(HostError) -> Bool {
+        // The stream is closed below; entries are read one after the other by this thread alone.
+        guard let stream = unsafe opendir(path) else {
+            throw .system(code: errno, action: "looking into \(path)")
+        }
+        defer { unsafe closedir(stream) }
+        while let entry = unsafe readdir(stream) {
+            let (first, second, third) = unsafe (
+                entry.pointee.d_name.0, entry.pointee.d_name.1, entry.pointee.d_name.2
+            )
+            let dot = CChar(UInt8(ascii: "."))
+            if first == dot, second == 0 || (second == dot && third == 0) { continue }
+            return false
+        }
+        return true
+    }
+}
+
+/// Waits for the end of a process that is no child of this one.
+///
+/// - Returns: false at the deadline; true as well when it cannot be watched.
+package func waitForEnd(of process: Int32, deadline: Instant) -> Bool {
+    guard process > 0 else { return true }
+    guard let descriptor = try? Descriptor(holdfast_pidfd_open(process), "watching a process")
+    else { return true }
+    do throws(HostError) {
+        try wait(descriptor.number, POLLIN, deadline)
+        return true
+    } catch {
+        return false
+    }
+}

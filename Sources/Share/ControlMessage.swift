@@ -1,0 +1,110 @@
+package import Base
+package import Wire
+
+/// Messages of the `holdfast/control` channel, in the order of their types.
+///
+/// The Open carries version (uint, 1) and capability (32 bytes); nothing else is sent before the
+/// remote's capability has been checked.
+///
+///     type  message  fields
+///     0     hello    device name string, has log bool, log key 32 bytes if it has one
+///     1     join     log key 32, manifest buffer, device name string, invite key 32,
+///                    signature 64 by the invite key over label || handshake hash || log key
+///     2     refused  reason string: why a join was refused
+///     3     holds    count, then (log key 32, blocks uint) each: everything up to there is here,
+///                    chunks included
+package enum ControlMessage: Equatable, Sendable {
+    case hello(device: String, log: Bytes32?)
+    case join(JoinRequest)
+    case refused(reason: String)
+    case holds([(Bytes32, UInt64)])
+
+    package struct JoinRequest: Equatable, Sendable {
+        package var log: Bytes32
+        package var manifest: [UInt8]
+        package var device: String
+        package var inviteKey: Bytes32
+        package var signature: [UInt8]
+    }
+
+    package static let protocolName = "holdfast/control"
+    package static let version: UInt64 = 1
+    package static let deviceNameSizeMax = 64
+    package static let membersMax = 4096
+    package static let manifestSizeMax = 1024
+
+    package static func == (left: ControlMessage, right: ControlMessage) -> Bool {
+        switch (left, right) {
+        case (.hello(let a, let b), .hello(let c, let d)): a == c && b == d
+        case (.join(let a), .join(let b)): a == b
+        case (.refused(let a), .refused(let b)): a == b
+        case (.holds(let a), .holds(let b)): a.elementsEqual(b, by: ==)
+        default: false
+        }
+    }
+
+    package static func signable(handshakeHash: [UInt8], log: Bytes32) -> [UInt8] {
+        Array("holdfast join".utf8) + handshakeHash + log.bytes
+    }
+
+    package var type: Int {
+        switch self {
+        case .hello: 0
+        case .join: 1
+        case .refused: 2
+        case .holds: 3
+        }
+    }
+
+    package var payload: [UInt8] {
+        var writer = WireWriter()
+        switch self {
+        case .hello(let device, let log):
+            writer.writeString(device)
+            writer.writeBool(log != nil)
+            if let log { writer.writeBytes32(log) }
+        case .join(let request):
+            writer.writeBytes32(request.log)
+            writer.writeBuffer(request.manifest)
+            writer.writeString(request.device)
+            writer.writeBytes32(request.inviteKey)
+            writer.writeRaw(request.signature)
+        case .refused(let reason):
+            writer.writeString(reason)
+        case .holds(let clock):
+            writer.writeUInt(clock.count)
+            for (log, blocks) in clock {
+                writer.writeBytes32(log)
+                writer.writeUInt(blocks)
+            }
+        }
+        return writer.bytes
+    }
+
+    /// - Returns: nil for a type that this version does not know.
+    package static func decode(type: Int, _ payload: [UInt8]) throws(WireError) -> ControlMessage? {
+        var reader = WireReader(payload.span)
+        switch type {
+        case 0:
+            let device = try reader.readString(max: deviceNameSizeMax)
+            return .hello(device: device, log: try reader.readBool() ? reader.readBytes32() : nil)
+        case 1:
+            return .join(
+                JoinRequest(
+                    log: try reader.readBytes32(),
+                    manifest: try reader.readBuffer(max: manifestSizeMax),
+                    device: try reader.readString(max: deviceNameSizeMax),
+                    inviteKey: try reader.readBytes32(), signature: try reader.readBytes(64)))
+        case 2:
+            return .refused(reason: try reader.readString(max: 1024))
+        case 3:
+            let count = try reader.readCount(max: membersMax, minimumElementSize: 33)
+            var clock: [(Bytes32, UInt64)] = []
+            clock.reserveCapacity(count)
+            for _ in 0..<count { clock.append((try reader.readBytes32(), try reader.readUInt())) }
+            return .holds(clock)
+        default:
+            return nil
+        }
+    }
+}

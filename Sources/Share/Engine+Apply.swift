@@ -1,0 +1,177 @@
+import Base
+import Chunks
+import FileTree
+import Hypercore
+
+/// Reading: blocks of other devices enter the view in causal order.
+extension Engine {
+    /// Applies stored blocks for a few milliseconds.
+    ///
+    /// - Returns: whether there may be more to apply.
+    mutating func applyStored() throws(StorageError) -> Bool {
+        guard hasUnapplied else { return false }
+        // The open block's clock must go on telling the truth; and a sealed block is committed
+        // before a peer can learn of it.
+        if open != nil { try commit() }
+        let deadline = environment.now() + Limits.applyTime
+        var written: [VersionID] = []
+        var isLate = false
+        tree.begin()
+        var progress = true
+        while progress, !isLate {
+            progress = false
+            for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
+                while !isLate, try applyNext(of: slot, written: &written) {
+                    progress = true
+                    isLate = environment.now() >= deadline
+                }
+            }
+        }
+        note(try tree.finish())
+        try want(written)
+        return isLate
+    }
+
+    private var hasUnapplied: Bool {
+        logs.contains { slot, log in
+            log.contiguousLength > (applied[slot] ?? 0) && !stopped.contains(slot)
+        }
+    }
+
+    /// - Returns: false if the log has no block that could be applied now.
+    private mutating func applyNext(of slot: WriterSlot, written: inout [VersionID])
+        throws(StorageError) -> Bool
+    {
+        let number = applied[slot] ?? 0
+        guard let log = logs[slot], membership.isMember(log: log.key), !stopped.contains(slot),
+            number < log.contiguousLength, let bytes = try log.block(at: number)
+        else { return false }
+        var codec = codecs[slot] ?? BlockCodec(writer: slot)
+        let block: Block
+        do {
+            block = try codec.decode(bytes.span, writers: writers)
+        } catch {
+            // Its log goes no further; nothing else is touched.
+            stopped.insert(slot)
+            refused &+= 1
+            notices.append(
+                "log \(log.key): block \(number) cannot be decoded (\(error)); the log stops there")
+            return false
+        }
+        switch try tree.apply(block, from: slot, number: number) {
+        case .early: return false
+        case .duplicate: break
+        case .applied(let refusedOperations):
+            refused &+= UInt64(refusedOperations)
+            takeIn(block, of: slot, number: number, written: &written)
+        }
+        codecs[slot] = codec
+        applied[slot] = number + 1
+        appliedChanged.insert(slot)
+        hybrid.observe(block.time)
+        markDirty()
+        return true
+    }
+
+    private mutating func takeIn(
+        _ block: Block, of slot: WriterSlot, number: UInt64, written: inout [VersionID]
+    ) {
+        for (index, operation) in block.operations.enumerated() {
+            let id = OperationID(writer: slot, block: number, index: index)
+            switch operation {
+            case .write:
+                written.append(id)
+                recent.arrived(id)
+            case .some(let operation) where operation.isMembership:
+                let isAllowed = membership.apply(
+                    operation, stamp: Stamp(time: block.time, operation: id),
+                    author: writers.key(of: slot))
+                if isAllowed { membershipChanged = true } else { refused &+= 1 }
+                membershipGrew = true
+            default: break
+            }
+        }
+    }
+
+    /// Opens the logs of members that came to be known.
+    ///
+    /// - Returns: the slots that are new.
+    mutating func openNewLogs() throws(StorageError) -> [WriterSlot] {
+        guard membershipGrew else { return [] }
+        membershipGrew = false
+        var opened: [WriterSlot] = []
+        for key in membership.logs {
+            guard let member = membership.member(log: key), let slot = writers.insert(key) else {
+                continue
+            }
+            if !member.name.isEmpty {
+                note(
+                    try tree.setDeviceName(
+                        String(decoding: member.name, as: UTF8.self), of: slot))
+            }
+            guard logs[slot] == nil else { continue }
+            logs[slot] = try Log(
+                storage: storage, slot: slot, key: key,
+                cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: key))
+            markDirty()
+            opened.append(slot)
+        }
+        return opened
+    }
+
+    // MARK: Chunks
+
+    /// Notes which chunks the versions need that are heads now; those superseded within the batch
+    /// are nobody's content.
+    private mutating func want(_ versions: [VersionID]) throws(StorageError) {
+        for id in versions {
+            guard let row = try storage.version(id), row.isHead,
+                let content = try? Content(decoding: row.content)
+            else { continue }
+            try want(content.pieces)
+        }
+    }
+
+    private mutating func want(_ pieces: [Piece]) throws(StorageError) {
+        for piece in pieces {
+            guard let reference = piece.reference else { continue }
+            let isList = if case .list = piece { true } else { false }
+            if chunks.contains(reference.address) {
+                if isList { try wantChildren(of: reference) }
+                continue
+            }
+            let wanted = WantedChunk(reference: reference, isList: isList)
+            try storage.putWanted(wanted)
+            newlyWanted.append(wanted)
+            markDirty()
+        }
+    }
+
+    /// A list of pieces is here: what it lists is wanted too.
+    mutating func wantChildren(of list: ChunkReference) throws(StorageError) {
+        guard let pieces = try chunks.pieces(listedIn: list) else { return }
+        try want(pieces)
+    }
+
+    /// The chunks are here, durably: they are wanted no more.
+    mutating func settle(_ addresses: [Bytes32]) throws(StorageError) {
+        for address in addresses { try storage.removeWanted(address) }
+        if !addresses.isEmpty { markDirty() }
+    }
+
+    /// Works out afresh what is wanted, from the versions shown: after a start, and when peers no
+    /// longer have what an older version needed.
+    mutating func rebuildWanted() throws(StorageError) {
+        for chunk in try storage.wantedChunks() {
+            try storage.removeWanted(chunk.reference.address)
+        }
+        newlyWanted = []
+        var heads: [[UInt8]] = []
+        try storage.forEachVersion { row in if row.isHead { heads.append(row.content) } }
+        for head in heads {
+            guard let content = try? Content(decoding: head) else { continue }
+            try want(content.pieces)
+        }
+        markDirty()
+    }
+}

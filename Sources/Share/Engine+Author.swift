@@ -1,0 +1,165 @@
+import Base
+import FileTree
+import Hypercore
+
+/// Writing: operations join the open block and are in the view at once; the block is sealed,
+/// signed and committed a few milliseconds later.
+extension Engine {
+    /// Adds one operation of this device.
+    ///
+    /// - Returns: its identity.
+    /// - Throws: `.readOnly` while the device is not admitted; `.notPermitted` if the operation
+    ///   breaks a rule of the tree.
+    @discardableResult
+    mutating func author(_ operation: Operation) throws(VolumeError) -> OperationID {
+        var block = try openBlock()
+        let id = OperationID(
+            writer: ownSlot, block: block.number, index: block.operations.count)
+        let tree = self.tree
+        let treeChanges = try Self.stored { () throws(StorageError) in
+            try tree.author(operation, id: id, time: block.time)
+        }
+        guard let treeChanges else { throw .notPermitted }
+        block.operations.append(operation)
+        block.size += operation.sizeEstimate
+        block.touchedAt = environment.now()
+        open = block
+        markDirty()
+        note(treeChanges)
+        if membership.apply(
+            operation, stamp: Stamp(time: block.time, operation: id),
+            author: writers.key(of: ownSlot)), operation.isMembership
+        {
+            membershipChanged = true
+        }
+        return id
+    }
+
+    private mutating func openBlock() throws(VolumeError) -> OpenBlock {
+        // Taken out, so that appending does not copy the operations.
+        if let block = open {
+            open = nil
+            return block
+        }
+        guard isAdmitted || isFounding, let log = ownLog else { throw .readOnly }
+        let now = environment.now()
+        hybrid.observe(tree.newestTime)
+        return OpenBlock(
+            number: log.length,
+            time: hybrid.next(wallMilliseconds: environment.wallTime().milliseconds),
+            clock: tree.clock, openedAt: now, touchedAt: now)
+    }
+
+    /// The first block of a new share is written before there is any member.
+    private var isFounding: Bool {
+        ownLog.map { $0.length == 0 && $0.key == membership.foundingLog } ?? false
+    }
+
+    /// When the open block is due to be sealed.
+    var sealDeadline: Instant? {
+        open.map {
+            min($0.touchedAt + Limits.sealAfterIdle, $0.openedAt + Limits.sealAfter)
+        }
+    }
+
+    /// Whether the open block has grown enough to be sealed at the end of a call.
+    var isBlockFull: Bool {
+        open.map {
+            $0.size >= Limits.blockSize || $0.operations.count >= Limits.blockOperations
+        } ?? false
+    }
+
+    /// Ends the open block: encodes, signs and appends it. Callers commit in the same turn, so that
+    /// nobody is told of a block that a crash could take back.
+    mutating func seal() throws(StorageError) {
+        guard let block = open, let log = ownLog else { return }
+        var clock = block.clock
+        clock[ownSlot] = block.number
+        var codec = codecs[ownSlot] ?? BlockCodec(writer: ownSlot)
+        let bytes = codec.encode(
+            Block(time: block.time, clock: clock, operations: block.operations),
+            writers: writers)
+        try log.append([bytes])
+        tree.seal(ownSlot, number: block.number, time: block.time)
+        open = nil
+        codecs[ownSlot] = codec
+        applied[ownSlot] = block.number + 1
+        appliedChanged.insert(ownSlot)
+        markDirty()
+    }
+
+    /// Seals and ends the transaction: a killed process loses nothing of what came before.
+    mutating func commit() throws(StorageError) {
+        guard isDirty else { return }
+        try seal()
+        try tree.save()
+        for key in writers.keys(from: storedWriters) { try storage.addWriter(key) }
+        storedWriters = writers.count
+        for slot in appliedChanged.sorted(by: { $0.rawValue < $1.rawValue }) {
+            try storage.setAppliedLog(
+                AppliedLog(
+                    blocks: applied[slot] ?? 0, codecState: codecs[slot]?.payload ?? []),
+                of: slot)
+        }
+        appliedChanged = []
+        if membershipChanged {
+            try storage.setValue(membership.encoded, of: StoredValue.membership)
+            membershipChanged = false
+        }
+        try storage.setValue(Self.encode(refused), of: StoredValue.refused)
+        try storage.setValue(Self.encode(acknowledged), of: StoredValue.acknowledged)
+        try storage.commit()
+        dirtySince = nil
+    }
+
+    /// Turns the tree's changes into the kernel's.
+    mutating func note(_ treeChanges: [TreeChange]) {
+        for change in treeChanges {
+            switch change {
+            case .entry(let directory, let name):
+                changes.append(.entry(directory: NodeID(directory), name: name))
+            case .attributes(let id): changes.append(.attributes(NodeID(id)))
+            case .content(let object): changes.append(.content(NodeID(object)))
+            }
+        }
+    }
+}
+
+/// The names of the engine's small values in the storage.
+enum StoredValue {
+    static let foundingLog = "founding log"
+    static let ownLog = "own log"
+    static let membership = "membership"
+    static let refused = "refused"
+    static let acknowledged = "acknowledged"
+    static let inviteSeed = "invite seed"
+    static let collected = "collected"
+}
+
+extension NodeID {
+    init(_ operation: OperationID) { self.init(rawValue: operation.rawValue) }
+
+    /// - Returns: nil for a number that no operation has.
+    var operation: OperationID? { OperationID(rawValue: rawValue) }
+}
+
+extension Operation {
+    /// About how many bytes it takes in a block.
+    var sizeEstimate: Int {
+        switch self {
+        case .write(let write): 48 + write.content.count + 8 * write.parents.count
+        case .place(let place): 24 + place.name.count
+        case .setXattr(let set): 24 + set.name.count + set.value.count
+        case .make(let make): 40 + make.target.count
+        case .set(let set): 8 + set.key.count + set.value.count
+        default: 64
+        }
+    }
+
+    var isMembership: Bool {
+        switch self {
+        case .admit, .retire, .revoke, .invite: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,178 @@
+import Base
+import Chunks
+import FileTree
+
+/// `Limits` of FileTree; the module's name is also a type's, so it cannot be written in full.
+typealias FileTreeLimits = Limits
+
+/// Attributes, extended attributes and contents, as the filesystem's calls want them.
+extension Engine {
+    // MARK: Attributes
+
+    func attributes(_ id: OperationID) throws(VolumeError) -> Attributes {
+        guard
+            let shown = try Self.stored({ () throws(StorageError) in
+                try tree.attributes(of: id)
+            })
+        else { throw .stale }
+        return Attributes(
+            node: NodeID(id), kind: FileKind(shown.kind), mode: UInt32(shown.mode),
+            links: UInt32(clamping: shown.links), uid: shown.uid, gid: shown.gid,
+            device: shown.device, size: shown.size, modified: shown.modified,
+            changed: shown.changed, accessed: shown.accessed)
+    }
+
+    mutating func setAttributes(of node: NodeID, to change: AttributeChange) throws(VolumeError)
+        -> Attributes
+    {
+        var id = try operation(node)
+        if try self.node(id).isCopy { id = try detach(try self.node(id)) }
+        let operation = Operation.SetAttribute(
+            object: id, mode: change.mode.map { UInt16($0 & 0o7777) }, uid: change.uid,
+            gid: change.gid, modified: change.modified, accessed: change.accessed)
+        if operation != Operation.SetAttribute(object: id) { try author(.setAttribute(operation)) }
+        return try attributes(id)
+    }
+
+    // MARK: Extended attributes
+
+    func xattrNames(_ id: OperationID) throws(VolumeError) -> [[UInt8]] {
+        try Self.stored { () throws(StorageError) in try tree.xattrNames(of: id) }
+    }
+
+    func extendedAttribute(_ name: [UInt8], of node: NodeID) throws(VolumeError) -> [UInt8] {
+        let id = try operation(node)
+        guard
+            let value = try Self.stored({ () throws(StorageError) in
+                try tree.xattr(name, of: id)
+            })
+        else { throw .noAttribute }
+        return value
+    }
+
+    mutating func setExtendedAttribute(
+        _ name: [UInt8], of node: NodeID, to value: [UInt8], mustExist: Bool, mustBeNew: Bool
+    ) throws(VolumeError) {
+        guard !name.isEmpty, name.count <= FileTreeLimits.xattrNameSizeMax else {
+            throw .nameTooLong
+        }
+        guard value.count <= FileTreeLimits.xattrValueSizeMax else { throw .tooLarge }
+        let id = try operation(node)
+        let old = try Self.stored { () throws(StorageError) in try tree.xattr(name, of: id) }
+        if mustExist, old == nil { throw .noAttribute }
+        if mustBeNew, old != nil { throw .attributeExists }
+        guard old != value else { return }
+        let object = try self.node(id).object
+        try author(.setXattr(.init(object: object, name: name, value: value)))
+    }
+
+    mutating func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VolumeError) {
+        _ = try extendedAttribute(name, of: node)
+        let object = try self.node(try operation(node)).object
+        try author(.removeXattr(.init(object: object, name: name)))
+    }
+
+    // MARK: Contents
+
+    func shownContent(_ id: OperationID) throws(VolumeError) -> ShownContent {
+        guard
+            let shown = try Self.stored({ () throws(StorageError) in try tree.content(of: id) })
+        else { throw .stale }
+        return shown
+    }
+
+    func openContent(of node: NodeID) throws(VolumeError) -> OpenedContent {
+        let id = try operation(node)
+        guard try self.node(id).kind == .file else { throw .notSupported }
+        let shown = try shownContent(id)
+        guard !shown.content.isEmpty else {
+            return OpenedContent(versions: [], content: .empty, modified: shown.modified)
+        }
+        guard let content = try? Content(decoding: shown.content) else {
+            throw .storage(
+                .corrupt(what: "the content of \(id); run holdfast check"))
+        }
+        return OpenedContent(
+            versions: shown.versions.map(\.rawValue), content: content, modified: shown.modified)
+    }
+
+    mutating func publish(_ save: Save) throws(VolumeError) -> Published {
+        let id = try operation(save.node)
+        let node = try self.node(id)
+        // A version would bring a removed file back to life: what only open handles see stays theirs.
+        let published =
+            try attributes(id).links == 0
+            ? Published(node: save.node, version: save.parents.first ?? 0)
+            : publish(save, as: node)
+        if save.settlesStaging {
+            try Self.stored { () throws(StorageError) in try storage.removeStaged(save.node) }
+            markDirty()
+        }
+        return published
+    }
+
+    private mutating func publish(_ save: Save, as node: Node) throws(VolumeError) -> Published {
+        let write = Operation.Write(
+            object: node.object, parents: save.parents.compactMap { OperationID(rawValue: $0) },
+            size: save.content.size, modified: save.modified, content: save.content.encode())
+        if node.isCopy {
+            let object = try detach(node, content: write)
+            let versions = try shownContent(object).versions
+            return Published(node: NodeID(object), version: versions.first?.rawValue ?? 0)
+        }
+        if let only = write.parents.first, write.parents.count == 1,
+            let parent = try Self.stored({ () throws(StorageError) in try storage.version(only) }),
+            parent.content == write.content
+        {
+            // The same bytes again are not an edit: a new time is all there is to tell.
+            if parent.modified != write.modified {
+                try author(
+                    .setAttribute(.init(object: node.object, modified: write.modified)))
+            }
+            return Published(node: save.node, version: only.rawValue)
+        }
+        var twins: [EntryRow] = []
+        let entries = try Self.stored { () throws(StorageError) in
+            try tree.entries(of: node.object)
+        }
+        for entry in entries {
+            twins += try Self.stored { () throws(StorageError) in try tree.twins(of: entry.id) }
+        }
+        let version = try author(.write(write))
+        for twin in twins {
+            guard let parent = twin.shownParent else { continue }
+            try author(.remove(.init(twin.id, from: parent)))
+        }
+        return Published(node: save.node, version: version.rawValue)
+    }
+}
+
+extension FileKind {
+    init(_ kind: ObjectKind) {
+        self =
+            switch kind {
+            case .file: .file
+            case .directory: .directory
+            case .symlink: .symlink
+            case .fifo: .fifo
+            case .socket: .socket
+            case .characterDevice: .characterDevice
+            case .blockDevice: .blockDevice
+            }
+    }
+}
+
+extension ObjectKind {
+    init(_ kind: FileKind) {
+        self =
+            switch kind {
+            case .file: .file
+            case .directory: .directory
+            case .symlink: .symlink
+            case .fifo: .fifo
+            case .socket: .socket
+            case .characterDevice: .characterDevice
+            case .blockDevice: .blockDevice
+            }
+    }
+}

@@ -1,0 +1,113 @@
+import Base
+import FileTree
+import Hypercore
+
+/// Replicating logs: what the sessions ask of the engine. The channels' state lives here, since it
+/// shares the logs.
+extension Engine {
+    /// The logs that peers may replicate: those of members, and the own one.
+    var sharedSlots: [WriterSlot] {
+        logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { slot in
+            slot == ownSlot ? isAdmitted : true
+        }
+    }
+
+    /// - Returns: nil if the log is unknown or the connection replicates it already.
+    mutating func openReplication(
+        _ id: ReplicationID, handshakeHash: [UInt8], isInitiator: Bool
+    ) -> (discoveryKey: Bytes32, handshake: [UInt8])? {
+        guard let log = logs[id.slot], replications[id] == nil else { return nil }
+        let replication = LogReplication(
+            log: log, handshakeHash: handshakeHash, isInitiator: isInitiator)
+        replications[id] = replication
+        return (log.discoveryKey, replication.openHandshake)
+    }
+
+    mutating func replicationOpened(
+        _ id: ReplicationID, _ handshake: [UInt8], into effects: inout [LogReplication.Effect]
+    ) throws(SessionError) {
+        do {
+            try replications[id]?.opened(remoteHandshake: handshake, into: &effects)
+        } catch {
+            throw SessionError(storage: error)
+        }
+        noteStored(effects)
+    }
+
+    mutating func receive(
+        _ id: ReplicationID, type: Int, _ payload: [UInt8], queuedBytes: Int,
+        into effects: inout [LogReplication.Effect]
+    ) throws(SessionError) {
+        do {
+            replications[id]?.queuedBytes = queuedBytes
+            try replications[id]?.receive(type: type, payload: payload.span, into: &effects)
+        } catch {
+            throw SessionError(storage: error)
+        }
+        noteStored(effects)
+    }
+
+    /// The log grew, by this device or through another connection.
+    mutating func localChanged(
+        _ id: ReplicationID, into effects: inout [LogReplication.Effect]
+    ) throws(SessionError) {
+        do {
+            try replications[id]?.localChanged(into: &effects)
+        } catch {
+            throw SessionError(storage: error)
+        }
+        noteStored(effects)
+    }
+
+    /// Less waits on the connection now.
+    mutating func drained(
+        _ id: ReplicationID, queuedBytes: Int, into effects: inout [LogReplication.Effect]
+    ) throws(SessionError) {
+        do {
+            try replications[id]?.drained(queuedBytes: queuedBytes, into: &effects)
+        } catch {
+            throw SessionError(storage: error)
+        }
+    }
+
+    mutating func tick(
+        _ id: ReplicationID, now: Instant, into effects: inout [LogReplication.Effect]
+    ) throws(SessionError) {
+        do {
+            try replications[id]?.tick(now: now, into: &effects)
+        } catch {
+            throw SessionError(storage: error)
+        }
+    }
+
+    mutating func closeReplication(_ id: ReplicationID) {
+        guard var replication = replications.removeValue(forKey: id) else { return }
+        replication.closed()
+    }
+
+    private mutating func noteStored(_ effects: [LogReplication.Effect]) {
+        for effect in effects {
+            if case .stored = effect { markDirty() }
+        }
+    }
+
+    /// A peer has this much of a log without a gap.
+    mutating func noteAcknowledged(_ length: UInt64, of slot: WriterSlot) {
+        guard slot == ownSlot, length > acknowledged else { return }
+        acknowledged = length
+        markDirty()
+    }
+
+    /// How far this device has applied every log.
+    var holds: [(Bytes32, UInt64)] {
+        logs.keys.sorted { $0.rawValue < $1.rawValue }.map { slot in
+            (writers.key(of: slot), applied[slot] ?? 0)
+        }
+    }
+
+    mutating func takeNewlyWanted() -> [WantedChunk] {
+        let taken = newlyWanted
+        newlyWanted = []
+        return taken
+    }
+}

@@ -1,0 +1,442 @@
+import Base
+import Chunks
+import FileTree
+
+/// The filesystem's calls about names, as operations.
+extension Engine {
+    enum NameLimits {
+        static let linksMax: UInt64 = 65000
+        /// How deep a directory may lie; a guard for walks towards the root.
+        static let depthMax = 10000
+    }
+
+    // MARK: Reading
+
+    func lookup(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> Attributes {
+        let found = try entry(name, in: try self.directory(directory))
+        return try attributes(found.id)
+    }
+
+    func attributes(of node: NodeID) throws(VolumeError) -> Attributes {
+        try attributes(try operation(node))
+    }
+
+    func list(_ directory: NodeID) throws(VolumeError) -> [DirectoryItem] {
+        let id = try self.directory(directory)
+        return try Self.stored { () throws(StorageError) in try tree.list(id) }.map {
+            DirectoryItem(name: $0.name, node: NodeID($0.node), kind: FileKind($0.kind))
+        }
+    }
+
+    func parent(of directory: NodeID) throws(VolumeError) -> NodeID {
+        let id = try self.directory(directory)
+        let attributes = try Self.stored { () throws(StorageError) in
+            try tree.attributes(of: id)
+        }
+        return NodeID(attributes?.parent ?? .root)
+    }
+
+    func readLink(_ node: NodeID) throws(VolumeError) -> [UInt8] {
+        let id = try operation(node)
+        guard let target = try Self.stored({ () throws(StorageError) in try tree.target(of: id) })
+        else { throw .notSupported }
+        return target
+    }
+
+    // MARK: Making
+
+    mutating func make(_ name: [UInt8], in directory: NodeID, _ request: MakeRequest)
+        throws(VolumeError) -> Attributes
+    {
+        let parent = try self.directory(directory)
+        try requireFree(name, in: parent)
+        let object = try author(
+            .make(
+                .init(
+                    kind: ObjectKind(request.kind), mode: UInt16(request.mode & 0o7777),
+                    uid: request.uid, gid: request.gid, created: environment.wallTime(),
+                    device: request.device, target: request.target)))
+        try author(.place(.init(.new(object), in: parent, named: name)))
+        if request.kind == .file { recent.born(object) }
+        return try attributes(object)
+    }
+
+    mutating func link(_ node: NodeID, as name: [UInt8], in directory: NodeID)
+        throws(VolumeError) -> Attributes
+    {
+        let object = try operation(node)
+        let parent = try self.directory(directory)
+        let before = try attributes(object)
+        guard before.kind != .directory else { throw .notPermitted }
+        guard try self.node(object).isCopy == false else { throw .notSupported }
+        guard before.links > 0 else { throw .notFound }
+        guard UInt64(before.links) < NameLimits.linksMax else { throw .tooManyLinks }
+        try requireFree(name, in: parent)
+        try author(.place(.init(.new(object), in: parent, named: name)))
+        return try attributes(object)
+    }
+
+    // MARK: Removing
+
+    mutating func unlink(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> NodeID {
+        let parent = try self.directory(directory)
+        let found = try entry(name, in: parent)
+        guard found.kind != .directory else { throw .isDirectory }
+        try remove(found, from: parent)
+        return NodeID(found.id)
+    }
+
+    mutating func removeDirectory(_ name: [UInt8], in directory: NodeID) throws(VolumeError)
+        -> NodeID
+    {
+        let parent = try self.directory(directory)
+        let found = try entry(name, in: parent)
+        guard found.kind == .directory else { throw .notDirectory }
+        try requireEmpty(found.object)
+        try removeMembers(of: found.object, from: parent)
+        return NodeID(found.id)
+    }
+
+    /// Removes what is not a directory: a copy's head is closed, a file goes with the twins hidden
+    /// behind it, while copies shown beside it become files of their own.
+    private mutating func remove(_ node: Node, from parent: ObjectID) throws(VolumeError) {
+        guard let entry = node.entry else { throw .notPermitted }
+        if node.isCopy {
+            try close(node, of: entry, in: parent)
+            return
+        }
+        for copy in try copies(of: node.object, shownFor: entry) { try detach(copy) }
+        let twins = try Self.stored { () throws(StorageError) in try tree.twins(of: entry) }
+        try author(.remove(.init(entry, from: parent)))
+        for twin in twins { try author(.remove(.init(twin.id, from: parent))) }
+    }
+
+    private mutating func removeMembers(of directory: ObjectID, from parent: ObjectID)
+        throws(VolumeError)
+    {
+        // What is listed as a conflict only, and never shown here, goes with its directory.
+        for hidden in try Self.stored({ () throws(StorageError) in
+            try storage.entries(shownIn: directory, after: nil, limit: .max)
+        }) {
+            try author(.remove(.init(hidden.id, from: directory)))
+        }
+        for member in try Self.stored({ () throws(StorageError) in
+            try tree.members(of: directory)
+        }) {
+            try author(.remove(.init(member.id, from: parent)))
+        }
+    }
+
+    // MARK: Renaming
+
+    mutating func rename(
+        _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
+        _ mode: RenameMode
+    ) throws(VolumeError) -> RenameResult {
+        let from = try self.directory(directory)
+        let to = try self.directory(newDirectory)
+        let source = try entry(name, in: from)
+        try check(newName)
+        let target = try Self.stored { () throws(StorageError) in
+            try tree.lookup(newName, in: to)
+        }
+        switch mode {
+        case .noReplace where target != nil: throw .exists
+        case .exchange:
+            guard let target else { throw .notFound }
+            return try exchange(source, name, from, target, newName, to)
+        default: break
+        }
+        if let target, target.object == source.object, target.id == source.id { return .unchanged }
+        if source.kind == .directory { try requireOutside(source.object, to) }
+        guard let target else {
+            return .moved(try move(source, from: from, to: to, as: newName), replaced: nil)
+        }
+        switch (source.kind == .directory, target.kind == .directory) {
+        case (true, false): throw .notDirectory
+        case (false, true): throw .isDirectory
+        case (true, true):
+            try requireEmpty(target.object)
+            try removeMembers(of: target.object, from: to)
+        case (false, false):
+            if try isSave(of: source, over: target) {
+                return try save(source, from: from, over: target, in: to)
+            }
+            try remove(target, from: to)
+        }
+        return .moved(
+            try move(source, from: from, to: to, as: newName), replaced: NodeID(target.id))
+    }
+
+    private mutating func exchange(
+        _ source: Node, _ name: [UInt8], _ from: ObjectID, _ target: Node, _ newName: [UInt8],
+        _ to: ObjectID
+    ) throws(VolumeError) -> RenameResult {
+        guard source.id != target.id else { return .unchanged }
+        if source.kind == .directory { try requireOutside(source.object, to) }
+        if target.kind == .directory { try requireOutside(target.object, from) }
+        let first = try move(source, from: from, to: to, as: newName)
+        let second = try move(target, from: to, to: from, as: name)
+        return .exchanged(first, second)
+    }
+
+    /// Gives a node its new place; a conflict copy becomes a file of its own there.
+    private mutating func move(
+        _ node: Node, from: ObjectID, to: ObjectID, as name: [UInt8]
+    ) throws(VolumeError) -> NodeID {
+        guard let entry = node.entry else { throw .notPermitted }
+        if node.isCopy {
+            return NodeID(try detach(node, to: (to, name)))
+        }
+        if node.kind == .directory {
+            for member in try Self.stored({ () throws(StorageError) in
+                try tree.members(of: node.object)
+            }) {
+                try author(
+                    .place(.init(.existing(member.id, from: from), in: to, named: name)))
+            }
+            return NodeID(node.id)
+        }
+        let twins = try Self.stored { () throws(StorageError) in try tree.twins(of: entry) }
+        try author(.place(.init(.existing(entry, from: from), in: to, named: name)))
+        for twin in twins { try author(.remove(.init(twin.id, from: from))) }
+        return NodeID(node.id)
+    }
+
+    /// Whether a rename over an existing file is how a program saved it: the source was made here a
+    /// moment ago, and both are plain files with one name.
+    private func isSave(of source: Node, over target: Node) throws(VolumeError) -> Bool {
+        guard source.kind == .file, target.kind == .file, !source.isCopy, !target.isCopy,
+            recent.isRecent(source.object)
+        else { return false }
+        guard try attributes(source.id).links == 1 else { return false }
+        return try attributes(target.id).links == 1
+    }
+
+    /// The temporary file's content becomes a version of the target, whose identity survives.
+    ///
+    /// The parents are what the program had been shown when it made the temporary file: versions
+    /// that came in since are not its parents, so they are not buried.
+    private mutating func save(
+        _ source: Node, from: ObjectID, over target: Node, in to: ObjectID
+    ) throws(VolumeError) -> RenameResult {
+        guard let sourceEntry = source.entry, let targetEntry = target.entry else {
+            throw .notPermitted
+        }
+        let replaced = try openContent(of: NodeID(target.id))
+        let content = try shownContent(source.id)
+        let parents = try parentsOfSave(target.object, by: source.object)
+        let twins = try Self.stored { () throws(StorageError) in
+            try tree.twins(of: targetEntry)
+        }
+        try author(
+            .write(
+                .init(
+                    object: target.object, parents: parents, size: content.size,
+                    modified: content.modified, content: content.content)))
+        for twin in twins { try author(.remove(.init(twin.id, from: to))) }
+        try copyAttributes(from: source.object, to: target.object)
+        try author(.remove(.init(sourceEntry, from: from)))
+        return .saved(
+            saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
+    }
+
+    private func parentsOfSave(_ target: ObjectID, by temporary: ObjectID) throws(VolumeError)
+        -> [VersionID]
+    {
+        var parents: [VersionID] = []
+        var pending = try shownContent(target).versions
+        while let version = pending.popLast() {
+            guard !parents.contains(version) else { continue }
+            guard recent.arrived(version, after: temporary) else {
+                parents.append(version)
+                continue
+            }
+            let row = try Self.stored { () throws(StorageError) in try storage.version(version) }
+            pending.append(contentsOf: row?.parents ?? [])
+        }
+        return parents.sorted { $0.rawValue < $1.rawValue }
+    }
+
+    private mutating func copyAttributes(from source: ObjectID, to target: ObjectID)
+        throws(VolumeError)
+    {
+        let wanted = try attributes(source)
+        let present = try attributes(target)
+        let change = Operation.SetAttribute(
+            object: target, mode: wanted.mode == present.mode ? nil : UInt16(wanted.mode),
+            uid: wanted.uid == present.uid ? nil : wanted.uid,
+            gid: wanted.gid == present.gid ? nil : wanted.gid,
+            modified: wanted.modified == present.modified ? nil : wanted.modified)
+        if change != Operation.SetAttribute(object: target) { try author(.setAttribute(change)) }
+        let sourceNames = try xattrNames(source)
+        for name in try xattrNames(target) where !sourceNames.contains(name) {
+            try author(.removeXattr(.init(object: target, name: name)))
+        }
+        for name in sourceNames {
+            let value = try Self.stored { () throws(StorageError) in
+                try tree.xattr(name, of: source)
+            }
+            let old = try Self.stored { () throws(StorageError) in
+                try tree.xattr(name, of: target)
+            }
+            if let value, value != old {
+                try author(.setXattr(.init(object: target, name: name, value: value)))
+            }
+        }
+    }
+
+    // MARK: Conflict copies
+
+    /// The conflict copies that show beside an entry because its file has further heads.
+    private func copies(of object: ObjectID, shownFor entry: EntryID) throws(VolumeError)
+        -> [Node]
+    {
+        guard let row = try Self.stored({ () throws(StorageError) in try storage.entry(entry) }),
+            let shownParent = row.shownParent
+        else { return [] }
+        return try Self.stored { () throws(StorageError) in
+            try storage.conflicts(in: shownParent, named: row.placement.name)
+        }.compactMap { conflict in
+            guard conflict.entry == entry, let version = conflict.version else { return nil }
+            return Node(id: version, object: object, entry: entry, kind: .file)
+        }
+    }
+
+    /// Makes a conflict copy a file of its own, under the name it shows, or at `place`.
+    ///
+    /// - Parameter content: replaces the copy's own.
+    /// - Returns: the new object.
+    @discardableResult
+    mutating func detach(
+        _ copy: Node, to place: (parent: ObjectID, name: [UInt8])? = nil,
+        content: Operation.Write? = nil
+    ) throws(VolumeError) -> ObjectID {
+        guard let row = try shownEntry(of: copy), let shownParent = row.shownParent else {
+            throw .stale
+        }
+        let entry = row.id
+        let conflict = try Self.stored { () throws(StorageError) in
+            try storage.conflicts(in: shownParent, named: row.placement.name)
+        }.first { $0.entry == entry && $0.version == copy.id }
+        let shown = try shownContent(copy.id)
+        let attributes = try self.attributes(copy.object)
+        let object = try author(
+            .make(
+                .init(
+                    kind: .file, mode: UInt16(attributes.mode), uid: attributes.uid,
+                    gid: attributes.gid, created: environment.wallTime())))
+        if let place {
+            try author(.place(.init(.new(object), in: place.parent, named: place.name)))
+        } else {
+            // A copy that is listed only has no name to keep; the file's own gets its rules again.
+            try author(
+                .place(
+                    .init(
+                        .new(object), in: shownParent,
+                        named: conflict?.shownName ?? row.placement.name)))
+        }
+        try author(
+            .write(
+                .init(
+                    object: object, parents: [], size: content?.size ?? shown.size,
+                    modified: content?.modified ?? shown.modified,
+                    content: content?.content ?? shown.content)))
+        try close(copy, of: entry, in: shownParent)
+        return object
+    }
+
+    /// Closes the head that a copy shows, and those with equal bytes that count as one with it.
+    private mutating func close(_ copy: Node, of entry: EntryID, in parent: ObjectID)
+        throws(VolumeError)
+    {
+        for version in try shownContent(copy.id).versions {
+            try author(.remove(.init(entry, from: parent, version: version)))
+        }
+    }
+
+    /// The entry beside which a conflict copy shows. A look-up of its name has found it; who knows
+    /// only the version has not.
+    private func shownEntry(of copy: Node) throws(VolumeError) -> EntryRow? {
+        try Self.stored { () throws(StorageError) in
+            if let entry = copy.entry { return try storage.entry(entry) }
+            let entries = try tree.entries(of: copy.object)
+            for row in entries {
+                guard let parent = row.shownParent else { continue }
+                let conflicts = try storage.conflicts(in: parent, named: row.placement.name)
+                if conflicts.contains(where: { $0.entry == row.id && $0.version == copy.id }) {
+                    return row
+                }
+            }
+            return entries.first
+        }
+    }
+
+    // MARK: Checks
+
+    func operation(_ node: NodeID) throws(VolumeError) -> OperationID {
+        guard let id = node.operation else { throw .stale }
+        return id
+    }
+
+    func node(_ id: OperationID) throws(VolumeError) -> Node {
+        guard let node = try Self.stored({ () throws(StorageError) in try tree.node(id) }) else {
+            throw .stale
+        }
+        return node
+    }
+
+    private func directory(_ node: NodeID) throws(VolumeError) -> ObjectID {
+        let id = try operation(node)
+        guard id != .root else { return id }
+        guard try self.node(id).kind == .directory else { throw .notDirectory }
+        return id
+    }
+
+    private func entry(_ name: [UInt8], in directory: ObjectID) throws(VolumeError) -> Node {
+        guard name.count <= FileTreeLimits.nameSizeMax else { throw .nameTooLong }
+        guard
+            let node = try Self.stored({ () throws(StorageError) in
+                try tree.lookup(name, in: directory)
+            })
+        else { throw .notFound }
+        return node
+    }
+
+    private func check(_ name: [UInt8]) throws(VolumeError) {
+        guard name.count <= FileTreeLimits.nameSizeMax else { throw .nameTooLong }
+        guard !name.isEmpty, name != [0x2e], name != [0x2e, 0x2e], !name.contains(0x2f),
+            !name.contains(0)
+        else { throw .invalidName }
+    }
+
+    private func requireFree(_ name: [UInt8], in directory: ObjectID) throws(VolumeError) {
+        try check(name)
+        guard try attributes(directory).links > 0 else { throw .notFound }
+        let taken = try Self.stored { () throws(StorageError) in
+            try tree.lookup(name, in: directory)
+        }
+        guard taken == nil else { throw .exists }
+    }
+
+    private func requireEmpty(_ directory: ObjectID) throws(VolumeError) {
+        let names = try Self.stored { () throws(StorageError) in
+            try tree.list(directory, limit: 1)
+        }
+        guard names.isEmpty else { throw .notEmpty }
+    }
+
+    /// Refuses a place inside the directory that moves.
+    private func requireOutside(_ moving: ObjectID, _ place: ObjectID) throws(VolumeError) {
+        var current = place
+        for _ in 0..<NameLimits.depthMax {
+            if current == moving { throw .invalidMove }
+            if current == .root { return }
+            let attributes = try Self.stored { () throws(StorageError) in
+                try tree.attributes(of: current)
+            }
+            guard let parent = attributes?.parent else { return }
+            current = parent
+        }
+    }
+}

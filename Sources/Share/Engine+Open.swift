@@ -1,0 +1,217 @@
+package import Base
+import Chunks
+package import Crypto
+import FileTree
+import Hypercore
+import Wire
+
+/// What a share needs to be opened on this device, besides its storage.
+package struct ShareIdentity: Sendable {
+    package var keys: ShareKeys
+    package var device: KeyPair
+    package var deviceName: String
+
+    package init(keys: ShareKeys, device: KeyPair, deviceName: String) {
+        self.keys = keys
+        self.device = device
+        self.deviceName = deviceName
+    }
+}
+
+/// How a share comes to this device.
+package enum ShareOrigin: Sendable {
+    /// It is new, and this device its owner.
+    case found(name: String, inviteSeed: Bytes32)
+    /// By a link; a member must admit this device.
+    case join(foundingLog: Bytes32, inviteSeed: Bytes32)
+    /// It is in the storage.
+    case stored
+}
+
+extension Engine {
+    init(
+        _ identity: ShareIdentity, origin: ShareOrigin, storage: any ShareStorage,
+        chunks: any ChunkStorage, environment: any ShareEnvironment
+    ) throws(StorageError) {
+        keys = identity.keys
+        device = identity.device
+        deviceName = identity.deviceName
+        self.storage = storage
+        self.chunks = chunks
+        self.environment = environment
+
+        writers = WriterTable()
+        for key in try storage.writers() { _ = writers.insert(key) }
+        storedWriters = writers.count
+
+        let manifest = Manifest(
+            publicKey: identity.device.publicKey,
+            namespace: identity.keys.logNamespace(generation: 0))
+        let ownKey = manifest.hash
+        guard let slot = writers.insert(ownKey) else {
+            throw .corrupt(what: "the table of logs is full")
+        }
+        ownSlot = slot
+
+        let foundingLog: Bytes32
+        switch origin {
+        case .found(_, let seed):
+            foundingLog = ownKey
+            try storage.setValue(ownKey.bytes, of: StoredValue.foundingLog)
+            try storage.setValue(seed.bytes, of: StoredValue.inviteSeed)
+        case .join(let log, let seed):
+            foundingLog = log
+            try storage.setValue(log.bytes, of: StoredValue.foundingLog)
+            try storage.setValue(seed.bytes, of: StoredValue.inviteSeed)
+        case .stored:
+            guard let bytes = try storage.value(StoredValue.foundingLog),
+                let key = Bytes32(bytes)
+            else {
+                throw .corrupt(what: "the share was never set up; create or join it again")
+            }
+            foundingLog = key
+        }
+        if let bytes = try storage.value(StoredValue.membership) {
+            membership = try Membership(decoding: bytes, foundingLog: foundingLog)
+        } else {
+            membership = Membership(foundingLog: foundingLog)
+        }
+        refused = Self.decode(try storage.value(StoredValue.refused))
+        acknowledged = Self.decode(try storage.value(StoredValue.acknowledged))
+
+        var names: [WriterSlot: String] = [:]
+        for key in membership.logs {
+            guard let slot = writers.insert(key), let member = membership.member(log: key),
+                !member.name.isEmpty
+            else { continue }
+            names[slot] = String(decoding: member.name, as: UTF8.self)
+        }
+        tree = try FileTree(storage: storage, writers: writers, deviceNames: names)
+        hybrid = HybridClock(newest: tree.newestTime)
+
+        logs[slot] = try Log.create(
+            storage: storage, slot: slot, keyPair: identity.device,
+            namespace: identity.keys.logNamespace(generation: 0),
+            encryptionKey: identity.keys.logEncryptionKey)
+        membershipGrew = true
+        _ = try openNewLogs()
+        try loadApplied()
+        markDirty()
+        if case .found(let name, let seed) = origin { try found(name: name, inviteSeed: seed) }
+        try commit()
+    }
+
+    private mutating func loadApplied() throws(StorageError) {
+        for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
+            guard let row = try storage.appliedLog(slot) else { continue }
+            applied[slot] = row.blocks
+            if !row.codecState.isEmpty { codecs[slot] = try BlockCodec(payload: row.codecState) }
+        }
+    }
+
+    /// The first block of a share: its owner, an invite, its name.
+    private mutating func found(name: String, inviteSeed: Bytes32) throws(StorageError) {
+        guard let log = ownLog, log.length == 0 else { return }
+        let invite = KeyPair(seed: inviteSeed)
+        do {
+            try author(
+                .admit(
+                    .init(
+                        device: device.publicKey, log: log.key, role: .owner,
+                        name: Array(deviceName.utf8))))
+            try author(
+                .invite(
+                    .init(
+                        publicKey: invite.publicKey, role: .writer, expiresMilliseconds: 0,
+                        uses: .max)))
+            try author(.set(.init(key: Array("name".utf8), value: Array(name.utf8))))
+        } catch {
+            guard case .storage(let error) = error else {
+                throw .corrupt(what: "a new share's first block")
+            }
+            throw error
+        }
+        membershipGrew = true
+        _ = try openNewLogs()
+    }
+
+    // MARK: Links and joining
+
+    /// A link that lets another device in.
+    func inviteLink(name: String, addressHints: [String]) throws(StorageError) -> InviteLink? {
+        guard let seed = try storage.value(StoredValue.inviteSeed).flatMap({ Bytes32($0) }) else {
+            return nil
+        }
+        return InviteLink(
+            shareKey: keys.shareKey, foundingLog: membership.foundingLog, inviteSeed: seed,
+            name: name, addressHints: addressHints)
+    }
+
+    /// This device's request to be admitted, bound to one connection.
+    func joinRequest(handshakeHash: [UInt8]) throws(StorageError) -> ControlMessage.JoinRequest? {
+        guard let log = ownLog,
+            let seed = try storage.value(StoredValue.inviteSeed).flatMap({ Bytes32($0) })
+        else { return nil }
+        let invite = KeyPair(seed: seed)
+        return ControlMessage.JoinRequest(
+            log: log.key, manifest: log.manifest?.encoded ?? [], device: deviceName,
+            inviteKey: invite.publicKey,
+            signature: invite.sign(
+                ControlMessage.signable(handshakeHash: handshakeHash, log: log.key)))
+    }
+
+    /// Admits a device that shows a good invite.
+    ///
+    /// - Returns: nil if it is a member now, else why not, for the device to show.
+    mutating func admit(
+        _ request: ControlMessage.JoinRequest, device remote: Bytes32, handshakeHash: [UInt8]
+    ) throws(StorageError) -> String? {
+        if membership.isMember(log: request.log) { return nil }
+        guard isAdmitted else { return "the device asked is not a member itself yet" }
+        guard let invite = membership.invite(request.inviteKey) else {
+            return "the invite is not known here: ask for a new link"
+        }
+        if invite.expiresMilliseconds != 0,
+            environment.wallTime().milliseconds > invite.expiresMilliseconds
+        {
+            return "the invite has expired: ask for a new link"
+        }
+        guard
+            verify(
+                signature: request.signature,
+                message: ControlMessage.signable(
+                    handshakeHash: handshakeHash, log: request.log),
+                publicKey: request.inviteKey)
+        else { return "the invite's signature is wrong" }
+        guard let manifest = try? Manifest(decoding: request.manifest),
+            manifest.hash == request.log, manifest.signers.count == 1,
+            manifest.signers[0].publicKey == remote
+        else { return "the log is not the device's own" }
+        do {
+            try author(
+                .admit(
+                    .init(
+                        device: remote, log: request.log, role: invite.role,
+                        name: Array(request.device.utf8), invite: request.inviteKey)))
+        } catch {
+            if case .storage(let error) = error { throw error }
+            return "this device may not admit others"
+        }
+        membershipGrew = true
+        return nil
+    }
+
+    // MARK: Small values
+
+    static func encode(_ count: UInt64) -> [UInt8] {
+        var writer = WireWriter()
+        writer.writeUInt64(count)
+        return writer.bytes
+    }
+
+    static func decode(_ bytes: [UInt8]?) -> UInt64 {
+        guard let bytes else { return 0 }
+        var reader = WireReader(bytes.span)
+        return (try? reader.readUInt64()) ?? 0
+    }
+}

@@ -1,0 +1,171 @@
+package import Base
+import Crypto
+package import FileTree
+import Wire
+
+/// Who belongs to the share: derived from the logs' membership operations alone, beginning with
+/// the founding log, whose device owns the share. A pure function of the set of operations.
+///
+/// Any owner or writer may admit a writer; only an owner may admit another owner.
+package struct Membership: Equatable, Sendable {
+    package struct Member: Equatable, Sendable {
+        package var log: Bytes32
+        /// The device's Ed25519 key; zeros for the founding log until its first block is here.
+        package var device: Bytes32
+        package var name: [UInt8]
+        package var role: MemberRole
+        /// When it was admitted: of several admissions the earliest counts.
+        fileprivate var admitted: Order
+    }
+
+    /// The order of operations without local slots, so that it can be kept.
+    fileprivate struct Order: Equatable, Sendable {
+        var time: UInt64
+        var writer: Bytes32
+        var block: UInt64
+        var index: UInt64
+
+        static func < (left: Order, right: Order) -> Bool {
+            (left.time, left.writer, left.block, left.index)
+                < (right.time, right.writer, right.block, right.index)
+        }
+    }
+
+    enum Limits {
+        static let members = 4096
+        static let invites = 4096
+    }
+
+    private static let nameSizeMax = 255
+    package let foundingLog: Bytes32
+    private var members: [Bytes32: Member]
+    private var invites: [Bytes32: Operation.Invite] = [:]
+
+    package init(foundingLog: Bytes32) {
+        self.foundingLog = foundingLog
+        let last = Order(time: .max, writer: foundingLog, block: .max, index: .max)
+        members = [
+            foundingLog: Member(
+                log: foundingLog, device: .zero, name: [], role: .owner, admitted: last)
+        ]
+    }
+
+    /// Every log whose blocks count, in the order of their keys.
+    package var logs: [Bytes32] { members.keys.sorted() }
+
+    package func member(log: Bytes32) -> Member? { members[log] }
+
+    package func isMember(log: Bytes32) -> Bool { members[log] != nil }
+
+    package func member(device: Bytes32) -> Member? {
+        members.values.filter { $0.device == device }.min { $0.log < $1.log }
+    }
+
+    /// The open invite with this public key.
+    package func invite(_ publicKey: Bytes32) -> Operation.Invite? { invites[publicKey] }
+
+    /// Takes in one operation of a member's log.
+    ///
+    /// - Returns: whether it was one that the author may make; others change nothing.
+    mutating func apply(_ operation: Operation, stamp: Stamp, author: Bytes32) -> Bool {
+        guard let role = members[author]?.role else { return false }
+        switch operation {
+        case .admit(let admission):
+            let order = Order(
+                time: stamp.time.rawValue, writer: author, block: stamp.operation.block,
+                index: UInt64(stamp.operation.index))
+            return admit(admission, by: role, at: order)
+        case .invite(let invite):
+            guard mayAdmit(invite.role, role), invites.count < Limits.invites else { return false }
+            invites[invite.publicKey] = invite.uses == 0 ? nil : invite
+            return true
+        default:
+            return true
+        }
+    }
+
+    private mutating func admit(_ admission: Operation.Admit, by role: MemberRole, at order: Order)
+        -> Bool
+    {
+        guard mayAdmit(admission.role, role), let log = admission.log else { return false }
+        if let known = members[log] {
+            guard order < known.admitted else { return true }
+        } else {
+            guard members.count < Limits.members else { return false }
+        }
+        members[log] = Member(
+            log: log, device: admission.device, name: admission.name,
+            role: log == foundingLog ? .owner : admission.role, admitted: order)
+        return true
+    }
+
+    private func mayAdmit(_ wanted: MemberRole, _ role: MemberRole) -> Bool {
+        role == .owner || (role == .writer && wanted != .owner)
+    }
+}
+
+// MARK: - Kept between runs
+
+extension Membership {
+    package var encoded: [UInt8] {
+        var writer = WireWriter()
+        writer.writeUInt(1)
+        writer.writeUInt(members.count)
+        for log in logs {
+            guard let member = members[log] else { continue }
+            writer.writeBytes32(log)
+            writer.writeBytes32(member.device)
+            writer.writeBuffer(member.name)
+            writer.writeUInt(Int(member.role.rawValue))
+            writer.writeUInt64(member.admitted.time)
+            writer.writeBytes32(member.admitted.writer)
+            writer.writeUInt64(member.admitted.block)
+            writer.writeUInt64(member.admitted.index)
+        }
+        writer.writeUInt(invites.count)
+        for key in invites.keys.sorted() {
+            guard let invite = invites[key] else { continue }
+            writer.writeBytes32(key)
+            writer.writeUInt(Int(invite.role.rawValue))
+            writer.writeUInt64(invite.expiresMilliseconds)
+            writer.writeUInt32(invite.uses)
+        }
+        return writer.bytes
+    }
+
+    package init(decoding bytes: [UInt8], foundingLog: Bytes32) throws(StorageError) {
+        self.init(foundingLog: foundingLog)
+        do {
+            try decode(bytes)
+        } catch {
+            throw .corrupt(what: "the list of members; run holdfast check --rebuild")
+        }
+    }
+
+    private mutating func decode(_ bytes: [UInt8]) throws(WireError) {
+        func role(_ value: UInt64) throws(WireError) -> MemberRole {
+            guard let role = MemberRole(rawValue: UInt8(clamping: value)) else {
+                throw .invalid("role \(value)")
+            }
+            return role
+        }
+        var reader = WireReader(bytes.span)
+        guard try reader.readUInt() == 1 else { throw .invalid("version") }
+        for _ in 0..<(try reader.readCount(max: Limits.members, minimumElementSize: 122)) {
+            let log = try reader.readBytes32()
+            members[log] = Member(
+                log: log, device: try reader.readBytes32(),
+                name: try reader.readBuffer(max: Self.nameSizeMax),
+                role: try role(try reader.readUInt()),
+                admitted: Order(
+                    time: try reader.readUInt64(), writer: try reader.readBytes32(),
+                    block: try reader.readUInt64(), index: try reader.readUInt64()))
+        }
+        for _ in 0..<(try reader.readCount(max: Limits.invites, minimumElementSize: 45)) {
+            let key = try reader.readBytes32()
+            invites[key] = Operation.Invite(
+                publicKey: key, role: try role(try reader.readUInt()),
+                expiresMilliseconds: try reader.readUInt64(), uses: try reader.readUInt32())
+        }
+    }
+}

@@ -1,0 +1,109 @@
+import Base
+import Chunks
+import Crypto
+import Hypercore
+import Noise
+import Protomux
+
+/// Why a connection was ended from this side.
+struct SessionError: Error {
+    let reason: String
+    /// Whether the remote is not to blame.
+    let isOwnFault: Bool
+
+    init(_ reason: String, isOwnFault: Bool = false) {
+        self.reason = reason
+        self.isOwnFault = isOwnFault
+    }
+
+    init(storage error: StorageError) { self.init("storage: \(error)", isOwnFault: true) }
+}
+
+/// One connection: its secret stream, its channels, and how far the remote has proved itself.
+///
+/// Nothing about the share is said, and nothing of it listened to, before the remote's capability
+/// was checked on the control channel.
+struct PeerSession {
+    struct LogChannel {
+        var slot: WriterSlot
+        /// How long the remote says its copy is.
+        var remoteLength: UInt64 = 0
+        /// How much of the log the remote has without a gap.
+        var acknowledged: UInt64 = 0
+    }
+
+    struct ChunkChannel {
+        var channel: Protomux.ChannelID
+        var exchange: ChunkExchange
+        /// Whether the remote has opened its half.
+        var isOpen = false
+    }
+
+    let id: ConnectionID
+    let isInitiator: Bool
+    let address: String
+    var stream: SecretStream
+    var mux = Protomux()
+    var remoteKey: Bytes32?
+    var handshakeHash: [UInt8] = []
+    /// Whether the remote has shown that it holds the share key.
+    var isMember = false
+    var device = ""
+    var control: Protomux.ChannelID?
+    var logs: [Protomux.ChannelID: LogChannel] = [:]
+    var chunks: ChunkChannel?
+    var bytesSent: UInt64 = 0
+    var bytesReceived: UInt64 = 0
+    /// Given to the host and not yet on the wire.
+    var queuedBytes = 0
+    var openedAt: Instant
+    var receivedAt: Instant
+    var sentAt: Instant
+
+    enum Limits {
+        /// From the first byte to a proved capability.
+        static let handshakeTime = Duration.seconds(10)
+        /// A connection's frames: the largest batch of channel messages fits.
+        static let frameSizeMax = 9 << 20
+        static let keepAliveInterval = Duration.seconds(5)
+        static let silenceMax = Duration.seconds(20)
+    }
+
+    init(
+        id: ConnectionID, isInitiator: Bool, address: String, keyPair: KeyPair,
+        ephemeral: KeyPair, headerNonce: [UInt8], now: Instant
+    ) {
+        self.id = id
+        self.isInitiator = isInitiator
+        self.address = address
+        stream = SecretStream(
+            role: isInitiator ? .initiator : .responder, keyPair: keyPair, ephemeral: ephemeral,
+            headerNonce: headerNonce, frameSizeMax: Limits.frameSizeMax)
+        openedAt = now
+        receivedAt = now
+        sentAt = now
+    }
+
+    /// The channel that replicates `slot`'s log, if one is open or opening.
+    func channel(for slot: WriterSlot) -> Protomux.ChannelID? {
+        logs.first { $0.value.slot == slot }?.key
+    }
+
+    /// The log channels in the order of their slots.
+    var inOrder: [(channel: Protomux.ChannelID, log: LogChannel)] {
+        logs.sorted { $0.value.slot.rawValue < $1.value.slot.rawValue }
+            .map { (channel: $0.key, log: $0.value) }
+    }
+
+    /// Encrypts what the channels have to say.
+    mutating func takeOutput(into output: inout [UInt8]) {
+        guard stream.isConnected else { return }
+        for message in mux.takeMessages() { stream.send(message.span, into: &output) }
+    }
+
+    /// When this session wants to be looked at again, if nothing happens before.
+    func deadline() -> Instant {
+        guard isMember else { return openedAt + Limits.handshakeTime }
+        return min(sentAt + Limits.keepAliveInterval, receivedAt + Limits.silenceMax)
+    }
+}

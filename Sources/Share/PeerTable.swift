@@ -1,0 +1,74 @@
+import Base
+import Chunks
+
+/// All sessions of a share and what is to be fetched through them. Guarded by the peers' lock of
+/// `ShareVolume`.
+struct PeerTable {
+    enum Limits {
+        static let sessions = 128
+        /// Reads that wait for chunks at once; further ones fail at once.
+        static let demands = 1024
+        static let demandTime = Duration.seconds(10)
+        /// Chunks received are settled, that is synced and wanted no more, in batches.
+        static let settleAfter = Duration.milliseconds(500)
+        static let settleBytes = 64 << 20
+        /// What nobody had is asked for again, and worked out afresh, this often.
+        static let retryAfter = Duration.seconds(5)
+        /// How often channels look for questions that a peer left unanswered.
+        static let tickInterval = Duration.seconds(5)
+    }
+
+    /// A reader that waits.
+    struct Demand {
+        var missing: Set<Bytes32>
+        let deadline: Instant
+        let completion: @Sendable (Bool) -> Void
+    }
+
+    var sessions: [ConnectionID: PeerSession] = [:]
+    var fetcher = ChunkFetcher()
+    var demands: [Demand] = []
+    var isPaused = false
+    var effects: [ShareEffect] = []
+    /// Chunks in the packs whose wants are not settled yet.
+    var arrived: [(reference: ChunkReference, isList: Bool)] = []
+    var arrivedBytes = 0
+    /// Chunks that came to be here since the sessions were last told.
+    var stored: [Bytes32] = []
+    var settleDeadline: Instant?
+    var retryDeadline: Instant?
+    var tickDeadline: Instant?
+    /// How long the own log was when peers were last told.
+    var announcedLength: UInt64 = 0
+    /// Logs grew, own or others': every session looks what to tell its remote.
+    var logsGrew = false
+    /// Why a member last refused to admit this device.
+    var refusal: String?
+
+    /// Sessions in a stable order.
+    var ids: [ConnectionID] { sessions.keys.sorted { $0.rawValue < $1.rawValue } }
+
+    /// Takes the completions of readers whose chunks are all here, or whose time is up.
+    mutating func takeFinishedDemands(now: Instant) -> [(@Sendable (Bool) -> Void, Bool)] {
+        var finished: [(@Sendable (Bool) -> Void, Bool)] = []
+        demands.removeAll { demand in
+            if demand.missing.isEmpty {
+                finished.append((demand.completion, true))
+            } else if demand.deadline <= now || isPaused {
+                finished.append((demand.completion, false))
+            } else {
+                return false
+            }
+            return true
+        }
+        return finished
+    }
+
+    /// A chunk is here: it is in the packs, and readable.
+    mutating func note(_ wanted: ChunkFetcher.Wanted, now: Instant) {
+        arrived.append((wanted.reference, wanted.isList))
+        arrivedBytes += Int(wanted.reference.length)
+        if settleDeadline == nil { settleDeadline = now + Limits.settleAfter }
+        for index in demands.indices { demands[index].missing.remove(wanted.reference.address) }
+    }
+}

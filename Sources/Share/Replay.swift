@@ -1,0 +1,52 @@
+import Base
+import FileTree
+import Hypercore
+
+/// A second reading of the logs, from nothing: what the view must be.
+struct Replay {
+    let writers: WriterTable
+    let logs: [(slot: WriterSlot, log: Log, blocks: UInt64)]
+    let tree: FileTree
+
+    /// - Parameters:
+    ///   - blocks: how many of each log to apply.
+    ///   - scratch: empty.
+    init(
+        writers: WriterTable, deviceNames: [WriterSlot: String],
+        logs: [(slot: WriterSlot, log: Log, blocks: UInt64)], scratch: any TreeStorage
+    ) throws(StorageError) {
+        self.writers = writers
+        self.logs = logs
+        tree = try FileTree(storage: scratch, writers: writers, deviceNames: deviceNames)
+    }
+
+    /// - Returns: how many blocks could be applied; all, if the logs are in order.
+    func run() throws(StorageError) -> UInt64 {
+        var codecs: [WriterSlot: BlockCodec] = [:]
+        var applied: [WriterSlot: UInt64] = [:]
+        var total: UInt64 = 0
+        tree.begin()
+        var progress = true
+        while progress {
+            progress = false
+            for (slot, log, blocks) in logs {
+                while (applied[slot] ?? 0) < blocks {
+                    let number = applied[slot] ?? 0
+                    var codec = codecs[slot] ?? BlockCodec(writer: slot)
+                    guard let bytes = try log.block(at: number),
+                        let block = try? codec.decode(bytes.span, writers: writers)
+                    else { break }
+                    guard try tree.apply(block, from: slot, number: number) != .early else {
+                        break
+                    }
+                    codecs[slot] = codec
+                    applied[slot] = number + 1
+                    total += 1
+                    progress = true
+                }
+            }
+        }
+        _ = try tree.finish()
+        return total
+    }
+}

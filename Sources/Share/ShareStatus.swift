@@ -1,0 +1,55 @@
+/// What `holdfast status` tells of one share; the keys of its JSON are the property names.
+package struct ShareStatus: Codable, Equatable, Sendable {
+    package struct Pending: Codable, Equatable, Sendable {
+        /// Blocks that this device knows of and lacks, or has and no peer has acknowledged.
+        package var blocks: UInt64 = 0
+        /// Chunks that the view needs and this device lacks.
+        package var chunks: UInt64 = 0
+        /// Of those chunks, and of what programs wrote here and no version holds yet.
+        package var bytes: UInt64 = 0
+        package init() {}
+    }
+
+    package struct Peer: Codable, Equatable, Sendable {
+        package var device: String
+        package var key: String
+        package var address: String
+        /// `connecting`, `connected` or `paused`.
+        package var state: String
+        package var bytesSent: UInt64
+        package var bytesReceived: UInt64
+
+        package init(
+            device: String, key: String, address: String, state: String, bytesSent: UInt64,
+            bytesReceived: UInt64
+        ) {
+            self.device = device
+            self.key = key
+            self.address = address
+            self.state = state
+            self.bytesSent = bytesSent
+            self.bytesReceived = bytesReceived
+        }
+    }
+
+    /// The share's public id, hexadecimal.
+    package var share = ""
+    package var name = ""
+    package var device = ""
+    package var mountpoint = ""
+    package var transport = ""
+    package var paused = false
+    package var peers: [Peer] = []
+    /// Log key (hexadecimal) to the count of blocks applied.
+    package var clock: [String: UInt64] = [:]
+    /// Of the view, hexadecimal: equal exactly on converged devices.
+    package var digest = ""
+    package var pending = Pending()
+    package var files: UInt64 = 0
+    package var bytes: UInt64 = 0
+    /// Operations refused because they break a rule.
+    package var refused: UInt64 = 0
+    package var conflicts: UInt64 = 0
+
+    package init() {}
+}

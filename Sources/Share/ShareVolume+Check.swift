@@ -1,0 +1,125 @@
+package import Base
+import Chunks
+import FileTree
+import Hypercore
+
+/// What `holdfast check` tells.
+package struct CheckReport: Codable, Equatable, Sendable {
+    package var blocks: UInt64 = 0
+    package var chunks: UInt64 = 0
+    package var files: UInt64 = 0
+    /// Of the view as it is stored, and as the logs say it must be.
+    package var digest = ""
+    package var replayedDigest = ""
+    /// One line each, for people. Empty: all is well.
+    package var problems: [String] = []
+
+    package init() {}
+}
+
+extension ShareVolume {
+    /// Verifies logs and view against each other, and that every shown content's chunks are here
+    /// or known to be missing. Calls of the filesystem wait meanwhile.
+    ///
+    /// - Parameter scratch: empty; the logs are replayed into it.
+    package func check(scratch: any ShareStorage) throws(StorageError) -> CheckReport {
+        try engine.withLock { (engine) throws(StorageError) in
+            try engine.commit()
+            return try engine.check(scratch: scratch)
+        }
+    }
+
+    /// Makes the view again from the logs.
+    package func rebuildView() throws(StorageError) {
+        try engine.withLock { (engine) throws(StorageError) in try engine.rebuildView() }
+        try makeDurable()
+    }
+}
+
+extension Engine {
+    fileprivate var deviceNames: [WriterSlot: String] {
+        var names: [WriterSlot: String] = [:]
+        for key in membership.logs {
+            guard let slot = writers.slot(of: key), let member = membership.member(log: key),
+                !member.name.isEmpty
+            else { continue }
+            names[slot] = String(decoding: member.name, as: UTF8.self)
+        }
+        return names
+    }
+
+    fileprivate func check(scratch: any ShareStorage) throws(StorageError) -> CheckReport {
+        var report = CheckReport()
+        for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
+            guard let log = logs[slot] else { continue }
+            let found = try log.check()
+            report.blocks += found.blocks
+            report.problems += found.problems
+        }
+        let replay = try Replay(
+            writers: writers, deviceNames: deviceNames,
+            logs: logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
+                logs[slot].map { (slot, $0, applied[slot] ?? 0) }
+            }, scratch: scratch)
+        let replayed = try replay.run()
+        let expected = applied.values.reduce(0, &+)
+        if replayed != expected {
+            report.problems.append(
+                "only \(replayed) of \(expected) blocks can be applied again")
+        }
+        report.files = tree.totals.files
+        report.digest = tree.digest.hex
+        report.replayedDigest = replay.tree.digest.hex
+        if report.digest != report.replayedDigest {
+            report.problems.append(
+                "the view is not what the logs say: run holdfast check --rebuild")
+        }
+        try checkChunks(&report)
+        return report
+    }
+
+    private func checkChunks(_ report: inout CheckReport) throws(StorageError) {
+        let wanted = Set(try storage.wantedChunks().map(\.reference.address))
+        var walk = ReferenceWalk(chunks)
+        var missing: Set<Bytes32> = []
+        var seen: Set<Bytes32> = []
+        var damaged = 0
+        try storage.forEachVersion { (row) throws(StorageError) in
+            guard row.isHead else { return }
+            guard let content = try? Content(decoding: row.content) else {
+                damaged += 1
+                return
+            }
+            try walk.forEachReference(in: content) { (reference) throws(StorageError) in
+                guard seen.insert(reference.address).inserted else { return }
+                guard !chunks.contains(reference.address), !wanted.contains(reference.address)
+                else { return }
+                missing.insert(reference.address)
+            }
+        }
+        report.chunks = UInt64(seen.count)
+        if damaged > 0 { report.problems.append("\(damaged) contents cannot be decoded") }
+        if !missing.isEmpty {
+            report.problems.append(
+                "\(missing.count) chunks are neither here nor known to be missing: "
+                    + "run holdfast check --rebuild")
+        }
+    }
+
+    fileprivate mutating func rebuildView() throws(StorageError) {
+        try commit()
+        try storage.removeView()
+        tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
+        applied = [:]
+        codecs = [:]
+        stopped = []
+        refused = 0
+        hybrid = HybridClock()
+        markDirty()
+        while try applyStored() {}
+        hybrid.observe(tree.newestTime)
+        try rebuildWanted()
+        changes = []
+        try commit()
+    }
+}

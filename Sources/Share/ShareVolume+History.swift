@@ -1,0 +1,181 @@
+import Base
+import FileTree
+import Hypercore
+
+/// One operation, told to people.
+package struct HistoryEntry: Codable, Equatable, Sendable {
+    /// Milliseconds since 1970.
+    package var time: UInt64
+    package var device: String
+    /// `make`, `place`, `remove`, `write` …
+    package var operation: String
+    /// The name it concerns, as far as the operation or the view tells; escape it for a terminal.
+    package var name: String
+    package var detail: String
+
+    package init(time: UInt64, device: String, operation: String, name: String, detail: String) {
+        self.time = time
+        self.device = device
+        self.operation = operation
+        self.name = name
+        self.detail = detail
+    }
+}
+
+extension ShareVolume {
+    /// The operations behind a node, or all, newest first.
+    ///
+    /// - Parameters:
+    ///   - path: names from the root; empty for the whole share.
+    ///   - limit: the newest so many.
+    package func history(of path: [[UInt8]], limit: Int) throws(VolumeError) -> [HistoryEntry] {
+        var node = NodeID.root
+        for name in path { node = try lookup(name, in: node).node }
+        let subject = path.isEmpty ? nil : node
+        // The lock is taken for a stretch of blocks at a time: the filesystem goes on meanwhile.
+        var reading = try engine.withLock { (engine) throws(VolumeError) in
+            try HistoryReading(engine, of: subject)
+        }
+        while try engine.withLock({ (engine) throws(VolumeError) in
+            try Engine.stored { () throws(StorageError) in try reading.read(256, from: engine) }
+        }) {}
+        return reading.newestFirst(limit)
+    }
+}
+
+/// A walk through all logs that picks the operations of one object.
+private struct HistoryReading {
+    private struct Found {
+        var stamp: Stamp
+        var entry: HistoryEntry
+    }
+
+    private var slots: [WriterSlot]
+    private var codec: BlockCodec?
+    private var number: UInt64 = 0
+    private var found: [Found] = []
+    private let object: ObjectID?
+    private let entries: Set<EntryID>
+    private let writers: WriterTable
+    private var names: [ObjectID: String] = [:]
+
+    init(_ engine: Engine, of subject: NodeID?) throws(VolumeError) {
+        slots = engine.logs.keys.sorted { $0.rawValue > $1.rawValue }
+        writers = engine.writers
+        guard let subject else {
+            object = nil
+            entries = []
+            return
+        }
+        let node = try engine.node(try engine.operation(subject))
+        let object = node.object
+        self.object = object
+        let rows = try Engine.stored { () throws(StorageError) in
+            try engine.storage.entries(of: object)
+        }
+        entries = Set(rows.map(\.id))
+    }
+
+    /// - Returns: whether there is more.
+    mutating func read(_ blocks: Int, from engine: Engine) throws(StorageError) -> Bool {
+        var left = blocks
+        while let slot = slots.last, left > 0 {
+            guard let log = engine.logs[slot], number < engine.applied[slot] ?? 0,
+                let bytes = try log.block(at: number)
+            else {
+                slots.removeLast()
+                codec = nil
+                number = 0
+                continue
+            }
+            var codec = codec ?? BlockCodec(writer: slot)
+            if let block = try? codec.decode(bytes.span, writers: engine.writers) {
+                take(block, of: slot, engine)
+            }
+            self.codec = codec
+            number += 1
+            left -= 1
+        }
+        return !slots.isEmpty
+    }
+
+    private mutating func take(_ block: Block, of slot: WriterSlot, _ engine: Engine) {
+        let member = engine.membership.member(log: engine.writers.key(of: slot))
+        let device = member.map { String(decoding: $0.name, as: UTF8.self) } ?? "?"
+        for (index, operation) in block.operations.enumerated() {
+            guard let operation else { continue }
+            let id = OperationID(writer: slot, block: number, index: index)
+            guard concerns(operation, id) else { continue }
+            let (kind, name, detail) = describe(operation, id)
+            found.append(
+                Found(
+                    stamp: Stamp(time: block.time, operation: id),
+                    entry: HistoryEntry(
+                        time: block.time.milliseconds, device: device, operation: kind,
+                        name: name, detail: detail)))
+        }
+    }
+
+    private func concerns(_ operation: Operation, _ id: OperationID) -> Bool {
+        guard let object else { return true }
+        return switch operation {
+        case .make: id == object
+        case .place(let place):
+            switch place.subject {
+            case .new(let placed): placed == object
+            case .existing(let entry, _): entries.contains(entry)
+            }
+        case .remove(let remove): entries.contains(remove.entry)
+        case .write(let write): write.object == object
+        case .setAttribute(let set): set.object == object
+        case .setXattr(let set): set.object == object
+        case .removeXattr(let remove): remove.object == object
+        default: false
+        }
+    }
+
+    private mutating func describe(_ operation: Operation, _ id: OperationID)
+        -> (kind: String, name: String, detail: String)
+    {
+        func name(_ object: ObjectID) -> String { names[object] ?? "" }
+        switch operation {
+        case .make(let make): return ("make", "", "\(make.kind)")
+        case .place(let place):
+            let text = String(decoding: place.name, as: UTF8.self)
+            if case .new(let object) = place.subject {
+                names[object] = text
+                return ("place", text, "new name")
+            }
+            return ("place", text, "moved or renamed")
+        case .remove(let remove):
+            return ("remove", "", remove.version == nil ? "name removed" : "conflict copy removed")
+        case .write(let write):
+            return ("write", name(write.object), "\(write.size) bytes")
+        case .setAttribute(let set):
+            var parts: [String] = []
+            if let mode = set.mode { parts.append("mode \(String(mode, radix: 8))") }
+            if let uid = set.uid { parts.append("owner \(uid)") }
+            if let gid = set.gid { parts.append("group \(gid)") }
+            if set.modified != nil || set.accessed != nil { parts.append("times") }
+            return ("setAttribute", name(set.object), parts.joined(separator: ", "))
+        case .setXattr(let set):
+            return ("setXattr", name(set.object), String(decoding: set.name, as: UTF8.self))
+        case .removeXattr(let remove):
+            return (
+                "removeXattr", name(remove.object), String(decoding: remove.name, as: UTF8.self)
+            )
+        case .admit(let admit):
+            return ("admit", String(decoding: admit.name, as: UTF8.self), "\(admit.role)")
+        case .retire: return ("retire", "", "")
+        case .revoke: return ("revoke", "", "")
+        case .invite: return ("invite", "", "")
+        case .set(let setting):
+            return ("set", String(decoding: setting.key, as: UTF8.self), "share setting")
+        case .checkpoint: return ("checkpoint", "", "")
+        }
+    }
+
+    func newestFirst(_ limit: Int) -> [HistoryEntry] {
+        found.sorted { writers.precedes($1.stamp, $0.stamp) }.prefix(limit).map(\.entry)
+    }
+}

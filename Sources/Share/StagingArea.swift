@@ -1,0 +1,27 @@
+package import Base
+
+/// A sparse file with the dirty bytes of one node, at their own offsets. Thread-safe.
+package protocol StagingFile: AnyObject, Sendable {
+    var id: UInt64 { get }
+    /// - Returns: bytes read; fewer than asked only at the end of the file.
+    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError)
+        -> Int
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError)
+    /// Makes a range read as zeros and gives its space back.
+    func punchHole(_ range: Range<UInt64>) throws(StorageError)
+    func truncate(to size: UInt64) throws(StorageError)
+    /// The next range at or after `offset` that holds data, as the disk knows it; nil past the last.
+    func nextData(after offset: UInt64) throws(StorageError) -> Range<UInt64>?
+    /// Durable when this returns.
+    func sync() throws(StorageError)
+    /// Gives the file and its space back; no call may follow.
+    func remove()
+}
+
+/// Where dirty data waits until it is published. Thread-safe.
+package protocol StagingArea: AnyObject, Sendable {
+    func create() throws(StorageError) -> any StagingFile
+    func open(_ id: UInt64) throws(StorageError) -> any StagingFile
+    /// Removes files that no record names: leftovers of a crash.
+    func removeAll(except kept: Set<UInt64>) throws(StorageError)
+}

@@ -1,0 +1,152 @@
+package import Base
+internal import Chunks
+package import FileTree
+package import Share
+
+struct ShareStatements {
+    let value, putValue, removeValue: SQLiteStatement
+    let writers, addWriter: SQLiteStatement
+    let appliedLog, putAppliedLog: SQLiteStatement
+    let staged, putStaged, removeStaged: SQLiteStatement
+    let wanted, putWanted, removeWanted: SQLiteStatement
+    let versionsAfter: SQLiteStatement
+
+    init(_ connection: SQLiteConnection) throws(StorageError) {
+        value = try connection.prepare("SELECT value FROM value WHERE name = ?")
+        putValue = try connection.prepare("REPLACE INTO value VALUES (?, ?)")
+        removeValue = try connection.prepare("DELETE FROM value WHERE name = ?")
+        writers = try connection.prepare("SELECT slot, key FROM writer ORDER BY slot")
+        addWriter = try connection.prepare(
+            "INSERT INTO writer SELECT coalesce(max(slot), 0) + 1, ? FROM writer")
+        appliedLog = try connection.prepare(
+            "SELECT blocks, codec_state FROM applied_log WHERE slot = ?")
+        putAppliedLog = try connection.prepare("REPLACE INTO applied_log VALUES (?, ?, ?)")
+        staged = try connection.prepare("SELECT node, record FROM staged ORDER BY node")
+        putStaged = try connection.prepare("REPLACE INTO staged VALUES (?, ?)")
+        removeStaged = try connection.prepare("DELETE FROM staged WHERE node = ?")
+        wanted = try connection.prepare(
+            "SELECT address, key, length, is_list FROM wanted ORDER BY number")
+        putWanted = try connection.prepare(
+            """
+            INSERT INTO wanted (address, key, length, is_list) VALUES (?, ?, ?, ?)
+            ON CONFLICT (address) DO NOTHING
+            """)
+        removeWanted = try connection.prepare("DELETE FROM wanted WHERE address = ?")
+        versionsAfter = try connection.prepare(
+            """
+            SELECT id, object, is_head, payload FROM version WHERE id > ? ORDER BY id LIMIT ?
+            """)
+    }
+}
+
+extension ShareDatabase {
+    private enum Limits {
+        /// Version rows held at a time while all are walked.
+        static let versionsPerPage = 512
+    }
+
+    package func value(_ name: String) throws(StorageError) -> [UInt8]? {
+        try shareStatements.value.first(name) { row throws(StorageError) in row.bytes(0) }
+    }
+
+    package func setValue(_ value: [UInt8]?, of name: String) throws(StorageError) {
+        if let value {
+            try shareStatements.putValue.run(name, value)
+        } else {
+            try shareStatements.removeValue.run(name)
+        }
+    }
+
+    // MARK: Logs in the view
+
+    package func writers() throws(StorageError) -> [Bytes32] {
+        var keys: [Bytes32] = []
+        try shareStatements.writers.forEach { row throws(StorageError) in
+            guard let key = row.bytes32(1), row.integer(0) == Int64(keys.count + 1) else {
+                throw damaged("writer \(row.integer(0))")
+            }
+            keys.append(key)
+        }
+        return keys
+    }
+
+    package func addWriter(_ key: Bytes32) throws(StorageError) {
+        try shareStatements.addWriter.run(key)
+    }
+
+    package func appliedLog(_ slot: WriterSlot) throws(StorageError) -> AppliedLog? {
+        try shareStatements.appliedLog.first(slot) { row throws(StorageError) in
+            AppliedLog(blocks: row.unsigned(0), codecState: row.bytes(1))
+        }
+    }
+
+    package func setAppliedLog(_ applied: AppliedLog, of slot: WriterSlot) throws(StorageError) {
+        try shareStatements.putAppliedLog.run(slot, applied.blocks, applied.codecState)
+    }
+
+    // MARK: Staged files
+
+    package func putStaged(_ staged: StagedFile) throws(StorageError) {
+        try shareStatements.putStaged.run(staged.node.rawValue, StagedRecord.encode(staged))
+    }
+
+    package func removeStaged(_ node: NodeID) throws(StorageError) {
+        try shareStatements.removeStaged.run(node.rawValue)
+    }
+
+    package func stagedFiles() throws(StorageError) -> [StagedFile] {
+        try shareStatements.staged.all { row throws(StorageError) in
+            let node = NodeID(rawValue: row.unsigned(0))
+            let bytes = row.bytes(1)
+            guard let staged = StagedRecord.decode(bytes.span, node: node) else {
+                throw damaged("staging record of node \(node.rawValue)")
+            }
+            return staged
+        }
+    }
+
+    // MARK: Wanted chunks
+
+    package func putWanted(_ chunk: WantedChunk) throws(StorageError) {
+        try shareStatements.putWanted.run(
+            chunk.reference.address, chunk.reference.key, UInt64(chunk.reference.length),
+            chunk.isList)
+    }
+
+    package func removeWanted(_ address: Bytes32) throws(StorageError) {
+        try shareStatements.removeWanted.run(address)
+    }
+
+    package func wantedChunks() throws(StorageError) -> [WantedChunk] {
+        try shareStatements.wanted.all { row throws(StorageError) in
+            guard let address = row.bytes32(0), let key = row.bytes32(1),
+                let length = UInt32(exactly: row.integer(2))
+            else { throw damaged("wanted chunk") }
+            return WantedChunk(
+                reference: ChunkReference(address: address, key: key, length: length),
+                isList: row.bool(3))
+        }
+    }
+
+    // MARK: The view as a whole
+
+    package func forEachVersion(_ body: (VersionRow) throws(StorageError) -> Void)
+        throws(StorageError)
+    {
+        var last: Int64 = -1
+        while true {
+            // In pages, so that no statement is open while `body` uses the storage.
+            let rows = try shareStatements.versionsAfter.all(
+                last, Int64(Limits.versionsPerPage), read: versionRow)
+            for row in rows { try body(row) }
+            guard let end = rows.last else { return }
+            last = end.id.rowID
+        }
+    }
+
+    package func removeView() throws(StorageError) {
+        for table in Schema.viewTables {
+            try connection.prepare("DELETE FROM \(table)", changesMany: true).run()
+        }
+    }
+}

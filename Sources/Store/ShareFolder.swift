@@ -1,0 +1,192 @@
+package import Base
+internal import FoundationEssentials
+internal import Glibc
+
+/// What a user chose for one share on this device; no secrets. In `share.json`.
+package struct ShareSettings: Codable, Equatable, Sendable {
+    /// Which chunks to keep here, for a path of the share and all below.
+    package enum Policy: String, Codable, Sendable {
+        /// Always here.
+        case keep
+        /// Fetched when read.
+        case demand
+        case never
+    }
+
+    package var name: String
+    /// An absolute path; empty if the share was never mounted.
+    package var mountPoint: String
+    /// `auto`, `hyperswarm`, `relay`, `direct` or `disabled`.
+    package var transport: String
+    /// Addresses of peers for the direct transport, as in `host:port`.
+    package var peers: [String]
+    /// Where the direct transport listens, as in `host:port`; empty for everywhere.
+    package var listen: String
+    /// The port it had last when any free one would do: tried first, as links name it.
+    package var listenPort: UInt16
+    /// By path from the root of the share; the longest that fits counts.
+    package var policies: [String: Policy]
+
+    package init(
+        name: String, mountPoint: String = "", transport: String = "auto", peers: [String] = [],
+        listen: String = "", listenPort: UInt16 = 0,
+        policies: [String: Policy] = [:]
+    ) {
+        self.name = name
+        self.mountPoint = mountPoint
+        self.transport = transport
+        self.peers = peers
+        self.listen = listen
+        self.listenPort = listenPort
+        self.policies = policies
+    }
+
+    /// What is missing has its default, so that older files stay readable.
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        let defaults = ShareSettings(name: try values.decode(String.self, forKey: .name))
+        name = defaults.name
+        mountPoint = try values.decodeIfPresent(String.self, forKey: .mountPoint) ?? ""
+        transport =
+            try values.decodeIfPresent(String.self, forKey: .transport) ?? defaults.transport
+        peers = try values.decodeIfPresent([String].self, forKey: .peers) ?? []
+        listen = try values.decodeIfPresent(String.self, forKey: .listen) ?? ""
+        listenPort = try values.decodeIfPresent(UInt16.self, forKey: .listenPort) ?? 0
+        policies = try values.decodeIfPresent([String: Policy].self, forKey: .policies) ?? [:]
+    }
+}
+
+/// One share's folder, mode 0700.
+///
+///     share.json       the settings
+///     share.key        the share key, 64 hexadecimal digits; mode 0600
+///     share.sqlite     logs, view, records: `ShareDatabase`
+///     packs/           chunk bytes: `PackStore`
+///     staging/         dirty bytes of files being written: `StagingDirectory`
+///     control.sock     made by the daemon
+///     lock             held by the one process that uses the share; has its pid
+package final class ShareFolder: Sendable {
+    private static let settingsName = "share.json"
+    private static let keyName = "share.key"
+    private static let packsName = "packs"
+    private static let stagingName = "staging"
+    private static let scratchName = "scratch"
+
+    /// The share's public id.
+    package let id: String
+    private let directory: Directory
+    package var path: String { directory.path }
+
+    init(id: String, in directory: Directory) {
+        self.id = id
+        self.directory = directory
+    }
+
+    /// Whether a text can be a share's id, and so the name of its folder: letters and digits.
+    static func isID(_ text: String) -> Bool {
+        (1...128).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+            }
+    }
+
+    package func settings() throws(StateError) -> ShareSettings {
+        let remedy = "correct it, or leave the share and join it again"
+        let settings = try directory.json(
+            Self.settingsName, as: ShareSettings.self, remedy: remedy)
+        guard let settings else {
+            throw .missing(file: "\(path)/\(Self.settingsName)", remedy: remedy)
+        }
+        return settings
+    }
+
+    package func setSettings(_ settings: ShareSettings) throws(StateError) {
+        try directory.replaceJSON(Self.settingsName, with: settings)
+    }
+
+    package func key() throws(StateError) -> Bytes32 {
+        guard let key = try directory.secret(Self.keyName) else {
+            throw .missing(
+                file: "\(path)/\(Self.keyName)",
+                remedy: "restore it from a backup; without it nothing of the share can be read")
+        }
+        return key
+    }
+
+    func createKey(_ key: Bytes32) throws(StateError) {
+        try directory.createSecret(Self.keyName, key)
+    }
+
+    // MARK: What is in it
+
+    /// Takes the share for this process until the lock is let go.
+    ///
+    /// - Throws: `inUse` with the pid of the process that has it.
+    package func lock() throws(StateError) -> ShareLock { try ShareLock(in: directory) }
+
+    package func openDatabase() throws(StorageError) -> ShareDatabase {
+        try ShareDatabase(in: directory)
+    }
+
+    /// An empty database that is nobody's state, for comparing with; one at a time.
+    package func openScratch() throws(StorageError) -> ShareDatabase {
+        removeScratch()
+        return try ShareDatabase(in: directory.directory(Self.scratchName, create: true))
+    }
+
+    /// What a crash leaves of it is removed by the next `openScratch`.
+    package func removeScratch() {
+        try? directory.directory(Self.scratchName, create: true).removeContents()
+        unsafe rmdir("\(path)/\(Self.scratchName)")
+    }
+
+    package func openPacks() throws(StorageError) -> PackStore {
+        try PackStore(in: directory.directory(Self.packsName, create: true))
+    }
+
+    package func openStaging() throws(StorageError) -> StagingDirectory {
+        StagingDirectory(in: try directory.directory(Self.stagingName, create: true))
+    }
+
+    /// Bytes on the disk that holds the share, and those of them free for this user.
+    package func diskSpace() throws(StorageError) -> (total: UInt64, free: UInt64) {
+        try directory.descriptor.diskSpace()
+    }
+
+    /// Removes the share from this device: its key, its content, all of it.
+    ///
+    /// - Parameter lock: proves that no process uses the share.
+    package func remove(_ lock: consuming ShareLock) throws(StateError) {
+        try storing { () throws(StorageError) in try directory.removeContents() }
+        // The lock goes with its file; an empty folder is left if another file came in between.
+        guard unsafe rmdir(path) == 0 else {
+            throw .storage(.system("removing \(path)"))
+        }
+    }
+}
+
+/// Says that this process has the share to itself, for as long as it lives.
+package struct ShareLock: ~Copyable, Sendable {
+    private static let name = "lock"
+    private let file: FileDescriptor
+
+    init(in directory: Directory) throws(StateError) {
+        let file = try storing { () throws(StorageError) in
+            try directory.file(Self.name, O_RDWR | O_CREAT)
+        }
+        guard flock(file.raw, LOCK_EX | LOCK_NB) == 0 else {
+            guard errno == EWOULDBLOCK else {
+                throw .storage(.system("locking \(directory.path)"))
+            }
+            let text = try storing { () throws(StorageError) in try file.read(32, at: 0) }
+            let digits = String(decoding: text.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+            throw .inUse(folder: directory.path, process: Int32(digits) ?? 0)
+        }
+        try storing { () throws(StorageError) in
+            try file.truncate(to: 0)
+            try file.write(Array("\(getpid())\n".utf8).span, at: 0)
+        }
+        self.file = file
+    }
+}

@@ -1,0 +1,102 @@
+package import Base
+internal import CLinux
+internal import Glibc
+package import Share
+internal import Synchronization
+
+/// Staging files in one directory, named by their ids. Thread-safe.
+package final class StagingDirectory: StagingArea {
+    private let directory: Directory
+
+    package convenience init(directory path: String) throws(StorageError) {
+        self.init(in: try Directory(path: path))
+    }
+
+    init(in directory: Directory) { self.directory = directory }
+
+    package func create() throws(StorageError) -> any StagingFile {
+        // Random, so that no id comes back while an old record may still name it.
+        let id = UInt64.random(in: 1...UInt64(Int64.max))
+        let file = try directory.file(Self.name(of: id), O_RDWR | O_CREAT | O_EXCL)
+        return SparseFile(file, id: id, in: directory, isNew: true)
+    }
+
+    package func open(_ id: UInt64) throws(StorageError) -> any StagingFile {
+        guard let file = try directory.existingFile(Self.name(of: id), O_RDWR) else {
+            throw .corrupt(
+                what: "\(directory.path)/\(Self.name(of: id)), which has changes to a file that"
+                    + " were not shared yet, is missing: restore it from a backup, or go on with the"
+                    + " file as it was last shared")
+        }
+        return SparseFile(file, id: id, in: directory, isNew: false)
+    }
+
+    package func removeAll(except kept: Set<UInt64>) throws(StorageError) {
+        for name in try directory.names() {
+            guard let id = UInt64(name, radix: 16), Self.name(of: id) == name else { continue }
+            if !kept.contains(id) { try directory.remove(name) }
+        }
+    }
+
+    /// Sixteen hexadecimal digits.
+    fileprivate static func name(of id: UInt64) -> String {
+        let digits = String(id, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}
+
+private final class SparseFile: StagingFile {
+    let id: UInt64
+    private let descriptor: FileDescriptor
+    private let directory: Directory
+    private let gate = SyncGate()
+    /// Whether the file's name is on the disk.
+    private let hasSyncedName: Atomic<Bool>
+
+    init(_ descriptor: consuming FileDescriptor, id: UInt64, in directory: Directory, isNew: Bool) {
+        self.descriptor = descriptor
+        self.id = id
+        self.directory = directory
+        hasSyncedName = Atomic(!isNew)
+    }
+
+    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError)
+        -> Int
+    {
+        try unsafe descriptor.read(at: offset, into: buffer)
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+        try unsafe descriptor.write(bytes, at: offset)
+    }
+
+    func punchHole(_ range: Range<UInt64>) throws(StorageError) {
+        let size = try descriptor.size()
+        let end = min(range.upperBound, size)
+        guard range.lowerBound < end else { return }
+        try descriptor.punchHole(range.lowerBound..<end)
+    }
+
+    func truncate(to size: UInt64) throws(StorageError) { try descriptor.truncate(to: size) }
+
+    func nextData(after offset: UInt64) throws(StorageError) -> Range<UInt64>? {
+        try descriptor.nextData(after: offset)
+    }
+
+    func sync() throws(StorageError) {
+        try gate.pass { () throws(StorageError) in
+            try descriptor.syncData()
+            if !hasSyncedName.load(ordering: .acquiring) {
+                try directory.sync()
+                hasSyncedName.store(true, ordering: .releasing)
+            }
+        }
+    }
+
+    func remove() {
+        // A file that cannot be removed now goes with the leftovers at the next start.
+        do throws(StorageError) {
+            try directory.remove(StagingDirectory.name(of: id))
+        } catch {}
+    }
+}

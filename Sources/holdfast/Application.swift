@@ -1,0 +1,51 @@
+import Host
+
+/// One run of the program, from its words to its exit code.
+struct Application {
+    static let version = "0.1.0"
+
+    let environment: [String: String]
+    let console: any Console
+    /// - Parameter home: what `--home` or HOLDFAST_HOME says.
+    let makeService: (_ home: String?) -> any ShareService
+    /// Starts a daemon and waits until it reports; `Daemon.start` outside of tests.
+    var startDaemon: (_ words: [String], _ logFile: String) throws(HostError) -> StartReport
+
+    func run(_ words: [String]) -> ExitCode {
+        do throws(CommandFailure) {
+            let parser = CommandParser(environment: environment)
+            switch try parser.parse(words) {
+            case .overview: console.write(HelpText.overview())
+            case .version: console.writeLine("holdfast \(Self.version)")
+            case .run(let parsed) where parsed.wantsHelp:
+                console.write(HelpText.about(CommandTable.command(parsed.name)))
+            case .run(let parsed): try run(parsed)
+            }
+            return .success
+        } catch {
+            console.writeError("holdfast: \(error.message)\n")
+            return error.code
+        }
+    }
+
+    private func run(_ parsed: ParsedCommand) throws(CommandFailure) {
+        let context = CommandContext(
+            parsed: parsed, environment: environment, console: console,
+            service: makeService(parsed.value("home")), startDaemon: startDaemon)
+        switch parsed.name {
+        case .create: try context.create()
+        case .join: try context.join()
+        case .mount: try context.mount()
+        case .unmount: try context.unmount()
+        case .invite: try context.invite()
+        case .status: try context.status()
+        case .peers: try context.peers()
+        case .pause: try context.setPaused(true)
+        case .resume: try context.setPaused(false)
+        case .log: try context.log()
+        case .check: try context.check()
+        // The parser turns it into what it asks for.
+        case .help: break
+        }
+    }
+}

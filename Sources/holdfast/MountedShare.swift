@@ -1,0 +1,310 @@
+import Base
+import Crypto
+import FuseMount
+import Glibc
+import Host
+import Share
+import Store
+import Swarm
+import Synchronization
+
+/// A share at work in this process: storage, engine, transports and mount, wired together.
+final class MountedShare: RunningShare {
+    private enum Limits {
+        /// Threads that cut, hash and encrypt.
+        static let workers = 2
+        static let tickInterval = Duration.milliseconds(250)
+        /// How long a device waits for a member to admit it.
+        static let admissionSeconds = 30
+        static let firstSyncSeconds = 10
+        static let historyEntries = 100
+    }
+
+    private let settings: ShareSettings
+    private let volume: ShareVolume
+    private let folder: ShareFolder
+    private let packs: PackStore
+    private let loop: EventLoop
+    private let log: Log
+    private let workers: WorkerPool
+    /// Serves the kernel on one thread, and stops it from another.
+    private let mounting: WorkerPool
+    private let driver: ShareDriver
+    private let direct: DirectTransport?
+    private let mount: FuseMount
+    private let isStopping = Atomic(false)
+    /// Held for as long as this lives.
+    private let lock: ShareLock
+
+    /// Opens the share, connects, waits for admission if the device is new, and mounts.
+    init(
+        _ identity: ShareIdentity, folder: ShareFolder, lock: consuming ShareLock,
+        settings: ShareSettings, loop: EventLoop, log: Log
+    ) throws(CommandFailure) {
+        self.lock = lock
+        self.settings = settings
+        self.folder = folder
+        self.loop = loop
+        self.log = log
+        let (workers, mounting) = try hosted { () throws(HostError) in
+            (
+                try WorkerPool(threads: Limits.workers, name: "chunk"),
+                try WorkerPool(threads: 2, name: "mount")
+            )
+        }
+        self.workers = workers
+        self.mounting = mounting
+        let (packs, staging, volume) = try storing { () throws(StorageError) in
+            let packs = try folder.openPacks()
+            let volume = try ShareVolume(
+                identity, origin: .stored, storage: try folder.openDatabase(), chunks: packs,
+                environment: HostClock(loop: loop),
+                diskSpace: { (try? folder.diskSpace()) ?? (total: 0, free: 0) })
+            return (packs, try folder.openStaging(), volume)
+        }
+        self.packs = packs
+        self.volume = volume
+        for damage in packs.damages { log.write("packs: \(damage)") }
+        try storing { () throws(StorageError) in
+            let freed = try volume.collectChunksIfDue()
+            if freed > 0 { log.write("packs: \(freed) bytes of unused chunks given back") }
+        }
+
+        let direct = try Self.transport(settings, loop, workers)
+        self.direct = direct
+        try Self.remember(direct?.listenAddress?.port, settings, in: folder)
+        let driver = ShareDriver(
+            loop: loop, handler: volume, transports: direct.map { [$0] } ?? [],
+            topic: volume.keys.dataTopic, ownKey: identity.device.publicKey, log: log)
+        self.driver = driver
+        do throws(CommandFailure) {
+            if let direct { try hosted { () throws(HostError) in try direct.attach(driver) } }
+            driver.start()
+            try Self.waitForAdmission(volume, driver)
+            mount = try Self.mount(volume, packs, staging, settings, workers, log)
+        } catch {
+            driver.stop()
+            workers.stop()
+            mounting.stop()
+            throw error
+        }
+        let mount = mount
+        loop.submit { [loop] in
+            loop.add(
+                Ticker(interval: Limits.tickInterval) {
+                    _ = workers.trySubmit { mount.tick() }
+                })
+        }
+        mounting.submit { mount.run() }
+    }
+
+    private static func transport(
+        _ settings: ShareSettings, _ loop: EventLoop, _ workers: WorkerPool
+    ) throws(CommandFailure) -> DirectTransport? {
+        guard settings.transport != "disabled" else { return nil }
+        return try hosted { () throws(HostError) in
+            try DirectTransport(
+                loop: loop, workers: workers,
+                listen: PeerAddress(settings.listen) ?? .everywhere,
+                preferredPort: settings.listenPort,
+                peers: settings.peers.compactMap { PeerAddress($0) })
+        }
+    }
+
+    /// So that the next start has the same port, which links and peers know.
+    private static func remember(
+        _ port: UInt16?, _ settings: ShareSettings, in folder: ShareFolder
+    ) throws(CommandFailure) {
+        guard let port, port != settings.listenPort else { return }
+        try stated { () throws(StateError) in
+            var settings = try folder.settings()
+            settings.listenPort = port
+            try folder.setSettings(settings)
+        }
+    }
+
+    private static func mount(
+        _ volume: ShareVolume, _ packs: PackStore, _ staging: StagingDirectory,
+        _ settings: ShareSettings, _ workers: WorkerPool, _ log: Log
+    ) throws(CommandFailure) -> FuseMount {
+        do throws(MountError) {
+            return try FuseMount(
+                volume: volume, chunks: packs, contentKeys: volume.keys.contentKeys,
+                staging: staging, options: MountOptions(mountPoint: settings.mountPoint),
+                submit: { work in
+                    if !workers.submit(work) { work() }
+                }, log: { log.write($0) })
+        } catch {
+            switch error {
+            case .inUse: throw CommandFailure(.inUse, "\(error)")
+            case .missing, .notDirectory: throw CommandFailure(.notFound, "\(error)")
+            case .notAllowed, .othersNotAllowed, .needsRoot:
+                throw CommandFailure(.denied, "\(error)")
+            default: throw CommandFailure(.general, "\(error)")
+            }
+        }
+    }
+
+    // MARK: Joining
+
+    /// Waits until a member has admitted this device, and what it has is known here.
+    private static func waitForAdmission(_ volume: ShareVolume, _ driver: ShareDriver)
+        throws(CommandFailure)
+    {
+        guard !volume.isAdmitted else { return }
+        let deadline = monotonicNow() + .seconds(Limits.admissionSeconds)
+        while !volume.isAdmitted {
+            if let refusal = volume.refusal {
+                throw CommandFailure(
+                    .denied, "the share refused this device: \(EscapedText.escaped(refusal))")
+            }
+            guard monotonicNow() < deadline else { throw noPeer(driver) }
+            usleep(10_000)
+        }
+        let syncDeadline = monotonicNow() + .seconds(Limits.firstSyncSeconds)
+        while volume.status().pending.blocks > 0, monotonicNow() < syncDeadline { usleep(10_000) }
+    }
+
+    private static func noPeer(_ driver: ShareDriver) -> CommandFailure {
+        let tried = driver.dialStates.map { state in
+            "\(state.address)" + (state.problem.map { " (\($0))" } ?? "")
+        }
+        return CommandFailure(
+            .noPeer,
+            tried.isEmpty
+                ? "no address of a member is known: name one with --peer HOST:PORT"
+                : "no member of the share answered at \(tried.joined(separator: ", ")): start one "
+                    + "there, or name another with --peer HOST:PORT")
+    }
+
+    // MARK: Life
+
+    func stop() {
+        guard !isStopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        let mount = mount
+        mounting.submit { mount.stop() }
+    }
+
+    func wait() throws(CommandFailure) {
+        mounting.drain()
+        workers.drain()
+        defer {
+            driver.stop()
+            workers.stop()
+            mounting.stop()
+        }
+        do throws(VolumeError) {
+            try volume.sync()
+        } catch {
+            throw CommandFailure(.general, "the last changes could not be made durable: \(error)")
+        }
+        // Connected peers hear of the last blocks, if they listen.
+        let deadline = monotonicNow() + .milliseconds(500)
+        while let direct, loop.perform({ direct.isFlushing }) == true, monotonicNow() < deadline {
+            usleep(10_000)
+        }
+    }
+
+    // MARK: Control
+
+    func answer(
+        _ request: ControlRequest, _ reply: @escaping @Sendable (ControlResponse) -> Void
+    ) {
+        // An answer may wait for the engine, so it is never given on the loop.
+        let isAccepted = workers.trySubmit { [self] in
+            do throws(CommandFailure) {
+                reply(try response(to: request))
+            } catch {
+                reply(ControlResponse(error: error.asControlFailure))
+            }
+        }
+        if !isAccepted {
+            let busy = CommandFailure(.temporary, "the daemon is busy: try again")
+            reply(ControlResponse(error: busy.asControlFailure))
+        }
+    }
+
+    private func response(to request: ControlRequest) throws(CommandFailure) -> ControlResponse {
+        switch request.command {
+        case .status: return ControlResponse(status: status)
+        case .invite: return ControlResponse(link: try link())
+        case .pause, .resume:
+            let isPaused = request.command == .pause
+            volume.setPaused(isPaused)
+            driver.setPaused(isPaused)
+            return ControlResponse(status: status)
+        case .log:
+            return ControlResponse(
+                log: try history(request.path, limit: request.limit ?? Limits.historyEntries))
+        case .check:
+            let report = try storing { () throws(StorageError) in
+                try ShareCheck(volume: volume, packs: packs, folder: folder).run()
+            }
+            return ControlResponse(lines: try report.lines())
+        case .unmount:
+            stop()
+            return ControlResponse()
+        }
+    }
+
+    private var status: ShareStatus {
+        // Asked first: what is published in between is in the view then.
+        let unpublished = mount.unpublishedBytes
+        var status = volume.status()
+        status.pending.bytes += unpublished
+        status.name = settings.name
+        status.mountpoint = settings.mountPoint
+        status.transport = settings.transport
+        return status
+    }
+
+    private func link() throws(CommandFailure) -> String {
+        let addresses = driver.addresses.map { "\($0)" } + settings.peers
+        let link = try storing { () throws(StorageError) in
+            try volume.inviteLink(name: settings.name, addressHints: addresses)
+        }
+        guard let link else {
+            throw CommandFailure(
+                .denied, "this device holds no invite: ask for a link where the share was made")
+        }
+        return link.text
+    }
+
+    private func history(_ path: String?, limit: Int) throws(CommandFailure) -> [LogEntry] {
+        let names = (path ?? "").split(separator: "/").map { Array($0.utf8) }
+        do throws(VolumeError) {
+            return try volume.history(of: names, limit: limit).map { entry in
+                LogEntry(
+                    time: Log.text(
+                        of: Timestamp(
+                            seconds: Int64(entry.time / 1000),
+                            nanoseconds: UInt32(entry.time % 1000) * 1_000_000)),
+                    device: entry.device, operation: entry.operation, path: entry.name,
+                    detail: entry.detail)
+            }
+        } catch {
+            guard case .notFound = error else { throw CommandFailure(.general, "\(error)") }
+            throw CommandFailure(.notFound, "there is no such file in the share")
+        }
+    }
+}
+
+/// Calls something at intervals, on the event loop.
+private final class Ticker: LoopMember {
+    private let interval: Duration
+    private let body: () -> Void
+    private var due = Instant.zero
+
+    init(interval: Duration, _ body: @escaping () -> Void) {
+        self.interval = interval
+        self.body = body
+    }
+
+    func run(now: Instant) -> Instant {
+        if now >= due {
+            due = now + interval
+            body()
+        }
+        return due
+    }
+}

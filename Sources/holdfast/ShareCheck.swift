@@ -1,0 +1,56 @@
+import Base
+import Chunks
+import Host
+import Share
+import Store
+
+/// Verifies packs, logs and view of one share against each other.
+struct ShareCheck {
+    let volume: ShareVolume
+    let packs: PackStore
+    let folder: ShareFolder
+
+    func run() throws(StorageError) -> CheckReport {
+        var report = try checkView()
+        report.problems += try verifyPacks().problems
+        return report
+    }
+
+    /// Drops damaged chunks, makes the view again from the logs, and with it the list of chunks to
+    /// fetch.
+    func rebuild() throws(StorageError) {
+        try packs.discard(try verifyPacks().damaged)
+        try volume.rebuildView()
+    }
+
+    private func verifyPacks() throws(StorageError) -> PackReport {
+        let cipher = ChunkCipher(volume.keys.contentKeys)
+        return try packs.verify { reference, plaintext in
+            cipher.verify(plaintext, as: reference)
+        }
+    }
+
+    /// The logs are replayed into a scratch database, which is gone again afterwards.
+    private func checkView() throws(StorageError) -> CheckReport {
+        let scratch = try folder.openScratch()
+        defer { folder.removeScratch() }
+        return try volume.check(scratch: scratch)
+    }
+}
+
+extension CheckReport {
+    /// For people.
+    ///
+    /// - Throws: with `integrity` if anything is damaged.
+    func lines() throws(CommandFailure) -> [String] {
+        guard problems.isEmpty else {
+            throw CommandFailure(
+                .integrity,
+                problems.map { EscapedText.escaped($0) }.joined(separator: "\nholdfast: "))
+        }
+        return [
+            "\(blocks) log blocks, \(chunks) chunks in use, \(files) files: all is well",
+            "digest of the view: \(digest)",
+        ]
+    }
+}

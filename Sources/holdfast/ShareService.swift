@@ -1,0 +1,89 @@
+import Host
+import Swarm
+
+/// A share that this device has, as its folder in the state tells.
+struct KnownShare: Equatable, Sendable {
+    /// The share's public id, hexadecimal.
+    var id: String
+    var name: String
+    /// Absolute, links resolved: as `/proc/self/mountinfo` shows it.
+    var mountPoint: String
+    /// The share's folder in the state: absolute.
+    var folder: String
+
+    var logFile: String { "\(folder)/daemon.log" }
+}
+
+/// What `create`, `join` and `mount` were told about serving a share; nil leaves what is stored.
+struct ServeOptions: Equatable, Sendable {
+    var transport: String?
+    var peers: [PeerAddress]?
+    var listen: PeerAddress?
+    var deviceName: String?
+
+    init(_ parsed: ParsedCommand) {
+        transport = parsed.value("transport")
+        peers = parsed.values["peer"] == nil ? nil : parsed.addresses("peer")
+        listen = parsed.addresses("listen").first
+        deviceName = parsed.value("device-name")
+    }
+
+    /// The same as words of a command line, for the daemon.
+    var words: [String] {
+        var words: [String] = []
+        if let transport { words.append("--transport=\(transport)") }
+        for peer in peers ?? [] { words.append("--peer=\(peer)") }
+        if let listen { words.append("--listen=\(listen)") }
+        if let deviceName { words.append("--device-name=\(deviceName)") }
+        return words
+    }
+}
+
+/// A share that is mounted and served by this process.
+protocol RunningShare: AnyObject, Sendable {
+    /// Answers one request of the control socket but `unmount`, which becomes a `stop`. Called on
+    /// the event loop: what takes long belongs on a worker.
+    func answer(
+        _ request: ControlRequest, _ reply: @escaping @Sendable (ControlResponse) -> Void)
+    /// Begins a clean stop, as SIGTERM does. From any thread, any number of times; returns at once.
+    func stop()
+    /// Waits for the end: by then everything is on disk, the mount is gone, and nothing of the
+    /// share runs any more. Throws if it did not end as it should.
+    func wait() throws(CommandFailure)
+}
+
+/// What the commands need done with the shares of one device. The command line knows no storage,
+/// no engine and no mount: this is where they are plugged in.
+protocol ShareService: Sendable {
+    /// Every share in the state, in the order of their mount points.
+    func shares() throws(CommandFailure) -> [KnownShare]
+
+    /// Makes the state of a new share and its device's log; nothing is mounted yet.
+    func create(
+        name: String, mountPoint: String, options: ServeOptions
+    ) throws(CommandFailure) -> KnownShare
+
+    /// Makes the state of a share that is known by its link only.
+    ///
+    /// - Throws: with `wrongLink` if the link is none, is damaged or of an unknown version.
+    func join(
+        link: String, mountPoint: String, options: ServeOptions
+    ) throws(CommandFailure) -> KnownShare
+
+    /// Takes back `create` or `join`, whose mount then failed.
+    func discard(_ share: KnownShare)
+
+    /// Opens the share's state (throws with `inUse` if another process has it), mounts it and
+    /// begins to sync; returns when the mount is usable.
+    ///
+    /// - Parameter loop: runs already, and outlives the share.
+    func start(
+        _ share: KnownShare, options: ServeOptions, loop: EventLoop, log: Log
+    ) throws(CommandFailure) -> any RunningShare
+
+    /// Verifies a share's stored state, and makes the view again first if asked.
+    ///
+    /// - Parameter folder: of the share, in the state.
+    /// - Returns: lines for people; throws with `integrity` if anything is damaged.
+    func check(folder: String, rebuilds: Bool) throws(CommandFailure) -> [String]
+}

@@ -1,0 +1,109 @@
+import Host
+import Share
+
+/// What `status`, `peers` and `log` print for people. Names come from other devices: all are
+/// escaped.
+enum StatusText {
+    static func summary(of report: StatusReport) -> String {
+        let status = report.status
+        var rows = [("mounted at", EscapedText.escaped(status.mountpoint))]
+        guard report.isRunning else {
+            rows = [("belongs at", EscapedText.escaped(status.mountpoint))]
+            rows.append(("state", "not mounted: holdfast mount brings it back"))
+            rows.append(("share", status.share))
+            return text(status.name, rows)
+        }
+        rows.append(("device", EscapedText.escaped(status.device)))
+        rows.append(("share", status.share))
+        rows.append(
+            ("syncing", status.paused ? "paused" : "by \(EscapedText.escaped(status.transport))"))
+        let connected = status.peers.filter { $0.state == "connected" }
+        let names = connected.prefix(8).map { EscapedText.quoted($0.device) }
+        let more = connected.count > names.count ? " and more" : ""
+        rows.append(
+            (
+                "peers",
+                "\(connected.count)" + (names.isEmpty ? "" : ": ")
+                    + names.joined(separator: ", ") + more
+            ))
+        rows.append(("files", "\(status.files) (\(size(status.bytes)))"))
+        rows.append(("pending", pending(status.pending)))
+        if status.conflicts > 0 { rows.append(("conflicts", "\(status.conflicts)")) }
+        if status.refused > 0 {
+            rows.append(("refused", "\(status.refused) operations that break a rule"))
+        }
+        rows.append(("digest", status.digest))
+        return text(status.name, rows)
+    }
+
+    static func table(of peers: [ShareStatus.Peer]) -> String {
+        guard !peers.isEmpty else { return "no peer is connected\n" }
+        let rows = peers.map { peer in
+            [
+                EscapedText.escaped(peer.device), EscapedText.escaped(peer.state),
+                EscapedText.escaped(peer.address), size(peer.bytesSent), size(peer.bytesReceived),
+                EscapedText.escaped(String(peer.key.prefix(16))),
+            ]
+        }
+        return table(["DEVICE", "STATE", "ADDRESS", "SENT", "RECEIVED", "KEY"], rows)
+    }
+
+    static func table(of entries: [LogEntry]) -> String {
+        guard !entries.isEmpty else { return "nothing has changed here yet\n" }
+        let rows = entries.map { entry in
+            [entry.time, entry.device, entry.operation, entry.path, entry.detail]
+                .map { EscapedText.escaped($0) }
+        }
+        return table(["TIME", "DEVICE", "OPERATION", "PATH", "DETAIL"], rows)
+    }
+
+    /// Columns as wide as their widest cell; the last one ends with its text.
+    static func table(_ head: [String], _ rows: [[String]]) -> String {
+        let all = [head] + rows
+        let widths = head.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+        return all.map { row in
+            var line = ""
+            for (cell, width) in zip(row, widths) {
+                line += cell + String(repeating: " ", count: width - cell.count + 2)
+            }
+            while line.last == " " { line.removeLast() }
+            return line + "\n"
+        }.joined()
+    }
+
+    /// With a unit, three digits at least: `999 bytes`, `1.50 MB`, `12.3 GB`.
+    static func size(_ bytes: UInt64) -> String {
+        guard bytes >= 1000 else { return "\(bytes) bytes" }
+        var value = bytes
+        var hundredths: UInt64 = 0
+        var unit = -1
+        let units = ["kB", "MB", "GB", "TB", "PB", "EB"]
+        while value >= 1000, unit + 1 < units.count {
+            hundredths = value % 1000 / 10
+            value /= 1000
+            unit += 1
+        }
+        let digits =
+            switch value {
+            case ..<10: ".\(hundredths < 10 ? "0" : "")\(hundredths)"
+            case ..<100: ".\(hundredths / 10)"
+            default: ""
+            }
+        return "\(value)\(digits) \(units[unit])"
+    }
+
+    private static func pending(_ pending: ShareStatus.Pending) -> String {
+        var parts: [String] = []
+        if pending.blocks > 0 { parts.append("\(pending.blocks) blocks") }
+        if pending.chunks > 0 { parts.append("\(pending.chunks) chunks (\(size(pending.bytes)))") }
+        return parts.isEmpty ? "nothing" : parts.joined(separator: ", ")
+    }
+
+    private static func text(_ name: String, _ rows: [(String, String)]) -> String {
+        var lines = EscapedText.escaped(name) + "\n"
+        for (term, value) in rows {
+            lines += "  " + term + String(repeating: " ", count: 12 - term.count) + value + "\n"
+        }
+        return lines
+    }
+}

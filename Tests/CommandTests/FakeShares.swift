@@ -1,0 +1,187 @@
+import Base
+import FoundationEssentials
+import Glibc
+import Host
+import Share
+import Synchronization
+
+@testable import holdfast
+
+/// A console in memory.
+final class FakeConsole: Console {
+    var output = ""
+    var errors = ""
+    var input: [String] = []
+    var currentDirectory = "/"
+
+    func write(_ text: String) { output += text }
+    func writeError(_ text: String) { errors += text }
+    func readLine(limitBytes: Int) -> String? { input.isEmpty ? nil : input.removeFirst() }
+}
+
+/// A folder of one test, with everything in it gone afterwards.
+final class TemporaryFolder {
+    let path: String
+
+    init() {
+        var template = Array("/tmp/holdfast-test.XXXXXX".utf8CString)
+        mkdtemp(&template)
+        path = String(decoding: template.dropLast().map(UInt8.init), as: UTF8.self)
+    }
+
+    func make(_ name: String) -> String {
+        mkdir("\(path)/\(name)", 0o700)
+        return "\(path)/\(name)"
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
+/// A share that runs without storage or mount.
+final class FakeRunning: RunningShare {
+    struct State {
+        var requests: [ControlRequest] = []
+        var isStopped = false
+    }
+    let state = Mutex(State())
+    let failure: CommandFailure?
+
+    init(failure: CommandFailure? = nil) { self.failure = failure }
+
+    func answer(
+        _ request: ControlRequest, _ reply: @escaping @Sendable (ControlResponse) -> Void
+    ) {
+        state.withLock { $0.requests.append(request) }
+        switch request.command {
+        case .status, .pause, .resume:
+            var status = ShareStatus()
+            status.share = "abcd"
+            status.name = "demo\u{202e}"
+            status.device = "alice"
+            status.mountpoint = "/m"
+            status.transport = "direct"
+            status.digest = "d1"
+            status.files = 3
+            status.bytes = 1_500_000
+            status.clock = ["b": 2, "a": 1]
+            status.peers = [
+                .init(
+                    device: "bob\u{1b}[2J", key: "0123456789abcdef0123", address: "10.0.0.1:1",
+                    state: "connected", bytesSent: 10, bytesReceived: 123_456)
+            ]
+            reply(ControlResponse(status: status))
+        case .invite: reply(ControlResponse(link: "holdfast:word"))
+        case .log:
+            let entry = LogEntry(
+                time: "2026-08-01T00:00:00.000Z", device: "bob", operation: "write",
+                path: "a\nb", detail: "5 bytes")
+            reply(ControlResponse(log: [entry]))
+        case .check: reply(ControlResponse(lines: ["checked"]))
+        case .unmount: reply(ControlResponse(error: .init(message: "not mine", exitCode: 1)))
+        }
+    }
+
+    func stop() { state.withLock { $0.isStopped = true } }
+
+    func wait() throws(CommandFailure) {
+        while !state.withLock({ $0.isStopped }) { usleep(1000) }
+        if let failure { throw failure }
+    }
+}
+
+/// Shares in folders of a test; calls are noted.
+final class FakeService: ShareService {
+    struct State {
+        var shares: [KnownShare] = []
+        var calls: [String] = []
+        var failure: CommandFailure?
+        var running = FakeRunning()
+    }
+    let state = Mutex(State())
+    let folder: String
+
+    init(folder: String) { self.folder = folder }
+
+    var calls: [String] { state.withLock { $0.calls } }
+
+    private func note(_ call: String) throws(CommandFailure) {
+        let failure = state.withLock { state in
+            state.calls.append(call)
+            return state.failure
+        }
+        if let failure { throw failure }
+    }
+
+    func add(_ name: String, at mountPoint: String) -> KnownShare {
+        mkdir("\(folder)/\(name)", 0o700)
+        let share = KnownShare(
+            id: "id-\(name)", name: name, mountPoint: mountPoint, folder: "\(folder)/\(name)")
+        state.withLock { $0.shares.append(share) }
+        return share
+    }
+
+    func shares() throws(CommandFailure) -> [KnownShare] { state.withLock { $0.shares } }
+
+    func create(
+        name: String, mountPoint: String, options: ServeOptions
+    ) throws(CommandFailure) -> KnownShare {
+        try note("create \(name) \(mountPoint) \(options.words)")
+        return add(name, at: mountPoint)
+    }
+
+    func join(
+        link: String, mountPoint: String, options: ServeOptions
+    ) throws(CommandFailure) -> KnownShare {
+        try note("join \(link) \(mountPoint) \(options.words)")
+        return add("joined", at: mountPoint)
+    }
+
+    func discard(_ share: KnownShare) {
+        state.withLock { state in
+            state.calls.append("discard \(share.name)")
+            state.shares.removeAll { $0 == share }
+        }
+    }
+
+    func start(
+        _ share: KnownShare, options: ServeOptions, loop: EventLoop, log: Log
+    ) throws(CommandFailure) -> any RunningShare {
+        try note("start \(share.name)")
+        return state.withLock { $0.running }
+    }
+
+    func check(folder: String, rebuilds: Bool) throws(CommandFailure) -> [String] {
+        try note("check \(folder) \(rebuilds)")
+        return ["all \u{1b}well"]
+    }
+}
+
+/// The program with everything around it faked.
+final class Bench {
+    let folder = TemporaryFolder()
+    let console = FakeConsole()
+    let service: FakeService
+    var environment: [String: String] = [:]
+    var home: String?
+    var started: [(words: [String], logFile: String)] = []
+    var report = StartReport()
+
+    init() { service = FakeService(folder: folder.path) }
+
+    @discardableResult
+    func run(_ words: String...) -> ExitCode {
+        console.output = ""
+        console.errors = ""
+        let application = Application(
+            environment: environment, console: console,
+            makeService: { home in
+                self.home = home
+                return self.service
+            },
+            startDaemon: { words, logFile throws(HostError) in
+                self.started.append((words, logFile))
+                return self.report
+            })
+        return application.run(words)
+    }
+}

@@ -1,0 +1,229 @@
+import Base
+import Chunks
+import Dispatch
+import Glibc
+import Share
+import Synchronization
+
+extension Timestamp {
+    static var now: Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: UInt32(time.tv_nsec))
+    }
+}
+
+func onThread(_ body: @escaping @Sendable () -> Void) {
+    DispatchQueue.global().async(execute: body)
+}
+
+func sleepMilliseconds(_ count: UInt32) { usleep(count * 1000) }
+
+func contentBytes(_ content: Content, _ chunks: any ChunkStorage) throws -> [UInt8] {
+    let reader = ContentReader(content, storage: chunks)
+    var bytes = [UInt8](repeating: 0, count: Int(reader.size))
+    let outcome = try bytes.withUnsafeMutableBytes { try reader.read(at: 0, into: $0) }
+    guard outcome == .bytes(bytes.count) else {
+        throw StorageError.corrupt(what: "\(outcome)")
+    }
+    return bytes
+}
+
+/// Chunks in memory, of which some are not here until they are asked for, or not yet durable.
+final class FakeChunks: ChunkStorage {
+    private struct State {
+        var hidden: Set<Bytes32> = []
+        var unsynced: Set<Bytes32> = []
+        var appended = 0
+        var delayMilliseconds: UInt32 = 0
+        var isFull = false
+    }
+
+    private let storage = MemoryChunkStorage()
+    private let state = Mutex(State())
+
+    func hideAll() {
+        let addresses = storage.addresses
+        state.withLock { $0.hidden = Set(addresses) }
+    }
+
+    func reveal(_ addresses: [Bytes32]) {
+        state.withLock { $0.hidden.subtract(addresses) }
+    }
+
+    func delayAppends(milliseconds: UInt32) {
+        state.withLock { $0.delayMilliseconds = milliseconds }
+    }
+
+    func setFull(_ isFull: Bool) { state.withLock { $0.isFull = isFull } }
+
+    var appended: Int { state.withLock { $0.appended } }
+
+    /// A version may only name chunks that a crash leaves.
+    func requireSynced(_ content: Content) {
+        let pieces: [Piece] =
+            switch content {
+            case .inline: []
+            case .pieces(let pieces): pieces
+            case .tree(_, let root, _): root
+            }
+        let addresses = pieces.compactMap { $0.reference?.address }
+        let isSynced = state.withLock { $0.unsynced.isDisjoint(with: addresses) }
+        precondition(isSynced, "published before the chunks were synced")
+    }
+
+    func contains(_ address: Bytes32) -> Bool {
+        !state.withLock { $0.hidden.contains(address) } && storage.contains(address)
+    }
+
+    func reference(of address: Bytes32) throws(StorageError) -> ChunkReference? {
+        contains(address) ? storage.reference(of: address) : nil
+    }
+
+    func read(_ address: Bytes32, at offset: Int, into buffer: UnsafeMutableRawBufferPointer)
+        throws(StorageError) -> Int?
+    {
+        contains(address) ? storage.read(address, at: offset, into: buffer) : nil
+    }
+
+    func append(_ reference: ChunkReference, plaintext: Span<UInt8>) throws(StorageError) {
+        let (delay, isFull) = state.withLock { state in
+            state.appended += 1
+            if !storage.contains(reference.address) { state.unsynced.insert(reference.address) }
+            return (state.delayMilliseconds, state.isFull)
+        }
+        if isFull { throw .full }
+        if delay > 0 { sleepMilliseconds(delay) }
+        storage.append(reference, plaintext: plaintext)
+    }
+
+    func sync() throws(StorageError) { state.withLock { $0.unsynced = [] } }
+
+    func collect(keeping: (Bytes32) -> Bool) throws(StorageError) -> UInt64 {
+        storage.collect(keeping: keeping)
+    }
+
+    var statistics: ChunkStatistics { storage.statistics }
+}
+
+/// Staging files in a folder that goes away with it.
+final class FakeStaging: StagingArea {
+    private let folder: String
+    private let state = Mutex((last: UInt64(0), open: Set<UInt64>()))
+
+    init() {
+        var template = Array("/tmp/holdfast-staging-XXXXXX".utf8CString)
+        folder = String(cString: mkdtemp(&template))
+    }
+
+    deinit {
+        let ids = state.withLock { $0.open }
+        for id in ids { Glibc.unlink(path(id)) }
+        Glibc.rmdir(folder)
+    }
+
+    /// Files that were made and not removed.
+    var files: Set<UInt64> { state.withLock { $0.open } }
+
+    fileprivate func path(_ id: UInt64) -> String { "\(folder)/\(id)" }
+
+    fileprivate func forget(_ id: UInt64) { state.withLock { _ = $0.open.remove(id) } }
+
+    func create() throws(StorageError) -> any StagingFile {
+        let id = state.withLock { state in
+            state.last += 1
+            state.open.insert(state.last)
+            return state.last
+        }
+        return try FakeStagingFile(id: id, area: self, path: path(id), flags: O_CREAT | O_EXCL)
+    }
+
+    func open(_ id: UInt64) throws(StorageError) -> any StagingFile {
+        try FakeStagingFile(id: id, area: self, path: path(id), flags: 0)
+    }
+
+    func removeAll(except kept: Set<UInt64>) throws(StorageError) {
+        let gone = state.withLock { state in
+            let gone = state.open.subtracting(kept)
+            state.open.formIntersection(kept)
+            return gone
+        }
+        for id in gone { Glibc.unlink(path(id)) }
+    }
+}
+
+final class FakeStagingFile: StagingFile {
+    let id: UInt64
+    private let area: FakeStaging
+    private let descriptor: Int32
+    private let path: String
+
+    fileprivate init(id: UInt64, area: FakeStaging, path: String, flags: Int32)
+        throws(StorageError)
+    {
+        self.id = id
+        self.area = area
+        self.path = path
+        descriptor = Glibc.open(path, O_RDWR | flags, 0o600)
+        guard descriptor >= 0 else { throw .io(code: errno, action: "opening \(path)") }
+    }
+
+    deinit { close(descriptor) }
+
+    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+        throws(StorageError) -> Int
+    {
+        var done = 0
+        while done < buffer.count {
+            let count = pread(
+                descriptor, buffer.baseAddress! + done, buffer.count - done,
+                off_t(offset) + done)
+            guard count >= 0 else { throw .io(code: errno, action: "reading staging") }
+            if count == 0 { break }
+            done += count
+        }
+        return done
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+        var done = 0
+        while done < bytes.count {
+            let count = pwrite(
+                descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + done)
+            guard count > 0 else { throw .io(code: errno, action: "writing staging") }
+            done += count
+        }
+    }
+
+    func punchHole(_ range: Range<UInt64>) throws(StorageError) {
+        var status = stat()
+        fstat(descriptor, &status)
+        let end = min(range.upperBound, UInt64(status.st_size))
+        guard range.lowerBound < end else { return }
+        let zeros = [UInt8](repeating: 0, count: Int(end - range.lowerBound))
+        do {
+            try zeros.withUnsafeBytes { try write($0, at: range.lowerBound) }
+        } catch {
+            throw .io(code: EIO, action: "punching staging: \(error)")
+        }
+    }
+
+    func truncate(to size: UInt64) throws(StorageError) {
+        guard ftruncate(descriptor, off_t(size)) == 0 else {
+            throw .io(code: errno, action: "truncating staging")
+        }
+    }
+
+    func nextData(after offset: UInt64) throws(StorageError) -> Range<UInt64>? {
+        let start = lseek(descriptor, off_t(offset), 3)
+        guard start >= 0 else { return nil }
+        return UInt64(start)..<UInt64(lseek(descriptor, start, 4))
+    }
+
+    func sync() throws(StorageError) { fdatasync(descriptor) }
+
+    func remove() {
+        area.forget(id)
+        Glibc.unlink(path)
+    }
+}

@@ -1,0 +1,205 @@
+import Base
+import Chunks
+import Share
+import Testing
+
+@testable import FuseMount
+
+/// An overlay beside plain arrays, which do the same by copying.
+private struct OverlayModel {
+    let chunks = FakeChunks()
+    let staging = FakeStaging()
+    let depot: StagingDepot
+    var overlay: Overlay
+    var reader: ContentReader
+    var bytes: [UInt8]
+    var pending: [Overlay.Leftovers] = []
+    /// What a job sees: the bytes at the cut, over the base of that time.
+    var cut: (bytes: [UInt8], reader: ContentReader, isDetached: Bool)?
+
+    init(base: [UInt8]) throws {
+        depot = StagingDepot(area: staging, bytesMax: 1 << 40)
+        bytes = base
+        let content = try Self.content(base, chunks)
+        overlay = Overlay(base: content)
+        reader = ContentReader(content, storage: chunks)
+    }
+
+    static func content(_ bytes: [UInt8], _ chunks: FakeChunks) throws -> Content {
+        var builder = ContentBuilder(keys: testKeys, storage: chunks)
+        return try builder.build(
+            from: FunctionSource(size: UInt64(bytes.count)) { offset, buffer in
+                let part = bytes[Int(offset)...].prefix(buffer.count)
+                buffer.copyBytes(from: part)
+                return part.count
+            })
+    }
+
+    mutating func write(_ new: [UInt8], at offset: Int) throws {
+        try new.withUnsafeBytes { try overlay.write($0, at: UInt64(offset), in: depot) }
+        if offset + new.count > bytes.count {
+            bytes += Array(repeating: 0, count: offset + new.count - bytes.count)
+        }
+        bytes.replaceSubrange(offset..<offset + new.count, with: new)
+    }
+
+    mutating func truncate(to size: Int) throws {
+        try overlay.truncate(to: UInt64(size), in: depot, now: .zero)
+        if size == 0 {
+            reader = ContentReader(.empty, storage: chunks)
+            cut?.isDetached = true
+        }
+        if size < bytes.count {
+            bytes.removeLast(bytes.count - size)
+        } else {
+            bytes += Array(repeating: 0, count: size - bytes.count)
+        }
+    }
+
+    mutating func zero(_ range: Range<Int>) throws {
+        try overlay.zero(UInt64(range.lowerBound)..<UInt64(range.upperBound), in: depot)
+        for index in range.clamped(to: bytes.indices) { bytes[index] = 0 }
+    }
+
+    mutating func beginCut() {
+        guard overlay.cut == nil, overlay.memory == nil else { return }
+        _ = overlay.beginCut()
+        cut = (bytes, reader, false)
+    }
+
+    mutating func endCut(success: Bool) throws {
+        guard let cut else { return }
+        self.cut = nil
+        guard success, overlay.cut?.isAbandoned == false else {
+            if let file = overlay.abandonCut().file { file.file.remove() }
+            return
+        }
+        let content = try Self.content(cut.bytes, chunks)
+        let leftovers = overlay.endCut(as: content)
+        if !cut.isDetached { reader = ContentReader(content, storage: chunks) }
+        leftovers.file?.file.remove()
+        pending.append(leftovers)
+    }
+
+    /// Gives space back, some time after the job.
+    mutating func punch() throws {
+        for leftovers in pending {
+            if let staged = leftovers.partly { try overlay.punch(leftovers.ranges, of: staged) }
+        }
+        pending = []
+    }
+
+    func shown() throws -> [UInt8] {
+        try read(0..<UInt64(overlay.size)) { range, buffer, gaps in
+            try overlay.read(range, into: buffer, gaps: &gaps)
+        } base: {
+            reader
+        }
+    }
+
+    func shownCut() throws -> [UInt8] {
+        guard let cut, let size = overlay.cut?.size else { return [] }
+        return try read(0..<size) { range, buffer, gaps in
+            try overlay.readCut(range, into: buffer, gaps: &gaps)
+        } base: {
+            cut.reader
+        }
+    }
+
+    private func read(
+        _ range: Range<UInt64>,
+        _ copy: (Range<UInt64>, UnsafeMutableRawBufferPointer, inout [Range<UInt64>]) throws ->
+            Void,
+        base: () -> ContentReader
+    ) throws -> [UInt8] {
+        var result = [UInt8](repeating: 0xee, count: range.count)
+        guard !result.isEmpty else { return [] }
+        try result.withUnsafeMutableBytes { buffer in
+            var gaps: [Range<UInt64>] = []
+            try copy(range, buffer, &gaps)
+            #expect(try base().fill(gaps, of: buffer, from: 0) == nil)
+        }
+        return result
+    }
+}
+
+struct OverlayTests {
+    @Test(arguments: 1...24 as ClosedRange<UInt64>)
+    func `an overlay shows what was written, while a job reads what was there`(seed: UInt64) throws
+    {
+        var random = SeededRandom(seed: seed)
+        let sizes = [0, 100, 4096, 4097, 20_000, 60_000]
+        let size = sizes[Int(seed) % sizes.count]
+        let scale = max(5000, size * 5 / 4)
+        var model = try OverlayModel(base: random.bytes(size))
+        for step in 0..<160 {
+            let offset = Int.random(in: 0..<scale, using: &random)
+            let count = Int.random(in: 1..<max(2, scale / 10), using: &random)
+            switch Int.random(in: 0..<13, using: &random) {
+            case 0..<6: try model.write(random.bytes(count), at: offset)
+            case 6: try model.truncate(to: offset)
+            case 7:
+                if step % 5 == 0 { try model.truncate(to: Bool.random(using: &random) ? 0 : 60) }
+            case 8: try model.zero(offset..<offset + count)
+            case 9: model.beginCut()
+            case 10: try model.endCut(success: true)
+            case 11: try model.punch()
+            default: if step % 3 == 0 { try model.endCut(success: false) }
+            }
+            #expect(model.overlay.size == UInt64(model.bytes.count), "seed \(seed) step \(step)")
+            #expect(try model.shown() == model.bytes, "seed \(seed) step \(step)")
+            if let cut = model.cut, model.overlay.cut?.isAbandoned == false {
+                #expect(try model.shownCut() == cut.bytes, "seed \(seed) cut at \(step)")
+            }
+            // What changed since the base lies in the dirty ranges: jobs look only there.
+            guard model.overlay.memory == nil, step % 8 == 0 else { continue }
+            let base = try contentBytes(model.reader.content, model.chunks)
+            for index in 0..<min(base.count, model.bytes.count)
+            where base[index] != model.bytes[index] {
+                guard model.overlay.dirty.range(at: UInt64(index)) == nil else { continue }
+                Issue.record("seed \(seed) step \(step): byte \(index) is not dirty")
+                return
+            }
+        }
+        try model.endCut(success: true)
+        try model.punch()
+        model.overlay.discard()
+        try model.depot.release {}
+        #expect(model.staging.files.isEmpty, "seed \(seed)")
+        #expect(model.depot.bytesUsed == 0, "seed \(seed)")
+    }
+
+    @Test
+    func `what a job stored and nobody punched yet does not come back`() throws {
+        var model = try OverlayModel(base: randomBytes(50_000, seed: 1))
+        try model.write(randomBytes(1000, seed: 2), at: 30_000)
+        model.beginCut()
+        try model.write([7], at: 100)
+        try model.endCut(success: true)
+        try model.truncate(to: 20_000)
+        try model.truncate(to: 40_000)
+        #expect(try model.shown() == model.bytes)
+    }
+
+    @Test
+    func `a small file stays in memory`() throws {
+        var model = try OverlayModel(base: [1, 2, 3])
+        try model.write([9], at: 4095)
+        #expect(model.overlay.memory?.count == 4096)
+        #expect(model.staging.files.isEmpty)
+        try model.write([9], at: 4096)
+        #expect(model.overlay.memory == nil)
+        #expect(model.staging.files.count == 1)
+    }
+
+    @Test
+    func `holes that were punched count nothing`() throws {
+        var model = try OverlayModel(base: randomBytes(100_000, seed: 1))
+        try model.zero(0..<100_000)
+        #expect(model.depot.bytesUsed == 0)
+        #expect(model.overlay.stretch(at: 50) == .zeros(until: 100_000))
+        try model.write([1], at: 50)
+        #expect(model.overlay.stretch(at: 49) == .zeros(until: 50))
+        #expect(model.overlay.stretch(at: 50) == .data(until: 51))
+    }
+}

@@ -1,0 +1,36 @@
+// What Swift's Glibc module lacks. For integers and pointers the calling conventions agree.
+
+@_silgen_name("copy_file_range")
+func copy_file_range(
+    _ from: Int32, _ fromOffset: UnsafeMutablePointer<Int>?, _ to: Int32,
+    _ toOffset: UnsafeMutablePointer<Int>?, _ count: Int, _ flags: UInt32
+) -> Int
+
+@_silgen_name("fallocate")
+func fallocate(_ file: Int32, _ mode: Int32, _ offset: Int, _ count: Int) -> Int32
+
+@_silgen_name("renameat2")
+func renameat2(
+    _ directory: Int32, _ name: UnsafePointer<CChar>, _ newDirectory: Int32,
+    _ newName: UnsafePointer<CChar>, _ flags: UInt32
+) -> Int32
+
+@_silgen_name("setxattr")
+func setxattr(
+    _ path: UnsafePointer<CChar>, _ name: UnsafePointer<CChar>, _ value: UnsafePointer<UInt8>?,
+    _ size: Int, _ flags: Int32
+) -> Int32
+
+@_silgen_name("getxattr")
+func getxattr(
+    _ path: UnsafePointer<CChar>, _ name: UnsafePointer<CChar>,
+    _ value: UnsafeMutablePointer<UInt8>?, _ size: Int
+) -> Int
+
+@_silgen_name("listxattr")
+func listxattr(
+    _ path: UnsafePointer<CChar>, _ list: UnsafeMutablePointer<CChar>?, _ size: Int
+) -> Int
+
+@_silgen_name("removexattr")
+func removexattr(_ path: UnsafePointer<CChar>, _ name: UnsafePointer<CChar>) -> Int32

@@ -1,0 +1,156 @@
+import Base
+import Chunks
+import FileTree
+import Hypercore
+
+@testable import Share
+
+/// A share's storage in memory. Commits are counted, crashes are not simulated.
+final class MemoryShareStorage: ShareStorage {
+    private let logRows = MemoryLogStorage()
+    private let treeRows = MemoryTreeStorage()
+    private var tree: MemoryTreeStorage
+    private var values: [String: [UInt8]] = [:]
+    private var writerKeys: [Bytes32] = []
+    private var applied: [WriterSlot: AppliedLog] = [:]
+    private var staged: [NodeID: StagedFile] = [:]
+    private var wanted: [Bytes32: WantedChunk] = [:]
+    private var versionIDs: [VersionID] = []
+    private(set) var commits = 0
+    let barrier: any DurabilityBarrier = NoBarrier()
+
+    private final class NoBarrier: DurabilityBarrier {
+        func wait() throws(StorageError) {}
+    }
+
+    init() { tree = treeRows }
+
+    func commit() throws(StorageError) { commits += 1 }
+
+    func value(_ name: String) throws(StorageError) -> [UInt8]? { values[name] }
+    func setValue(_ value: [UInt8]?, of name: String) throws(StorageError) {
+        values[name] = value
+    }
+    func writers() throws(StorageError) -> [Bytes32] { writerKeys }
+    func addWriter(_ key: Bytes32) throws(StorageError) { writerKeys.append(key) }
+    func appliedLog(_ slot: WriterSlot) throws(StorageError) -> AppliedLog? { applied[slot] }
+    func setAppliedLog(_ log: AppliedLog, of slot: WriterSlot) throws(StorageError) {
+        applied[slot] = log
+    }
+    func putStaged(_ file: StagedFile) throws(StorageError) { staged[file.node] = file }
+    func removeStaged(_ node: NodeID) throws(StorageError) { staged[node] = nil }
+    func stagedFiles() throws(StorageError) -> [StagedFile] {
+        staged.values.sorted { $0.node.rawValue < $1.node.rawValue }
+    }
+    func putWanted(_ chunk: WantedChunk) throws(StorageError) {
+        wanted[chunk.reference.address] = chunk
+    }
+    func removeWanted(_ address: Bytes32) throws(StorageError) { wanted[address] = nil }
+    func wantedChunks() throws(StorageError) -> [WantedChunk] {
+        wanted.values.sorted { $0.reference.address < $1.reference.address }
+    }
+    func forEachVersion(_ body: (VersionRow) throws(StorageError) -> Void) throws(StorageError) {
+        for id in versionIDs.sorted(by: { $0.rawValue < $1.rawValue }) {
+            if let row = try tree.version(id) { try body(row) }
+        }
+    }
+    func removeView() throws(StorageError) {
+        tree = MemoryTreeStorage()
+        applied = [:]
+        wanted = [:]
+        versionIDs = []
+    }
+
+    // MARK: Logs
+
+    func logs() throws(StorageError) -> [WriterSlot] { try logRows.logs() }
+    func header(_ slot: WriterSlot) throws(StorageError) -> LogHeader? {
+        try logRows.header(slot)
+    }
+    func node(_ slot: WriterSlot, at index: UInt64) throws(StorageError) -> TreeNode? {
+        try logRows.node(slot, at: index)
+    }
+    func block(_ slot: WriterSlot, at index: UInt64) throws(StorageError) -> [UInt8]? {
+        try logRows.block(slot, at: index)
+    }
+    func storedRuns(_ slot: WriterSlot, from start: UInt64) throws(StorageError)
+        -> [Range<UInt64>]
+    {
+        try logRows.storedRuns(slot, from: start)
+    }
+    func write(_ change: LogChange, to slot: WriterSlot) throws(StorageError) {
+        try logRows.write(change, to: slot)
+    }
+
+    // MARK: Tree
+
+    func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { try tree.object(id) }
+    func put(_ row: ObjectRow) throws(StorageError) { try tree.put(row) }
+    func entry(_ id: EntryID) throws(StorageError) -> EntryRow? { try tree.entry(id) }
+    func put(_ row: EntryRow) throws(StorageError) { try tree.put(row) }
+    func entries(shownIn directory: ObjectID, named name: [UInt8]) throws(StorageError)
+        -> [EntryRow]
+    {
+        try tree.entries(shownIn: directory, named: name)
+    }
+    func holders(in directory: ObjectID, after name: [UInt8]?, limit: Int) throws(StorageError)
+        -> [EntryRow]
+    {
+        try tree.holders(in: directory, after: name, limit: limit)
+    }
+    func entries(shownIn directory: ObjectID, after cursor: EntryCursor?, limit: Int)
+        throws(StorageError) -> [EntryRow]
+    {
+        try tree.entries(shownIn: directory, after: cursor, limit: limit)
+    }
+    func entries(of object: ObjectID) throws(StorageError) -> [EntryRow] {
+        try tree.entries(of: object)
+    }
+    func version(_ id: VersionID) throws(StorageError) -> VersionRow? { try tree.version(id) }
+    func put(_ row: VersionRow) throws(StorageError) {
+        if try tree.version(row.id) == nil { versionIDs.append(row.id) }
+        try tree.put(row)
+    }
+    func heads(of object: ObjectID) throws(StorageError) -> [VersionRow] {
+        try tree.heads(of: object)
+    }
+    func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {
+        try tree.versions(of: object)
+    }
+    func xattr(_ name: [UInt8], of object: ObjectID) throws(StorageError) -> XattrRow? {
+        try tree.xattr(name, of: object)
+    }
+    func put(_ row: XattrRow) throws(StorageError) { try tree.put(row) }
+    func xattrs(of object: ObjectID) throws(StorageError) -> [XattrRow] {
+        try tree.xattrs(of: object)
+    }
+    func moves(from time: HybridTime) throws(StorageError) -> [MoveRow] {
+        try tree.moves(from: time)
+    }
+    func put(_ row: MoveRow) throws(StorageError) { try tree.put(row) }
+    func put(_ row: ConflictRow) throws(StorageError) { try tree.put(row) }
+    func remove(_ row: ConflictRow) throws(StorageError) { try tree.remove(row) }
+    func conflicts(in directory: ObjectID, named name: [UInt8]) throws(StorageError)
+        -> [ConflictRow]
+    {
+        try tree.conflicts(in: directory, named: name)
+    }
+    func conflict(shownIn directory: ObjectID, as shownName: [UInt8]) throws(StorageError)
+        -> ConflictRow?
+    {
+        try tree.conflict(shownIn: directory, as: shownName)
+    }
+    func conflicts(shownIn directory: ObjectID, after shownName: [UInt8]?, limit: Int)
+        throws(StorageError) -> [ConflictRow]
+    {
+        try tree.conflicts(shownIn: directory, after: shownName, limit: limit)
+    }
+    func conflicts(in directory: ObjectID) throws(StorageError) -> [ConflictRow] {
+        try tree.conflicts(in: directory)
+    }
+    func conflicts(after row: ConflictRow?, limit: Int) throws(StorageError) -> [ConflictRow] {
+        try tree.conflicts(after: row, limit: limit)
+    }
+    func treeState() throws(StorageError) -> [UInt8]? { try tree.treeState() }
+    func setTreeState(_ bytes: [UInt8]) throws(StorageError) { try tree.setTreeState(bytes) }
+}
