@@ -53,11 +53,13 @@ let package = Package(
         // Floor 1
         source("Noise", ["Base", "Wire", "Crypto"]),
         source("Protomux", ["Base", "Wire"]),
+        source("UDX", ["Base", "Wire"]),
+        source("DHT", ["Base", "Wire", "Crypto", "Noise"]),
         // Floor 2
         source("Hypercore", ["Base", "Wire", "Crypto", "Protomux"]),
         source("Chunks", ["Base", "Wire", "Crypto", "Protomux"]),
         source("FileTree", ["Base", "Wire", "Crypto"]),
-        source("Swarm", ["Base", "Wire", "Crypto"]),
+        source("Swarm", ["Base", "Wire", "Crypto", "Noise", "Protomux", "UDX", "DHT"]),
         // Floor 3
         source(
             "Share",
@@ -72,7 +74,10 @@ let package = Package(
                 "Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Share", "CSQLite",
                 "CLinux",
             ]),
-        source("Host", ["Base", "Wire", "Crypto", "Swarm", "Share", "CLinux"]),
+        source(
+            "Host",
+            ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT", "Swarm", "Share", "CLinux"]),
+        source("Simulation", ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT"]),
         // Floor 5
         source(
             "FuseMount", ["Base", "Chunks", "FileTree", "Share", "CFuse3"],
@@ -81,22 +86,29 @@ let package = Package(
         .executableTarget(
             name: "holdfast",
             dependencies: [
-                "Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Swarm", "Share",
-                "Store", "Host", "FuseMount", "CLinux",
+                "Base", "Wire", "Crypto", "Noise", "Hypercore", "Chunks", "FileTree", "DHT",
+                "Swarm", "Share", "Store", "Host", "FuseMount", "CLinux",
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "simulate", dependencies: ["Base", "Simulation"], swiftSettings: strict),
         // Tests
         tests("Base", ["Base"]),
         tests("Wire", ["Base", "Wire"], resources: [.copy("Vectors")]),
         tests("Crypto", ["Base", "Crypto"], resources: [.copy("Vectors")]),
         tests("Noise", ["Base", "Crypto", "Noise"], resources: [.copy("Vectors")]),
         tests("Protomux", ["Base", "Wire", "Protomux"], resources: [.copy("Vectors")]),
+        tests("UDX", ["Base", "Wire", "UDX", "Simulation"], resources: [.copy("Vectors")]),
+        tests(
+            "DHT", ["Base", "Wire", "Crypto", "Noise", "DHT", "Simulation"],
+            resources: [.copy("Vectors")]),
+        tests("Simulation", ["Base", "Wire", "UDX", "DHT", "Simulation"]),
         tests(
             "Hypercore", ["Base", "Wire", "Crypto", "Protomux", "Hypercore"],
             resources: [.copy("Vectors")]),
         tests("Chunks", ["Base", "Wire", "Crypto", "Protomux", "Chunks"]),
         tests("FileTree", ["Base", "Wire", "Crypto", "FileTree"]),
-        tests("Swarm", ["Base", "Swarm"]),
+        tests("Swarm", ["Base", "Wire", "Crypto", "Noise", "DHT", "Swarm"]),
         tests(
             "Share",
             [
@@ -106,7 +118,7 @@ let package = Package(
         tests(
             "Store",
             ["Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Share", "Store"]),
-        tests("Host", ["Base", "Share", "Swarm", "Host"]),
+        tests("Host", ["Base", "Wire", "Crypto", "UDX", "DHT", "Share", "Swarm", "Host"]),
         tests("FuseMount", ["Base", "Chunks", "FileTree", "Share", "FuseMount"]),
         tests("Command", ["Base", "Swarm", "Share", "Host", "holdfast"]),
         tests(
