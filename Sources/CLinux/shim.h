@@ -249,3 +249,13 @@ static inline void holdfast_prepare_datagrams(int descriptor, int buffer_size, i
     if (setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &buffer_size, sizeof buffer_size) != 0)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &buffer_size, sizeof buffer_size);
 }
+
+/// TCP_INFO's smoothed round-trip time in microseconds; -1 if there is none.
+static inline int holdfast_tcp_round_trip(int descriptor)
+{
+    struct { unsigned char bytes[8]; unsigned words[24]; } info;
+    socklen_t length = sizeof info;
+    if (getsockopt(descriptor, IPPROTO_TCP, 11 /* TCP_INFO */, &info, &length) != 0) return -1;
+    /* tcpi_rtt is the sixteenth word after eight bytes (linux/tcp.h). */
+    return length >= 8 + 16 * sizeof(unsigned) ? (int)info.words[15] : -1;
+}
