@@ -1,4 +1,5 @@
 package import Base
+import Noise
 package import Share
 package import Swarm
 

@@ -76,7 +76,8 @@ final class MountedShare: RunningShare {
         let driver = ShareDriver(
             loop: loop, handler: volume, transports: direct.map { [$0] } ?? [],
             topics: ShareTopics(
-                data: volume.keys.dataTopic, bootstrap: volume.keys.bootstrapTopic), ownKey: identity.device.publicKey, log: log)
+                data: volume.keys.dataTopic, bootstrap: volume.keys.bootstrapTopic),
+            ownKey: identity.device.publicKey, log: log)
         self.driver = driver
         do throws(CommandFailure) {
             if let direct { try hosted { () throws(HostError) in try direct.attach(driver) } }

@@ -131,7 +131,8 @@ struct Device {
             listen: listens ? PeerAddress(host: "127.0.0.1", port: 0) : nil, peers: peers,
             limits: limits)
         driver = ShareDriver(
-            loop: loop, handler: handler, transports: [transport], topics: ShareTopics(data: .zero, bootstrap: Bytes32(repeating: 1)), ownKey: self.key,
+            loop: loop, handler: handler, transports: [transport], topics: testTopics,
+            ownKey: self.key,
             log: log, limits: limits, swarmLimits: swarmLimits)
         if identifies {
             handler.state.withLock { state in
@@ -169,3 +170,5 @@ func identification(_ id: ConnectionID) -> ShareEffect {
     return .identified(
         id, key: Bytes32(random.bytes(32)) ?? .zero, session: Bytes32(random.bytes(32)) ?? .zero)
 }
+
+let testTopics = ShareTopics(data: .zero, bootstrap: Bytes32(repeating: 1))
