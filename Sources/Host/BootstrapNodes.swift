@@ -1,29 +1,45 @@
 package import Swarm
 package import Wire
 
-/// The nodes to ask first.
+/// The nodes of the DHT that are asked first: those of the public network, unless others are named
+/// with `--bootstrap` or HOLDFAST_BOOTSTRAP.
 package enum BootstrapNodes {
-    /// Those of the public network (`protocol/dht.md`, 6.1).
-    package static let `public` = ["88.99.3.86", "142.93.90.113", "138.68.147.8"].map {
-        PeerAddress(host: $0, port: 49737)
+    /// The public network's, by number, so that no name server is needed (`protocol/dht.md` 6.1).
+    package static let publicNetwork = [
+        PeerAddress(host: "88.99.3.86", port: 49737),
+        PeerAddress(host: "142.93.90.113", port: 49737),
+        PeerAddress(host: "138.68.147.8", port: 49737),
+    ]
+
+    /// One that was named, and what the name stands for.
+    package struct Resolved: Equatable, Sendable {
+        package let named: PeerAddress
+        /// IPv4 only, which is all that the DHT speaks; empty if there is a problem.
+        package var endpoints: [NetworkEndpoint] = []
+        package var problem: HostError?
     }
 
-    /// The IPv4 addresses of nodes given by name or number; those that cannot be found are left out.
-    /// Asks name servers, and may block, unless all are numbers.
-    package static func resolve(_ nodes: [PeerAddress]) -> (
-        found: [NetworkEndpoint], missing: [PeerAddress]
-    ) {
-        var found: [NetworkEndpoint] = []
-        var missing: [PeerAddress] = []
-        for node in nodes {
-            let all =
-                (try? SocketAddress.resolve(node, isNumeric: true))
-                ?? (try? SocketAddress.resolve(node, isNumeric: false)) ?? []
-            let usable = all.map(\.endpoint).first { endpoint in
-                if case .v4 = endpoint.address { true } else { false }
+    /// Finds the addresses of nodes that are named; blocks while name servers are asked.
+    package static func resolve(_ addresses: [PeerAddress]) -> [Resolved] {
+        addresses.map { address in
+            var resolved = Resolved(named: address)
+            do throws(HostError) {
+                resolved.endpoints = try endpoints(of: address)
+            } catch {
+                resolved.problem = error
             }
-            if let usable { found.append(usable) } else { missing.append(node) }
+            return resolved
         }
-        return (found, missing)
+    }
+
+    /// - Returns: at least one IPv4 address with its port.
+    package static func endpoints(of address: PeerAddress) throws(HostError) -> [NetworkEndpoint] {
+        let found = try SocketAddress.resolve(address, isNumeric: false).map(\.endpoint)
+        let usable = found.filter { endpoint in
+            if case .v4 = endpoint.address { return true }
+            return false
+        }
+        guard !usable.isEmpty else { throw .unknownHost(address.host) }
+        return usable
     }
 }

@@ -1,6 +1,6 @@
 package import Base
 package import Crypto
-import DHT
+package import DHT
 package import Swarm
 package import Wire
 
@@ -132,7 +132,8 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         if let refused = node.endpoint.problem { return "the network is unreachable (\(refused))" }
         guard node.dht.tableCount == 0 || discovery.isOffline else { return nil }
         let names = options.bootstrap.prefix(3).map { "\($0)" }.joined(separator: ", ")
-        return "the DHT does not answer (\(names)): is there a network, and does it let UDP through?"
+        return
+            "the DHT does not answer (\(names)): is there a network, and does it let UDP through?"
     }
 
     package func connect(_ topic: Bytes32) { set(topic, announces: true, looksUp: true) }
@@ -223,25 +224,25 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         switch effect {
         case .announce(let topic, let clears):
             let relays = node.relayAddresses
-            let query = node.call { core, now, effects in
-                core.announce(
+            let query = node.ask { node, now, effects in
+                node.announce(
                     topic, keyPair: keyPair, relayAddresses: relays, clear: clears, now: now,
                     into: &effects)
             }
             queries[query] = Query(topic: topic)
         case .lookup(let topic):
-            let query = node.call { core, now, effects in
-                core.lookup(topic, now: now, into: &effects)
+            let query = node.ask { node, now, effects in
+                node.lookup(topic, now: now, into: &effects)
             }
             queries[query] = Query(topic: topic)
         case .withdraw(let topic):
-            _ = node.call { core, now, effects in
-                core.unannounce(topic, keyPair: keyPair, now: now, into: &effects)
+            _ = node.ask { node, now, effects in
+                node.unannounce(topic, keyPair: keyPair, now: now, into: &effects)
             }
         case .cancel(let topic):
             for id in queries.keys.sorted() where queries[id]?.topic == topic {
                 queries[id] = nil
-                node.call { core, _, _ in core.node.cancel(id) }
+                node.ask { node, _, _ in node.cancel(id) }
             }
         }
     }
@@ -274,16 +275,17 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     private func resolve() {
         let wanted = options.bootstrap
         let isQueued = workers.trySubmit { [loop, self] in
-            let (found, missing) = BootstrapNodes.resolve(wanted)
-            loop.submit { self.resolved(found, missing) }
+            let resolved = BootstrapNodes.resolve(wanted)
+            loop.submit { self.take(resolved) }
         }
         if !isQueued { loop.submit(after: Limits.resolveRetry) { [weak self] in self?.resolve() } }
     }
 
-    private func resolved(_ found: [NetworkEndpoint], _ missing: [PeerAddress]) {
+    private func take(_ resolved: [BootstrapNodes.Resolved]) {
         guard !isClosed, node == nil else { return }
-        unknownBootstrap = missing
-        guard !found.isEmpty || wantsNoBootstrap else {
+        let found = resolved.compactMap(\.endpoints.first)
+        unknownBootstrap = resolved.filter { $0.endpoints.isEmpty }.map(\.named)
+        guard !found.isEmpty else {
             return loop.submit(after: Limits.resolveRetry) { [weak self] in self?.resolve() }
         }
         do throws(HostError) {
@@ -292,8 +294,6 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
             nodeFailure = error
         }
     }
-
-    private var wantsNoBootstrap: Bool { options.bootstrap.isEmpty }
 }
 
 extension HyperswarmTransport: SwarmNodeObserver {
@@ -318,7 +318,7 @@ extension HyperswarmTransport: SwarmNodeObserver {
         case .ready:
             isReady = true
             mayAnnounceAt = now + Limits.listenTime
-            if discoveryAnnounces { listen() }
+            if !sessions.isEmpty { listen() }
             lookUpEarly(on: node)
         case .queryReply(let id, let reply): take(reply, of: id)
         case .queryEnded(let id, _, _):
@@ -347,13 +347,11 @@ extension HyperswarmTransport: SwarmNodeObserver {
         loop.callAgain()
     }
 
-    private var discoveryAnnounces: Bool { !sessions.isEmpty }
-
     /// Announcements wait for the node's own, searches need not.
     private func lookUpEarly(on node: SwarmNode) {
         for topic in sessions.keys.sorted() where discovery.looksUp(topic) {
-            let query = node.call { core, now, effects in
-                core.lookup(topic, now: now, into: &effects)
+            let query = node.ask { node, now, effects in
+                node.lookup(topic, now: now, into: &effects)
             }
             earlyLookups.insert(query)
         }

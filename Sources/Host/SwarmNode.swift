@@ -54,6 +54,8 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
     private let options: SwarmNodeOptions
     private var core: HyperDHT
     private var effects = HyperDHTEffects()
+    /// Of what was asked of the node within the core.
+    private var nodeEffects = DHTEffects()
     private var streams: [UInt32: SwarmStream] = [:]
     private var tags: [ConnectionTag: SwarmStream] = [:]
     private var deadlines = DeadlineHeap()
@@ -87,7 +89,8 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
         var random = SecureRandom()
         let now = monotonicNow()
         let wall = wallNow()
-        let milliseconds = UInt64(clamping: wall.seconds) &* 1000
+        let milliseconds =
+            UInt64(clamping: wall.seconds) &* 1000
             &+ UInt64(wall.nanoseconds / 1_000_000)
         let node = DHTConfiguration(
             bootstrap: options.bootstrap, mode: options.mode, isFirewalled: options.isFirewalled,
@@ -188,6 +191,15 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
         return result
     }
 
+    /// Asks the DHT for something; what comes of it is reported as `DHTEvent`s.
+    package func ask<Result>(
+        _ body: (inout DHTNode, Instant, inout DHTEffects) -> Result
+    ) -> Result {
+        let result = body(&core.node, monotonicNow(), &nodeEffects)
+        loop.callAgain()
+        return result
+    }
+
     package func run(now: Instant) -> Instant {
         guard isOpen else { return .distantFuture }
         if now >= core.deadline { core.advance(now: now, into: &effects) }
@@ -198,7 +210,7 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
             if now >= stream.deadline { stream.advance(now: now) } else { schedule(stream) }
         }
         flushTouched(now: now)
-        if !effects.events.isEmpty || !effects.datagrams.isEmpty { perform() }
+        perform()
         return min(core.deadline, deadlines.earliest)
     }
 
@@ -259,13 +271,22 @@ extension SwarmNode {
         guard !isPerforming else { return }
         isPerforming = true
         defer { isPerforming = false }
-        while !effects.events.isEmpty || !effects.datagrams.isEmpty {
+        while hasEffects {
+            endpoint.send(nodeEffects.datagrams)
+            let nodeEvents = nodeEffects.events
+            nodeEffects.removeAll()
+            for event in nodeEvents { observer?.node(self, reports: event) }
             let events = effects.events
             for case .openSocket(let socket) in events { openSocket(socket) }
             endpoint.send(effects.datagrams)
             effects.removeAll()
             for event in events { perform(event) }
         }
+    }
+
+    private var hasEffects: Bool {
+        !effects.events.isEmpty || !effects.datagrams.isEmpty || !nodeEffects.events.isEmpty
+            || !nodeEffects.datagrams.isEmpty
     }
 
     private func openSocket(_ socket: SocketID) {

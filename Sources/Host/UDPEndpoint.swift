@@ -12,6 +12,10 @@ package protocol DatagramReceiver: AnyObject {
     func receivedAll(now: Instant)
 }
 
+extension DatagramReceiver {
+    package func receivedAll(now: Instant) {}
+}
+
 /// The UDP sockets of one node on an event loop, by their numbers.
 ///
 /// Datagrams come in many at a call (`recvmmsg`, and `UDP_GRO` where the kernel joins them) into one
