@@ -77,6 +77,9 @@ struct IterativeQuery: Sendable {
     /// The closest nodes that answered under their own id, closest first.
     var closest: [DHTReply] { found.map(\.reply) }
 
+    /// Replies so far, with or without error.
+    private(set) var answers = 0
+
     /// Whether the nodes we know should be added: too few were given, or too few of those answered.
     var wantsTable: Bool {
         guard !usesTable, !plan.onlyStartNodes else { return false }
@@ -141,6 +144,7 @@ struct IterativeQuery: Sendable {
         _ reply: DHTReply, from endpoint: PackedEndpoint, wasSlow: Bool
     ) -> [DownHint] {
         settle(endpoint, as: .done, wasSlow: wasSlow)
+        answers += 1
         if reply.error == 0 {
             successes += 1
             if let id = reply.id { keep(reply, Distance(id, plan.target)) }

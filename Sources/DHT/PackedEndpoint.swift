@@ -28,7 +28,9 @@ enum AddressScope: Sendable {
     case global, privateUse, loopback, reserved
 
     init(_ host: UInt32) {
-        func isIn(_ network: UInt32, _ bits: UInt32) -> Bool { (host ^ network) >> (32 - bits) == 0 }
+        func isIn(_ network: UInt32, _ bits: UInt32) -> Bool {
+            (host ^ network) >> (32 - bits) == 0
+        }
         if isIn(0x7f00_0000, 8) {
             self = .loopback
         } else if isIn(0x0a00_0000, 8) || isIn(0x6440_0000, 10) || isIn(0xa9fe_0000, 16)

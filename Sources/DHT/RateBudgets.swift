@@ -48,7 +48,9 @@ struct RateBudgets: Sendable {
     private var turnsAt: Instant
 
     init(limits: DHTLimits, now: Instant) {
-        originRates = [limits.requestsPerOrigin, limits.unprovenBytesPerOrigin, limits.writesPerOrigin]
+        originRates = [
+            limits.requestsPerOrigin, limits.unprovenBytesPerOrigin, limits.writesPerOrigin,
+        ]
         totalRates = [limits.requests, limits.unprovenBytes, limits.writes]
         originsMax = max(1, limits.originsMax / 2)
         // After this an empty bucket is full.

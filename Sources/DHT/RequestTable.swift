@@ -41,6 +41,8 @@ struct PendingRequest: Sendable {
     var deadline = Instant.distantFuture
     /// In the queue for room in the window.
     var isWaiting = false
+    /// Timed out once; its query knows.
+    var isSlow = false
 }
 
 /// Our requests under way, by transaction number.
@@ -79,6 +81,8 @@ struct RequestTable: Sendable {
         earliestDeadline = min(earliestDeadline, entry.deadline)
         entries[transaction] = entry
     }
+
+    mutating func markSlow(_ transaction: UInt16) { entries[transaction]?.isSlow = true }
 
     mutating func wait(_ transaction: UInt16) {
         entries[transaction]?.isWaiting = true

@@ -100,6 +100,14 @@ struct RoutingTable: Sendable {
         return row >= rows.count || hasRoom(for: endpoint, in: row)
     }
 
+    /// Whether a node that is not in the table may come in, if need be for another.
+    func mayTake(_ endpoint: PackedEndpoint, id: Bytes32, tick: UInt32) -> Bool {
+        let row = row(of: id)
+        guard id != self.id, row < rows.count else { return id != self.id }
+        guard hasRoom(for: endpoint, in: row) else { return false }
+        return rows[row].count < DHTLimits.bucketSize || replaceable(for: id, tick: tick) != nil
+    }
+
     /// The nodes closest to `target`, closest first.
     func closest(to target: Bytes32, count wanted: Int = DHTLimits.bucketSize) -> [Node] {
         var found: [Node] = []
@@ -136,6 +144,12 @@ struct RoutingTable: Sendable {
             index -= row.count
         }
         return nil
+    }
+
+    mutating func forgetSamples() {
+        for row in rows.indices {
+            for index in rows[row].indices { rows[row][index].sampled = nil }
+        }
     }
 
     /// The same nodes as seen from another place, those heard from last first where room is short.
