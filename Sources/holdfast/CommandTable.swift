@@ -123,7 +123,8 @@ enum CommandTable {
 
     static let bootstrap = OptionSpecification(
         name: "bootstrap", value: .address("HOST:PORT", allowsAnyPort: false),
-        help: "a node of the DHT to ask first, instead of those of the public network; may be given "
+        help:
+            "a node of the DHT to ask first, instead of those of the public network; may be given "
             + "several times",
         isRepeatable: true)
 
