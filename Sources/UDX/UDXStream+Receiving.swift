@@ -43,7 +43,7 @@ extension UDXStream {
         if header.kind.rawValue & (UDXHeader.Kind.data.rawValue | UDXHeader.Kind.end.rawValue) != 0 {
             takeData(header, payload, received: &received, events: &events)
         }
-        if route != nil { acknowledge(header, body, events: &events) }
+        if route != nil { acknowledge(header, body) }
         reportProgress(events: &events)
     }
 
