@@ -18,6 +18,8 @@ struct BBR: Sendable {
     private static let probeDuration = 200 * Nanoseconds.millisecond
     private static let fullGrowth = 1.25
     private static let fullRounds = 3
+    /// Of what a round delivered; more lost says that a queue is full.
+    private static let overflow = 0.1
     private static let aggregationRounds: UInt64 = 5
     private static let aggregationMax = 0.1
     private static let processing = 0.001
@@ -40,6 +42,10 @@ struct BBR: Sendable {
     private var round: UInt64 = 0
     private var isRoundStart = false
     private var nextRoundDelivered: UInt64 = 0
+    private var roundStartDelivered: UInt64 = 0
+    private var roundLost = 0
+    /// So much was lost in the last round that a queue must be full.
+    private var isOverflowing = false
 
     private var fullBandwidth = 0.0
     private var fullBandwidthRounds = 0
@@ -92,9 +98,12 @@ struct BBR: Sendable {
         updateWindow(sample, delivered: delivered, inFlight: inFlight)
     }
 
-    /// The first loss after a time without: for one round only what was delivered is sent.
+    /// The first loss after a time without. If the last round lost much, only what was delivered is
+    /// sent for one round; else each loss takes its own size off the window and no more, so that chance
+    /// losses do not hold up the start.
     mutating func enterRecovery(inFlight: Int, newlyDelivered: Int, delivered: UInt64) {
         saveWindow()
+        guard isOverflowing else { return }
         isConserving = true
         nextRoundDelivered = delivered
         window = max(inFlight + newlyDelivered, packetSize)
@@ -127,7 +136,12 @@ struct BBR: Sendable {
 
     private mutating func updateRound(_ sample: DeliveryRate.Sample, delivered: UInt64) {
         isRoundStart = sample.isUsable && sample.priorDelivered >= nextRoundDelivered
+        roundLost += sample.lost
         guard isRoundStart else { return }
+        let roundDelivered = Double(delivered - min(roundStartDelivered, delivered))
+        isOverflowing = Double(roundLost) > Self.overflow * roundDelivered
+        roundStartDelivered = delivered
+        roundLost = 0
         nextRoundDelivered = delivered
         round += 1
         isConserving = false
@@ -170,7 +184,8 @@ struct BBR: Sendable {
             return
         }
         fullBandwidthRounds += 1
-        isFull = fullBandwidthRounds >= Self.fullRounds
+        // Many losses besides say that the queue is full as well: no need to wait.
+        isFull = isOverflowing || fullBandwidthRounds >= Self.fullRounds
     }
 
     private mutating func checkDrain(inFlight: Int, now: UInt64) {

@@ -33,7 +33,7 @@ extension UDXStream {
     ) {
         let offset = Int(header.dataOffset)
         let length = offset > 0 && offset < body.count ? offset : body.count
-        for index in 0..<min(length / 8, configuration.limits.selectiveRuns) {
+        for index in 0..<length / 8 {
             let start = UDXHeader.readUInt32(body, at: 8 * index)
             let end = UDXHeader.readUInt32(body, at: 8 * index + 4)
             guard start.precedes(end), !start.precedes(sent.oldest), start.precedes(sent.next),

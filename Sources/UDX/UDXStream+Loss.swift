@@ -48,7 +48,8 @@ extension UDXStream {
         statistics.timeouts += 1
         sent[first].timeouts += 1
         // A packet that never passes may be too large for a path that has changed.
-        if sent[first].timeouts >= 2, Int(sent[first].size) + overhead > configuration.pathMTU.base {
+        if sent[first].timeouts >= 2, Int(sent[first].size) + overhead > configuration.pathMTU.base
+        {
             pathMTU.fallBack(now: now)
             adoptPathMTU()
         }

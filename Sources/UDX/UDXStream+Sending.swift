@@ -147,11 +147,18 @@ extension UDXStream {
     }
 
     /// A plain acknowledgement, or one with the runs behind the first gap.
+    ///
+    /// If there are more runs than fit, the next acknowledgement goes on where this one stopped: what
+    /// was reported once needs no repetition unless it got lost.
     private mutating func sendAcknowledgement(
         to route: Route, into batch: inout DatagramBatch
     ) {
         isAcknowledgementDue = false
-        var run = reassembly.run(from: expected)
+        var start = expected
+        if reassembly.packets > 0, expected.precedes(nextRun), nextRun.precedes(reassembly.end) {
+            start = nextRun
+        }
+        var run = reassembly.run(from: start)
         let kind: UDXHeader.Kind = run == nil ? .acknowledgement : .selective
         header(kind, to: route).write(into: &batch.bytes)
         var runs = 0
@@ -161,6 +168,7 @@ extension UDXStream {
             runs += 1
             run = reassembly.run(from: end)
         }
+        nextRun = run?.start ?? expected
         batch.close(to: route.remote, via: route.socket)
         count(sentBytes: UDXHeader.size + 8 * runs)
     }

@@ -92,6 +92,8 @@ package struct UDXStream: Sendable {
     var isRemoteEnded = false
     var unconnectedBytes = 0
     var isAcknowledgementDue = false
+    /// Where the next acknowledgement's runs begin, if the last could not name all.
+    var nextRun: UInt32 = 0
     /// Bytes that the owner was given and has not passed on yet. They narrow the window that the other
     /// side is told.
     package var heldBytes = 0 {
@@ -113,6 +115,7 @@ package struct UDXStream: Sendable {
         windowSequence = firstExpected
         windowAcknowledgement = firstSequence
         expected = firstExpected
+        nextRun = firstExpected
         reassembly = Reassembly(window: configuration.receiveWindow)
         advertisedWindow = configuration.receiveWindow
         payloadMax = configuration.pathMTU.base - Self.overheadIPv4
