@@ -3,7 +3,7 @@ package import Wire
 
 /// What the two sides of a hole punch tell each other, sealed, through their relays
 /// (`connect.md` 4.3).
-package struct HolepunchPayload: Equatable, Sendable {
+package struct HolepunchPayload: DHTMessage {
     package var error = ConnectErrorCode.none
     /// The sender's own kind.
     package var natKind = NATKind.unknown
@@ -24,27 +24,27 @@ package struct HolepunchPayload: Equatable, Sendable {
     package init() {}
 
     /// Unknown flags and trailing bytes are ignored.
-    package init(decoding bytes: Span<UInt8>) throws(WireError) {
-        var reader = WireReader(bytes)
+    package init(from reader: inout WireReader) throws(WireError) {
         let flags = try reader.readUInt()
         error = try ConnectErrorCode(rawValue: reader.readUInt())
         natKind = try NATKind(wire: reader.readUInt())
         round = try reader.readUInt()
         isConnected = flags & 1 != 0
         isPunching = flags & 2 != 0
-        if flags & 4 != 0 { addresses = try reader.readIPv4Endpoints() }
+        if flags & 4 != 0 {
+            addresses = try reader.readEndpoints(max: HyperDHTLimits.payloadAddressesMax)
+        }
         if flags & 8 != 0 { remoteAddress = try reader.readIPv4Endpoint() }
         if flags & 16 != 0 { token = try reader.readBytes32() }
         if flags & 32 != 0 { remoteToken = try reader.readBytes32() }
     }
 
-    package var encoded: [UInt8] {
+    package func encode(into writer: inout WireWriter) {
         var flags: UInt64 = (isConnected ? 1 : 0) | (isPunching ? 2 : 0)
         if addresses != nil { flags |= 4 }
         if remoteAddress != nil { flags |= 8 }
         if token != nil { flags |= 16 }
         if remoteToken != nil { flags |= 32 }
-        var writer = WireWriter(reserving: 96)
         writer.writeUInt(flags)
         writer.writeUInt(error.rawValue)
         writer.writeUInt(natKind.rawValue)
@@ -53,6 +53,5 @@ package struct HolepunchPayload: Equatable, Sendable {
         if let remoteAddress { writer.writeEndpointBytes(remoteAddress) }
         if let token { writer.writeBytes32(token) }
         if let remoteToken { writer.writeBytes32(remoteToken) }
-        return writer.bytes
     }
 }

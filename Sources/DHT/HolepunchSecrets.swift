@@ -27,7 +27,7 @@ package struct HolepunchSecrets: Sendable {
     ///
     /// - Parameter nonce: 24 bytes, never used before with this connection.
     package func seal(_ payload: HolepunchPayload, nonce: [UInt8]) -> [UInt8] {
-        nonce + SecretBox.seal(payload.encoded.span, key: sharedKey, nonce: nonce)
+        nonce + SecretBox.seal(payload.encoded().span, key: sharedKey, nonce: nonce)
     }
 
     /// - Returns: nil if it is forged, empty or malformed.

@@ -41,7 +41,7 @@ package struct RelayPath: Hashable, Sendable {
 }
 
 /// The payload of both Noise messages of a handshake (`connect.md` 2.4).
-package struct NoisePayload: Equatable, Sendable {
+package struct NoisePayload: DHTMessage {
     /// How to reach a server for hole punching.
     package struct Holepunch: Equatable, Sendable {
         /// The server's number for this handshake.
@@ -111,23 +111,26 @@ extension NoisePayload {
     ///
     /// - Throws: `.tooLarge` for a list above `HyperDHTLimits.payloadAddressesMax` or a stream id
     ///   above 32 bits.
-    package init(decoding bytes: Span<UInt8>) throws(WireError) {
-        var reader = WireReader(bytes)
+    package init(from reader: inout WireReader) throws(WireError) {
         version = try reader.readUInt()
         guard version == 1 else { return }
         let flags = try reader.readUInt()
         error = try ConnectErrorCode(rawValue: reader.readUInt())
         natKind = try NATKind(wire: reader.readUInt())
         if flags & Flag.holepunch != 0 { holepunch = try reader.readHolepunch() }
-        if flags & Flag.addresses != 0 { addresses = try reader.readIPv4Endpoints() }
+        if flags & Flag.addresses != 0 {
+            addresses = try reader.readEndpoints(max: HyperDHTLimits.payloadAddressesMax)
+        }
         if flags & Flag.addresses6 != 0 { addresses6 = try reader.readIPv6Endpoints() }
         if flags & Flag.stream != 0 { stream = try reader.readStream() }
         if flags & Flag.secretStream != 0 { secretStreamVersion = try reader.readUInt() }
         if flags & Flag.relayThrough != 0 { relayThrough = try reader.readRelayThrough() }
-        if flags & Flag.relayAddresses != 0 { relayAddresses = try reader.readIPv4Endpoints() }
+        if flags & Flag.relayAddresses != 0 {
+            relayAddresses = try reader.readEndpoints(max: HyperDHTLimits.payloadAddressesMax)
+        }
     }
 
-    package var encoded: [UInt8] {
+    package func encode(into writer: inout WireWriter) {
         var flags: UInt64 = 0
         if holepunch != nil { flags |= Flag.holepunch }
         if !addresses.isEmpty { flags |= Flag.addresses }
@@ -137,7 +140,6 @@ extension NoisePayload {
         if relayThrough != nil { flags |= Flag.relayThrough }
         if relayAddresses != nil { flags |= Flag.relayAddresses }
 
-        var writer = WireWriter(reserving: 160)
         writer.writeUInt(version)
         writer.writeUInt(flags)
         writer.writeUInt(error.rawValue)
@@ -166,7 +168,6 @@ extension NoisePayload {
             writer.writeBytes32(relayThrough.token)
         }
         if let relayAddresses { writer.writeEndpoints(relayAddresses) }
-        return writer.bytes
     }
 }
 
