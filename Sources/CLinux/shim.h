@@ -136,6 +136,23 @@ static inline int holdfast_set_file_limit(const struct rlimit *limit)
     return setrlimit(RLIMIT_NOFILE, limit);
 }
 
+/// adjtimex(2) without a change: 1 if something keeps the clock right, 0 if not, -1 if unknown.
+static inline int holdfast_clock_state(void)
+{
+    struct timex state = { .modes = 0 };
+    int result = adjtimex(&state);
+    return result < 0 ? -1 : (result == TIME_ERROR || (state.status & STA_UNSYNC)) ? 0 : 1;
+}
+
+/// Whether udp(7) has UDP_SEGMENT and UDP_GRO here.
+static inline int holdfast_joins_datagrams(int descriptor)
+{
+    int segment = 1200, on = 1;
+    return setsockopt(descriptor, 17 /* SOL_UDP */, 103 /* UDP_SEGMENT */, &segment, sizeof segment)
+            == 0
+        && setsockopt(descriptor, 17 /* SOL_UDP */, 104 /* UDP_GRO */, &on, sizeof on) == 0;
+}
+
 /// A datagram on its way out; with `segment`, several of that size back to back, of which the last
 /// may be shorter. Address and port are numbers in the machine's order.
 struct holdfast_outgoing {
@@ -261,19 +278,16 @@ static inline int holdfast_tcp_round_trip(int descriptor)
     return length >= 8 + 16 * sizeof(unsigned) ? (int)info.words[15] : -1;
 }
 
-/// adjtimex(2) without a change: 1 if something keeps the clock right, 0 if not, -1 if unknown.
-static inline int holdfast_clock_state(void)
+/// A netlink socket that hears of IPv4 addresses that come or go.
+static inline int holdfast_watch_addresses(void)
 {
-    struct timex state = { .modes = 0 };
-    int result = adjtimex(&state);
-    return result < 0 ? -1 : (result == TIME_ERROR || (state.status & STA_UNSYNC)) ? 0 : 1;
-}
-
-/// Whether udp(7) has UDP_SEGMENT and UDP_GRO here.
-static inline int holdfast_joins_datagrams(int descriptor)
-{
-    int segment = 1200, on = 1;
-    return setsockopt(descriptor, 17 /* SOL_UDP */, 103 /* UDP_SEGMENT */, &segment, sizeof segment)
-            == 0
-        && setsockopt(descriptor, 17 /* SOL_UDP */, 104 /* UDP_GRO */, &on, sizeof on) == 0;
+    struct { unsigned short family, pad; unsigned process, groups; } address = {
+        16 /* AF_NETLINK */, 0, 0, 0x10 /* RTMGRP_IPV4_IFADDR */ };
+    int descriptor = socket(16, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0 /* NETLINK_ROUTE */);
+    if (descriptor < 0) return -1;
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0) return descriptor;
+    int code = errno;
+    close(descriptor);
+    errno = code;
+    return -1;
 }
