@@ -28,6 +28,12 @@ struct NodeReport: Encodable, Equatable {
         case nodes, datagramsIn, datagramsOut, bytesIn, bytesOut
     }
 
+    /// Whether the node is to others what it was.
+    func stands(as other: NodeReport) -> Bool {
+        publicAddress == other.publicAddress && isPersistent == other.isPersistent
+            && isFirewalled == other.isFirewalled
+    }
+
     /// A line for people.
     var text: String {
         switch event {

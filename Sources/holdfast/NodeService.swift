@@ -82,12 +82,19 @@ final class NodeService {
         try say(report(.listening))
         host.start { [mailbox] in mailbox.post(.event($0)) }
         var seconds = 0
+        var last: NodeReport?
         while true {
             let note = mailbox.next()
             switch note {
-            case .event(.ready): try say(report(.ready))
+            case .event(.ready):
+                last = report(.ready)
+                if let last { try say(last) }
             case .event(.addressChanged), .event(.becamePersistent), .event(.becameEphemeral):
-                try say(report(.changed))
+                let now = report(.changed)
+                // Before it is ready, all is new; and not every event changes what is shown.
+                guard let before = last, !now.stands(as: before) else { break }
+                last = now
+                try say(now)
             case .event: break
             case .tick:
                 seconds += 1
