@@ -118,7 +118,7 @@ let package = Package(
         tests(
             "Store",
             ["Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Share", "Store"]),
-        tests("Host", ["Base", "Wire", "Crypto", "UDX", "DHT", "Share", "Swarm", "Host"]),
+        tests("Host", ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT", "Share", "Swarm", "Host"]),
         tests("FuseMount", ["Base", "Chunks", "FileTree", "Share", "FuseMount"]),
         tests("Command", ["Base", "Swarm", "Share", "Host", "holdfast"]),
         tests(

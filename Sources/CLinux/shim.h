@@ -7,6 +7,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include <linux/falloc.h>
+#include <netinet/in.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <pthread.h>
@@ -131,4 +133,129 @@ static inline int holdfast_get_file_limit(struct rlimit *limit)
 static inline int holdfast_set_file_limit(const struct rlimit *limit)
 {
     return setrlimit(RLIMIT_NOFILE, limit);
+}
+
+/// A datagram on its way out; with `segment`, several of that size back to back, of which the last
+/// may be shorter. Address and port are numbers in the machine's order.
+struct holdfast_outgoing {
+    unsigned offset, length, address;
+    unsigned short port, segment;
+    /// 0 for the system's own.
+    unsigned char time_to_live;
+};
+
+/// A datagram that came in, or several of size `segment` that the kernel joined.
+struct holdfast_incoming {
+    unsigned offset, length, address;
+    unsigned short port, segment;
+};
+
+enum { HOLDFAST_DATAGRAMS_MOST = 64 };
+
+/// sendmmsg(2) with UDP_SEGMENT and IP_TTL where asked for; HOLDFAST_DATAGRAMS_MOST at most.
+/// How many were sent, or -1 when the first failed.
+static inline int holdfast_send_datagrams(
+    int descriptor, const unsigned char *bytes, const struct holdfast_outgoing *list, int count)
+{
+    struct { struct msghdr header; unsigned sent; } messages[HOLDFAST_DATAGRAMS_MOST];
+    struct iovec parts[HOLDFAST_DATAGRAMS_MOST];
+    struct sockaddr_in names[HOLDFAST_DATAGRAMS_MOST];
+    union {
+        char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(unsigned short))];
+        struct cmsghdr first;
+    } controls[HOLDFAST_DATAGRAMS_MOST];
+    if (count > HOLDFAST_DATAGRAMS_MOST) count = HOLDFAST_DATAGRAMS_MOST;
+    for (int i = 0; i < count; i++) {
+        names[i] = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(list[i].port),
+            .sin_addr = { htonl(list[i].address) } };
+        parts[i] = (struct iovec){ (void *)(bytes + list[i].offset), list[i].length };
+        messages[i].header = (struct msghdr){ .msg_name = &names[i],
+            .msg_namelen = sizeof names[i], .msg_iov = &parts[i], .msg_iovlen = 1 };
+        messages[i].sent = 0;
+        unsigned used = 0;
+        if (list[i].segment != 0) {
+            struct cmsghdr *control = (struct cmsghdr *)controls[i].bytes;
+            control->cmsg_level = 17 /* SOL_UDP */;
+            control->cmsg_type = 103 /* UDP_SEGMENT */;
+            control->cmsg_len = CMSG_LEN(sizeof(unsigned short));
+            memcpy(CMSG_DATA(control), &list[i].segment, sizeof(unsigned short));
+            used = CMSG_SPACE(sizeof(unsigned short));
+        }
+        if (list[i].time_to_live != 0) {
+            struct cmsghdr *control = (struct cmsghdr *)(controls[i].bytes + used);
+            int value = list[i].time_to_live;
+            control->cmsg_level = IPPROTO_IP;
+            control->cmsg_type = IP_TTL;
+            control->cmsg_len = CMSG_LEN(sizeof value);
+            memcpy(CMSG_DATA(control), &value, sizeof value);
+            used += CMSG_SPACE(sizeof value);
+        }
+        if (used != 0) {
+            messages[i].header.msg_control = controls[i].bytes;
+            messages[i].header.msg_controllen = used;
+        }
+    }
+    return (int)syscall(SYS_sendmmsg, descriptor, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/// recvmmsg(2) with UDP_GRO: fills up to `slots` slots of `slot_size` bytes each. What does not fit
+/// its slot, or is not from an IPv4 address, has length 0.
+static inline int holdfast_receive_datagrams(
+    int descriptor, unsigned char *buffer, unsigned slot_size, int slots,
+    struct holdfast_incoming *list)
+{
+    struct { struct msghdr header; unsigned received; } messages[HOLDFAST_DATAGRAMS_MOST];
+    struct iovec parts[HOLDFAST_DATAGRAMS_MOST];
+    struct sockaddr_in names[HOLDFAST_DATAGRAMS_MOST];
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr first; }
+        controls[HOLDFAST_DATAGRAMS_MOST];
+    if (slots > HOLDFAST_DATAGRAMS_MOST) slots = HOLDFAST_DATAGRAMS_MOST;
+    for (int i = 0; i < slots; i++) {
+        parts[i] = (struct iovec){ buffer + (size_t)i * slot_size, slot_size };
+        messages[i].header = (struct msghdr){ .msg_name = &names[i],
+            .msg_namelen = sizeof names[i], .msg_iov = &parts[i], .msg_iovlen = 1,
+            .msg_control = controls[i].bytes, .msg_controllen = sizeof controls[i].bytes };
+    }
+    int count = (int)syscall(SYS_recvmmsg, descriptor, messages, slots, MSG_DONTWAIT, (void *)0);
+    for (int i = 0; i < count; i++) {
+        struct msghdr *header = &messages[i].header;
+        int is_good = names[i].sin_family == AF_INET && !(header->msg_flags & MSG_TRUNC);
+        list[i] = (struct holdfast_incoming){ .offset = (unsigned)i * slot_size,
+            .length = is_good ? messages[i].received : 0,
+            .address = ntohl(names[i].sin_addr.s_addr), .port = ntohs(names[i].sin_port) };
+        for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control != 0;
+             control = CMSG_NXTHDR(header, control)) {
+            if (control->cmsg_level != 17 || control->cmsg_type != 104 /* UDP_GRO */) continue;
+            int size;
+            memcpy(&size, CMSG_DATA(control), sizeof size);
+            list[i].segment = (unsigned short)size;
+        }
+    }
+    return count;
+}
+
+/// Options of a socket that carries streams; the kernel may know some of them not, which costs
+/// speed only: large buffers, joined datagrams (UDP_GRO), and no fragments (IP_PMTUDISC_PROBE: a
+/// datagram that is too large is refused or lost, whatever was learnt about the path).
+static inline void holdfast_prepare_datagrams(int descriptor, int buffer_size, int is_joining)
+{
+    int probe = 3 /* IP_PMTUDISC_PROBE */, yes = 1;
+    setsockopt(descriptor, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe);
+    if (is_joining) setsockopt(descriptor, 17, 104 /* UDP_GRO */, &yes, sizeof yes);
+    if (buffer_size == 0) return;
+    // The first of each goes beyond the system's limit and needs a privilege.
+    if (setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_size, sizeof buffer_size) != 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &buffer_size, sizeof buffer_size);
+    if (setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &buffer_size, sizeof buffer_size) != 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &buffer_size, sizeof buffer_size);
+}
+
+/// TCP_INFO's smoothed round-trip time in microseconds; -1 if there is none.
+static inline int holdfast_tcp_round_trip(int descriptor)
+{
+    struct { unsigned char bytes[8]; unsigned words[24]; } info;
+    socklen_t length = sizeof info;
+    if (getsockopt(descriptor, IPPROTO_TCP, 11 /* TCP_INFO */, &info, &length) != 0) return -1;
+    /* tcpi_rtt is the sixteenth word after eight bytes (linux/tcp.h). */
+    return length >= 8 + 16 * sizeof(unsigned) ? (int)info.words[15] : -1;
 }

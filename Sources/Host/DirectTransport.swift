@@ -4,8 +4,8 @@ package import Swarm
 
 /// TCP to addresses that are known: those of `--peer` and of links, and whoever dials us.
 ///
-/// It has no directory, so topics make no difference to it: `lookup` finds the peers it was
-/// given. Confined to its loop's thread once `connect` is called.
+/// It has no directory, so it is all one which topics there are: `lookup` finds the peers it was
+/// given, and it accepts connections while anything is announced. Confined to its loop's thread once `connect` is called.
 package final class DirectTransport: Transport, LoopMember, StreamKeeper, @unchecked Sendable {
     package let name = "direct"
     private let loop: EventLoop
@@ -14,7 +14,8 @@ package final class DirectTransport: Transport, LoopMember, StreamKeeper, @unche
     private let peers: [PeerAddress]
     private var listener: TCPListener?
     private weak var observer: (any TransportObserver)?
-    private var isAccepting = false
+    private var isAccepting: Bool { !announced.isEmpty }
+    private var announced: Set<Bytes32> = []
     private var dials: [TCPDial] = []
     private var streams: [ObjectIdentifier: TCPStream] = [:]
     /// Raised by `disconnect`: a name that resolves later belongs to an earlier life.
@@ -79,22 +80,25 @@ package final class DirectTransport: Transport, LoopMember, StreamKeeper, @unche
     }
 
     package func connect(_ topic: Bytes32) {
-        announce(topic)
         lookup(topic)
+        announce(topic)
     }
 
     package func announce(_ topic: Bytes32) {
-        isAccepting = true
+        announced.insert(topic)
         listener?.accept()
     }
 
     package func lookup(_ topic: Bytes32) {
-        for peer in peers { observer?.transport(self, found: peer) }
+        announced.remove(topic)
+        for peer in peers { observer?.transport(self, found: .address(peer)) }
     }
+
+    package func leave(_ topic: Bytes32) { announced.remove(topic) }
 
     /// Keeps the port, so that `connect` gets it back, and turns away who comes.
     package func disconnect() {
-        isAccepting = false
+        announced = []
         generation += 1
         for dial in dials { dial.cancel() }
         dials = []
@@ -112,9 +116,14 @@ package final class DirectTransport: Transport, LoopMember, StreamKeeper, @unche
         }
     }
 
-    package func dial(_ address: PeerAddress) {
+    package func dials(_ target: DialTarget) -> Bool {
+        if case .address = target { true } else { false }
+    }
+
+    package func dial(_ target: DialTarget) {
+        guard case .address(let address) = target else { return }
         guard streams.count + dials.count < limits.streamsMax else {
-            observer?.transport(self, dialFailed: address, reason: "too many connections")
+            observer?.transport(self, dialFailed: .address(address), reason: "too many connections")
             return
         }
         if let numeric = try? SocketAddress.resolve(address, isNumeric: true) {
@@ -131,7 +140,7 @@ package final class DirectTransport: Transport, LoopMember, StreamKeeper, @unche
             loop.submit { self.resolved(address, result, generation) }
         }
         if !isQueued {
-            observer?.transport(self, dialFailed: address, reason: "too much to do")
+            observer?.transport(self, dialFailed: .address(address), reason: "too much to do")
         }
     }
 
@@ -182,7 +191,7 @@ extension DirectTransport {
         switch result {
         case .success(let found): dial(address, found)
         case .failure(let error):
-            observer?.transport(self, dialFailed: address, reason: "\(error)")
+            observer?.transport(self, dialFailed: .address(address), reason: "\(error)")
         }
     }
 
@@ -203,7 +212,7 @@ extension DirectTransport {
         case .success((let descriptor, let remote)):
             opened(descriptor, remote, dialed: target)
         case .failure(let error):
-            observer?.transport(self, dialFailed: target, reason: "\(error)")
+            observer?.transport(self, dialFailed: .address(target), reason: "\(error)")
         }
     }
 
@@ -222,7 +231,7 @@ extension DirectTransport {
             Descriptor(descriptor), remote: remote, loop: loop, limits: limits, keeper: self)
         streams[ObjectIdentifier(stream)] = stream
         guard let observer else { return stream.abort() }
-        observer.transport(self, opened: stream, dialed: dialed)
+        observer.transport(self, opened: stream, dialed: dialed.map { .address($0) })
     }
 
     private func sweep(now: Instant) {

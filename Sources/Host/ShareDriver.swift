@@ -1,17 +1,40 @@
 package import Base
+import Noise
 package import Share
 package import Swarm
 
-/// An address to dial, and why it did not work the last time, if it did not.
+/// What to dial, and why it did not work the last time, if it did not.
 package struct DialState: Equatable, Sendable {
-    package let address: PeerAddress
+    package let target: DialTarget
     package let problem: String?
+}
+
+/// How a connection runs at the moment.
+package struct LinkState: Equatable, Sendable {
+    package let connection: ConnectionID
+    package let address: String
+    package let path: PeerPath
+    package let roundTripTime: Duration?
+}
+
+/// The topics of one share (`ShareKeys`).
+package struct ShareTopics: Equatable, Sendable {
+    /// Where members replicate.
+    package let data: Bytes32
+    /// Where a device that is not yet a member meets members; they do not look for it.
+    package let bootstrap: Bytes32
+
+    package init(data: Bytes32, bootstrap: Bytes32) {
+        self.data = data
+        self.bootstrap = bootstrap
+    }
 }
 
 /// Runs the peer-facing side of one share on an event loop: takes events from transports to the
 /// `ConnectionHandler`, carries out its effects, and asks the `PeerBook` whom to dial and keep.
 ///
-/// Confined to the loop's thread, but for `start`, `setPaused`, `stop` and `addresses`.
+/// Confined to the loop's thread, but for `start`, `becomeMember`, `setPaused`, `stop` and what is
+/// said to be for other threads.
 package final class ShareDriver: LoopMember, @unchecked Sendable {
     private struct Link {
         let stream: any ByteStream
@@ -22,7 +45,9 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
     private let loop: EventLoop
     private let handler: any ConnectionHandler
     private let transports: [any Transport]
-    private let topic: Bytes32
+    private let topics: ShareTopics
+    /// Whether this device has been admitted: until then it looks for members and is not found.
+    private var isMember = true
     private let log: any LogSink
     private let limits: HostLimits
     private var book: PeerBook
@@ -34,7 +59,7 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
     private var bookEffects: [PeerBook.Effect] = []
     private var lastNumber: UInt64 = 0
     /// Why the last dial of an address failed; only of addresses that the book knows.
-    private var problems: [PeerAddress: String] = [:]
+    private var problems: [DialTarget: String] = [:]
     /// A report came after the handler was last advanced.
     private var hasNews = false
     private var isStopped = false
@@ -45,28 +70,50 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
     ///   - hints: addresses from links and from earlier runs.
     package init(
         loop: EventLoop, handler: any ConnectionHandler, transports: [any Transport],
-        topic: Bytes32, ownKey: Bytes32, hints: [PeerAddress] = [], isPaused: Bool = false,
+        topics: ShareTopics, ownKey: Bytes32, hints: [PeerAddress] = [], isPaused: Bool = false,
         log: any LogSink, limits: HostLimits = HostLimits(),
         swarmLimits: SwarmLimits = SwarmLimits()
     ) {
         self.loop = loop
         self.handler = handler
         self.transports = transports
-        self.topic = topic
+        self.topics = topics
         self.log = log
         self.limits = limits
         book = PeerBook(ownKey: ownKey, limits: swarmLimits)
         let now = monotonicNow()
-        for hint in hints { book.add(hint, source: .link, now: now) }
+        for hint in hints { book.add(.address(hint), source: .link, now: now) }
         if isPaused { book.pause(into: &bookEffects) }
     }
 
     /// Begins to connect, unless paused.
-    package func start() {
+    ///
+    /// - Parameter isMember: whether this device has been admitted to the share.
+    package func start(isMember: Bool = true) {
         loop.submit { [self] in
+            self.isMember = isMember
             loop.add(self)
-            guard !book.isPaused else { return }
-            for transport in transports { transport.connect(topic) }
+            if !book.isPaused { connect() }
+        }
+    }
+
+    /// This device has been admitted: it can be found from now on.
+    package func becomeMember() {
+        loop.submit { [self] in
+            guard !isMember else { return }
+            isMember = true
+            if !book.isPaused, !isStopped { connect() }
+        }
+    }
+
+    private func connect() {
+        for transport in transports {
+            if isMember {
+                transport.announce(topics.bootstrap)
+                transport.connect(topics.data)
+            } else {
+                transport.lookup(topics.bootstrap)
+            }
         }
     }
 
@@ -79,7 +126,7 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
                 for transport in transports { transport.disconnect() }
             } else {
                 book.resume(now: monotonicNow())
-                for transport in transports { transport.connect(topic) }
+                connect()
             }
         }
     }
@@ -106,8 +153,24 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
     /// What is known about each address, in the order they came. Not on the loop's thread.
     package var dialStates: [DialState] {
         loop.perform { [self] in
-            book.addresses.map { DialState(address: $0, problem: problems[$0]) }
+            book.targets.map { DialState(target: $0, problem: problems[$0]) }
         } ?? []
+    }
+
+    /// How each connection runs. Not on the loop's thread.
+    package var linkStates: [LinkState] {
+        loop.perform { [self] in
+            links.sorted { $0.key.rawValue < $1.key.rawValue }.map { id, link in
+                LinkState(
+                    connection: id, address: link.stream.address, path: link.stream.path,
+                    roundTripTime: link.stream.roundTripTime)
+            }
+        } ?? []
+    }
+
+    /// What keeps transports from their work, in words. Not on the loop's thread.
+    package var transportProblems: [String] {
+        loop.perform { [self] in transports.compactMap(\.problem) } ?? []
     }
 
     package func run(now: Instant) -> Instant {
@@ -145,7 +208,7 @@ extension ShareDriver {
                 id.rawValue, key: key, session: session, now: monotonicNow(), into: &bookEffects)
             performBookEffects()
         case .found(let address, let source):
-            book.add(address, source: source, now: monotonicNow())
+            book.add(.address(address), source: source, now: monotonicNow())
             hasNews = true
         case .log(let line): log.write(line)
         }
@@ -162,9 +225,11 @@ extension ShareDriver {
 
     private func perform(_ effect: PeerBook.Effect) {
         switch effect {
-        case .dial(let address):
-            guard let transport = transports.first else { return }
-            transport.dial(address)
+        case .dial(let target):
+            guard let transport = transports.first(where: { $0.dials(target) }) else {
+                return book.dialFailed(target, now: monotonicNow(), using: &random)
+            }
+            transport.dial(target)
         case .close(let connection, let reason):
             end(ConnectionID(rawValue: connection), reason: reason, isGentle: true)
         }
@@ -207,38 +272,58 @@ extension ShareDriver {
 }
 
 extension ShareDriver: TransportObserver {
-    package func transport(_ transport: any Transport, found address: PeerAddress) {
-        book.add(address, source: .option, now: monotonicNow())
+    package func transport(_ transport: any Transport, found target: DialTarget) {
+        // Addresses that a transport was given are as good as its options; devices are announced
+        // by whoever knows the topic.
+        let source: PeerBook.Source =
+            if case .address = target, transport.name == "direct" { .option } else { .learnt }
+        book.add(target, source: source, now: monotonicNow())
+        hasNews = true
     }
 
     package func transport(
-        _ transport: any Transport, opened stream: any ByteStream, dialed: PeerAddress?
+        _ transport: any Transport, opened stream: any ByteStream, dialed: DialTarget?
     ) {
         lastNumber += 1
         let id = ConnectionID(rawValue: lastNumber)
+        let remote = stream.handshake?.remotePublicKey.map { DialTarget.device($0) }
         let isWelcome = book.opened(
-            lastNumber, dialed: dialed, origin: stream.origin, now: monotonicNow(),
-            into: &bookEffects)
+            lastNumber, dialed: dialed, remote: remote, quality: stream.path.quality,
+            origin: stream.origin, now: monotonicNow(), into: &bookEffects)
         performBookEffects()
         if let dialed { problems[dialed] = nil }
         guard isWelcome, !isStopped else { return stream.abort() }
         links[id] = Link(stream: stream)
         hasNews = true
-        handler.connectionOpened(id, isInitiator: dialed != nil, address: stream.address)
+        handler.connectionOpened(
+            id, isInitiator: dialed != nil, address: stream.address, handshake: stream.handshake)
         stream.start(observer: self, number: lastNumber)
     }
 
     package func transport(
-        _ transport: any Transport, dialFailed address: PeerAddress, reason: String
+        _ transport: any Transport, dialFailed target: DialTarget, reason: String
     ) {
-        book.dialFailed(address, now: monotonicNow(), using: &random)
+        book.dialFailed(target, now: monotonicNow(), using: &random)
+        hasNews = true
         // Said once, not with every try.
-        guard problems.updateValue(reason, forKey: address) != reason else { return }
-        log.write("cannot reach \(address): \(reason)")
-        if problems.count > book.addresses.count {
-            let known = Set(book.addresses)
+        guard problems.updateValue(reason, forKey: target) != reason else { return }
+        log.write("cannot reach \(target): \(reason)")
+        if problems.count > book.targets.count {
+            let known = Set(book.targets)
             problems = problems.filter { known.contains($0.key) }
         }
+    }
+
+    package func transportNoticedNetworkChange(_ transport: any Transport) {
+        let now = monotonicNow()
+        log.write("the network has changed")
+        book.retryAll(now: now)
+        handler.networkChanged()
+        for (_, link) in links.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            link.stream.verify(now: now)
+        }
+        hasNews = true
+        for other in transports where other !== transport { other.searchAgain() }
     }
 }
 
@@ -258,6 +343,8 @@ extension ShareDriver: ByteStreamObserver {
         guard let link = links.removeValue(forKey: id) else { return }
         book.closed(number, now: monotonicNow(), using: &random)
         log.write("lost \(link.stream.address): \(reason)")
+        // Wherever it went, it may announce itself there already.
+        if !isStopped, !book.isPaused { for transport in transports { transport.searchAgain() } }
         hasNews = true
         handler.connectionClosed(id, reason: reason)
     }

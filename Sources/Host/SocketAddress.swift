@@ -68,11 +68,14 @@ struct SocketAddress: Equatable, @unchecked Sendable {
 
     /// Of an IPv4 address that an IPv6 socket shows as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
     private var mappedHostText: String? {
-        let host = host
-        guard host.count == 16, host.prefix(10).allSatisfy({ $0 == 0 }), host[10] == 0xff,
-            host[11] == 0xff
-        else { return nil }
+        guard isMappedIPv4 else { return nil }
         return host.suffix(4).map { "\($0)" }.joined(separator: ".")
+    }
+
+    var isMappedIPv4: Bool {
+        let host = host
+        return host.count == 16 && host.prefix(10).allSatisfy { $0 == 0 } && host[10] == 0xff
+            && host[11] == 0xff
     }
 
     /// What limits count by: the IPv4 address, or the /64 that one IPv6 site has to itself.

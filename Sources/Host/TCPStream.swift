@@ -1,5 +1,7 @@
 import Base
+import CLinux
 import Glibc
+import Noise
 import Swarm
 
 /// One TCP connection. Confined to its loop's thread.
@@ -30,7 +32,15 @@ final class TCPStream: ByteStream, EventSource, @unchecked Sendable {
     /// When to give up, if nothing moves before: while bytes wait or the stream is finishing.
     private(set) var deadline: Instant?
 
+    var path: PeerPath { .tcp }
+    var handshake: HandshakeResult? { nil }
     var queuedBytes: Int { queue.count }
+
+    /// As the kernel estimates it.
+    var roundTripTime: Duration? {
+        let microseconds = holdfast_tcp_round_trip(descriptor.number)
+        return microseconds > 0 ? .microseconds(microseconds) : nil
+    }
     var isFinishing: Bool { state == .finishing }
 
     /// - Parameter descriptor: connected, non-blocking.
@@ -103,6 +113,12 @@ final class TCPStream: ByteStream, EventSource, @unchecked Sendable {
         // Ends it for the other side now; the number is closed when the last reference goes.
         shutdown(descriptor.number, Int32(SHUT_RDWR))
         keeper?.streamEnded(self)
+    }
+
+    /// The kernel notices by itself when an address has gone; what was sent there is soon given up.
+    func verify(now: Instant) {
+        guard state == .open else { return }
+        setOption(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 3000)
     }
 
     /// Its deadline has come.

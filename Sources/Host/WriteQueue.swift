@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Bytes on their way to a socket, in the pieces they were given in; nothing is copied.

@@ -1,4 +1,5 @@
 package import Base
+package import Noise
 package import Swarm
 
 /// One byte stream to a peer, as Host knows it.
@@ -26,11 +27,17 @@ package enum ShareEffect: Equatable, Sendable {
 /// The peer-facing side of a share: byte streams and time in, effects out. Called by one event
 /// loop; thread-safe towards the calls of `Volume`.
 package protocol ConnectionHandler: AnyObject, Sendable {
-    /// - Parameter address: for people, as in `127.0.0.1:4711`.
-    func connectionOpened(_ id: ConnectionID, isInitiator: Bool, address: String)
+    /// - Parameters:
+    ///   - address: for people, as in `127.0.0.1:4711`.
+    ///   - handshake: what one has left that was made on the way here, between the two devices' node
+    ///     keys (`ShareKeys.nodeKey`); nil if the connection begins with one.
+    func connectionOpened(
+        _ id: ConnectionID, isInitiator: Bool, address: String, handshake: HandshakeResult?)
     func connectionReceived(_ id: ConnectionID, _ bytes: Span<UInt8>)
     /// Tells how many bytes given to `send` still wait in the host, whenever that falls.
     func connectionDrained(_ id: ConnectionID, queuedBytes: Int)
+    /// Something is to be sent on every connection now, so that a dead one shows.
+    func networkChanged()
     /// Exactly once for each opened, whoever closed it; the last call about `id`.
     func connectionClosed(_ id: ConnectionID, reason: String)
     /// Runs what is due and takes the effects of all calls so far.

@@ -3,8 +3,9 @@ package import Wire
 
 /// Messages of the `holdfast/control` channel, in the order of their types.
 ///
-/// The Open carries version (uint, 1) and capability (32 bytes); nothing else is sent before the
-/// remote's capability has been checked.
+/// The Open carries version (uint, 1) and capability (32 bytes); and, on a connection whose handshake
+/// was between node keys, the device key (32) and its signature over `deviceProof` (64 bytes). Nothing
+/// else is sent before the remote's Open has been checked.
 ///
 ///     type  message  fields
 ///     0     hello    device name string, has log bool, log key 32 bytes if it has one
@@ -41,6 +42,11 @@ package enum ControlMessage: Equatable, Sendable {
         case (.holds(let a), .holds(let b)): a.elementsEqual(b, by: ==)
         default: false
         }
+    }
+
+    /// What a device key signs to show that it is behind a connection.
+    package static func deviceProof(handshakeHash: [UInt8], isInitiator: Bool) -> [UInt8] {
+        Array("holdfast device".utf8) + handshakeHash + [isInitiator ? 1 : 0]
     }
 
     package static func signable(handshakeHash: [UInt8], log: Bytes32) -> [UInt8] {

@@ -44,6 +44,9 @@ struct PeerSession {
     let address: String
     var stream: SecretStream
     var mux = Protomux()
+    /// Whether the handshake was between node keys, so that it says nothing about devices.
+    let isNodeKeyed: Bool
+    /// The remote's device key, once it is proved.
     var remoteKey: Bytes32?
     var handshakeHash: [UInt8] = []
     /// Whether the remote has shown that it holds the share key.
@@ -71,14 +74,22 @@ struct PeerSession {
 
     init(
         id: ConnectionID, isInitiator: Bool, address: String, keyPair: KeyPair,
-        ephemeral: KeyPair, headerNonce: [UInt8], now: Instant
+        ephemeral: KeyPair, headerNonce: [UInt8], handshake: HandshakeResult?, now: Instant
     ) {
         self.id = id
         self.isInitiator = isInitiator
         self.address = address
-        stream = SecretStream(
-            role: isInitiator ? .initiator : .responder, keyPair: keyPair, ephemeral: ephemeral,
-            headerNonce: headerNonce, frameSizeMax: Limits.frameSizeMax)
+        isNodeKeyed = handshake != nil
+        let role: Role = isInitiator ? .initiator : .responder
+        if let handshake {
+            stream = SecretStream(
+                role: role, session: handshake, headerNonce: headerNonce,
+                frameSizeMax: Limits.frameSizeMax)
+        } else {
+            stream = SecretStream(
+                role: role, keyPair: keyPair, ephemeral: ephemeral, headerNonce: headerNonce,
+                frameSizeMax: Limits.frameSizeMax)
+        }
         openedAt = now
         receivedAt = now
         sentAt = now

@@ -1,6 +1,6 @@
 package import Base
 package import Chunks
-import Crypto
+package import Crypto
 
 /// Everything that the share key determines. Each is BLAKE2b-256 of a label, keyed with the share
 /// key, so that none reveals another.
@@ -20,6 +20,8 @@ package struct ShareKeys: Sendable {
     package let chunkChannel: Bytes32
     /// Under which members meet.
     package let dataTopic: Bytes32
+    /// Under which a device that is not yet a member finds members.
+    package let bootstrapTopic: Bytes32
 
     package init(shareKey: Bytes32) {
         func derived(_ label: String) -> Bytes32 {
@@ -33,6 +35,18 @@ package struct ShareKeys: Sendable {
         controlChannel = derived("control channel")
         chunkChannel = derived("chunk channel")
         dataTopic = derived("data topic")
+        bootstrapTopic = derived("bootstrap topic")
+    }
+
+    /// The key pair under which a device takes part in the DHT for this share.
+    ///
+    /// Not the device's own: the DHT keeps one place for a key, and each share of a device is served
+    /// by a process of its own; and whoever watches the DHT cannot tell that two shares have a
+    /// device in common. Which device it is, is proved within the connection (`ControlMessage`).
+    package func nodeKey(of device: KeyPair) -> KeyPair {
+        KeyPair(
+            seed: Blake2b.hash256(
+                key: device.seed, Array("holdfast node key".utf8) + shareID.bytes))
     }
 
     /// What one side of a connection shows to prove that it holds the share key.

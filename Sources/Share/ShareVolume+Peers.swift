@@ -3,13 +3,15 @@ import Chunks
 import Crypto
 import FileTree
 import Hypercore
-import Noise
+package import Noise
 import Protomux
 import Wire
 
 /// The peer-facing side: bytes in, effects out. Called by the event loop.
 extension ShareVolume: ConnectionHandler {
-    package func connectionOpened(_ id: ConnectionID, isInitiator: Bool, address: String) {
+    package func connectionOpened(
+        _ id: ConnectionID, isInitiator: Bool, address: String, handshake: HandshakeResult?
+    ) {
         let now = environment.now()
         peers.withLock { table in
             guard !table.isPaused else {
@@ -21,11 +23,23 @@ extension ShareVolume: ConnectionHandler {
             var session = PeerSession(
                 id: id, isInitiator: isInitiator, address: address, keyPair: identity.device,
                 ephemeral: KeyPair(seed: randomBytes32()),
-                headerNonce: environment.randomBytes(SecretStreamState.headerSize), now: now)
+                headerNonce: environment.randomBytes(SecretStreamState.headerSize),
+                handshake: handshake, now: now)
             var output: [UInt8] = []
             session.stream.start(into: &output)
+            if let handshake { openControl(handshake.handshakeHash, on: &session) }
             table.sessions[id] = session
             table.send(output, on: id, now: now)
+            flush(id, &table, now: now)
+        }
+    }
+
+    package func networkChanged() {
+        let now = environment.now()
+        peers.withLock { table in
+            for id in table.ids where table.sessions[id]?.isMember == true {
+                sendKeepAlive(id, &table, now: now)
+            }
         }
     }
 
@@ -196,6 +210,10 @@ extension ShareVolume: ConnectionHandler {
         if session.receivedAt + PeerSession.Limits.silenceMax <= now {
             return drop(id, reason: "nothing heard for a while", &table)
         }
+        sendKeepAlive(id, &table, now: now)
+    }
+
+    private func sendKeepAlive(_ id: ConnectionID, _ table: inout PeerTable, now: Instant) {
         var output: [UInt8] = []
         let nothing: [UInt8] = []
         table.sessions[id]?.stream.send(nothing.span, into: &output)
@@ -233,11 +251,23 @@ extension ShareVolume: ConnectionHandler {
             throw SessionError("this is the device itself", isOwnFault: true)
         }
         session.remoteKey = remoteKey
+        openControl(handshakeHash, on: &session)
+    }
+
+    /// Shows that this side holds the share key, and, where the handshake did not, which device it
+    /// is.
+    private func openControl(_ handshakeHash: [UInt8], on session: inout PeerSession) {
         session.handshakeHash = handshakeHash
+        let isInitiator = session.isInitiator
         var open = WireWriter()
         open.writeUInt(ControlMessage.version)
-        open.writeBytes32(
-            keys.capability(handshakeHash: handshakeHash, isInitiator: session.isInitiator))
+        open.writeBytes32(keys.capability(handshakeHash: handshakeHash, isInitiator: isInitiator))
+        if session.isNodeKeyed {
+            let proof = ControlMessage.deviceProof(
+                handshakeHash: handshakeHash, isInitiator: isInitiator)
+            open.writeBytes32(identity.device.publicKey)
+            open.writeRaw(identity.device.sign(proof))
+        }
         session.control = session.mux.open(
             ControlMessage.protocolName, id: keys.controlChannel.bytes, handshake: open.bytes)
     }
@@ -290,7 +320,7 @@ extension ShareVolume: ConnectionHandler {
         _ table: inout PeerTable
     ) throws(SessionError) {
         if channel == session.control {
-            try checkCapability(handshake, of: session)
+            try checkOpen(handshake, of: &session)
             session.isMember = true
             if let key = session.remoteKey,
                 let shared = Bytes32(Array(session.handshakeHash.prefix(32)))
@@ -310,16 +340,26 @@ extension ShareVolume: ConnectionHandler {
         }
     }
 
-    private func checkCapability(_ handshake: [UInt8], of session: PeerSession)
+    /// Checks that the remote holds the share key, and which device it is.
+    private func checkOpen(_ handshake: [UInt8], of session: inout PeerSession)
         throws(SessionError)
     {
+        let (hash, isInitiator) = (session.handshakeHash, !session.isInitiator)
         var reader = WireReader(handshake.span)
         guard let version = try? reader.readUInt(), version >= 1,
             let capability = try? reader.readBytes32(),
-            capability
-                == keys.capability(
-                    handshakeHash: session.handshakeHash, isInitiator: !session.isInitiator)
+            capability == keys.capability(handshakeHash: hash, isInitiator: isInitiator)
         else { throw SessionError("the peer does not hold this share's key") }
+        guard session.isNodeKeyed else { return }
+        let proof = ControlMessage.deviceProof(handshakeHash: hash, isInitiator: isInitiator)
+        guard let key = try? reader.readBytes32(),
+            let signature = try? reader.readBytes(signatureSize),
+            verify(signature: signature, message: proof, publicKey: key)
+        else { throw SessionError("the peer does not prove which device it is") }
+        guard key != identity.device.publicKey else {
+            throw SessionError("this is the device itself", isOwnFault: true)
+        }
+        session.remoteKey = key
     }
 
     /// The remote has proved itself: says who this is and opens what there is to share.

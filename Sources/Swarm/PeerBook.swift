@@ -10,7 +10,7 @@ package import Base
 /// addresses: one connection is kept, the same on both sides (`prefers`).
 package struct PeerBook: Sendable {
     package enum Effect: Equatable, Sendable {
-        case dial(PeerAddress)
+        case dial(DialTarget)
         /// Send what is queued, then close; `closed` need not be told.
         case close(connection: UInt64, reason: String)
     }
@@ -26,7 +26,7 @@ package struct PeerBook: Sendable {
     struct Candidate {
         enum State: Equatable { case waiting, dialing, connected(UInt64) }
 
-        let address: PeerAddress
+        let target: DialTarget
         var source: Source
         var state = State.waiting
         /// In a row.
@@ -40,6 +40,8 @@ package struct PeerBook: Sendable {
     struct Connection {
         let number: UInt64
         let isInitiator: Bool
+        /// Of two connections to one device, that of the greater quality stays.
+        let quality: Int
         let origin: String
         let opened: Instant
         var peer: Peer?
@@ -73,14 +75,14 @@ package struct PeerBook: Sendable {
         penalties = Penalties(limits: limits)
     }
 
-    /// The addresses known, in the order they came.
-    package var addresses: [PeerAddress] { candidates.map(\.address) }
+    /// What can be dialed, in the order it came.
+    package var targets: [DialTarget] { candidates.map(\.target) }
 
-    /// Learns an address; it is dialed with the next `advance`.
-    package mutating func add(_ address: PeerAddress, source: Source, now: Instant) {
-        guard address.port != 0 else { return }
+    /// Learns whom to dial; it is dialed with the next `advance`.
+    package mutating func add(_ target: DialTarget, source: Source, now: Instant) {
+        guard target.isDialable else { return }
         due = .zero
-        if let index = index(of: address) {
+        if let index = index(of: target) {
             candidates[index].source = min(candidates[index].source, source)
             return
         }
@@ -88,28 +90,31 @@ package struct PeerBook: Sendable {
             guard let worst = worstCandidate(), candidates[worst].source >= source else { return }
             candidates.remove(at: worst)
         }
-        candidates.append(Candidate(address: address, source: source, retryAt: now))
+        candidates.append(Candidate(target: target, source: source, retryAt: now))
     }
 
     package mutating func dialFailed(
-        _ address: PeerAddress, now: Instant, using random: inout some RandomNumberGenerator
+        _ target: DialTarget, now: Instant, using random: inout some RandomNumberGenerator
     ) {
         due = .zero
-        guard let index = index(of: address), candidates[index].state == .dialing else { return }
+        guard let index = index(of: target), candidates[index].state == .dialing else { return }
         candidates[index].state = .waiting
         delay(index, now: now, using: &random)
+        forgetHopeless(index)
     }
 
     /// A stream is there.
     ///
     /// - Parameters:
     ///   - connection: never used before.
-    ///   - dialed: the address of an effect `dial`; nil if the peer came to us.
+    ///   - dialed: the target of an effect `dial`; nil if the peer came to us.
+    ///   - remote: what would be dialed to reach who came to us, as far as the stream tells: it is
+    ///     not dialed while this connection lives.
     ///   - origin: what limits on strangers count by.
     /// - Returns: false to refuse it at once.
     package mutating func opened(
-        _ connection: UInt64, dialed: PeerAddress?, origin: String, now: Instant,
-        into effects: inout [Effect]
+        _ connection: UInt64, dialed: DialTarget?, remote: DialTarget? = nil, quality: Int = 0,
+        origin: String, now: Instant, into effects: inout [Effect]
     ) -> Bool {
         due = .zero
         let candidate = dialed.flatMap(index(of:))
@@ -121,10 +126,15 @@ package struct PeerBook: Sendable {
             guard peerCount < limits.peersMax, origins.take(origin, now: now) else { return false }
             makeRoomForStranger(into: &effects)
         }
-        if let candidate { candidates[candidate].state = .connected(connection) }
+        if let candidate {
+            candidates[candidate].state = .connected(connection)
+        } else if let known = remote.flatMap(index(of:)), candidates[known].state == .waiting {
+            candidates[known].state = .connected(connection)
+        }
         connections.append(
             Connection(
-                number: connection, isInitiator: dialed != nil, origin: origin, opened: now))
+                number: connection, isInitiator: dialed != nil, quality: quality, origin: origin,
+                opened: now))
         return true
     }
 
@@ -218,9 +228,16 @@ package struct PeerBook: Sendable {
     package mutating func resume(now: Instant) {
         due = .zero
         isPaused = false
+        retryAll(now: now)
+    }
+
+    /// Everything known is worth a try at once: the network has changed, or a search was started
+    /// for a peer that was lost.
+    package mutating func retryAll(now: Instant) {
+        due = .zero
         for index in candidates.indices where candidates[index].strikes == 0 {
             candidates[index].failures = 0
-            candidates[index].retryAt = now
+            candidates[index].retryAt = min(candidates[index].retryAt, now)
         }
     }
 
@@ -239,8 +256,8 @@ package struct PeerBook: Sendable {
 extension PeerBook {
     private var peerCount: Int { connections.count { $0.peer != nil } }
 
-    private func index(of address: PeerAddress) -> Int? {
-        candidates.firstIndex { $0.address == address }
+    private func index(of target: DialTarget) -> Int? {
+        candidates.firstIndex { $0.target == target }
     }
 
     private func candidateIndex(of connection: UInt64) -> Int? {
@@ -262,12 +279,13 @@ extension PeerBook {
     }
 
     /// Decides between two connections to one device from what both sides know, so that both keep
-    /// the same one: the one that the device with the lesser key dialed, then the one with the
-    /// lesser session. An older connection yields to a new one whatever they are: nobody dials a
+    /// the same one: the one by the better way, then the one that the device with the lesser key
+    /// dialed, then the one with the lesser session. An older connection yields to a new one whatever they are: nobody dials a
     /// device that it is connected to, so the other side must have lost it.
     private func prefers(_ new: Connection, over old: Connection, now: Instant) -> Bool {
         guard let newPeer = new.peer, let oldPeer = old.peer else { return true }
         if now >= oldPeer.since + limits.settledAfter { return true }
+        if new.quality != old.quality { return new.quality > old.quality }
         if new.isInitiator != old.isInitiator {
             return new.isInitiator == (ownKey < newPeer.key)
         }
@@ -314,8 +332,18 @@ extension PeerBook {
             guard room > 0 else { continue }
             room -= 1
             candidates[index].state = .dialing
-            effects.append(.dial(candidates[index].address))
+            effects.append(.dial(candidates[index].target))
         }
+    }
+
+    /// Whoever knows a topic can announce any number of keys under it: what never worked is given
+    /// up, to be learnt anew if it is announced again.
+    private mutating func forgetHopeless(_ index: Int) {
+        let candidate = candidates[index]
+        guard case .device = candidate.target, candidate.source == .learnt, candidate.key == nil,
+            candidate.failures >= limits.learntFailuresMax
+        else { return }
+        candidates.remove(at: index)
     }
 
     private mutating func delay(

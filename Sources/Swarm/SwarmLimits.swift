@@ -13,6 +13,8 @@ package struct SwarmLimits: Sendable {
 
     /// The first wait after a failure.
     package var retryFirst: Duration = .milliseconds(100)
+    /// Failures in a row after which a device that was found, and never met, is forgotten.
+    package var learntFailuresMax = 8
     /// The longest wait between dials of one address.
     package var retryLongest: Duration = .seconds(30)
     /// A connection that lived this long was a good one: its address starts afresh.

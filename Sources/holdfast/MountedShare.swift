@@ -75,12 +75,15 @@ final class MountedShare: RunningShare {
         try Self.remember(direct?.listenAddress?.port, settings, in: folder)
         let driver = ShareDriver(
             loop: loop, handler: volume, transports: direct.map { [$0] } ?? [],
-            topic: volume.keys.dataTopic, ownKey: identity.device.publicKey, log: log)
+            topics: ShareTopics(
+                data: volume.keys.dataTopic, bootstrap: volume.keys.bootstrapTopic),
+            ownKey: identity.device.publicKey, log: log)
         self.driver = driver
         do throws(CommandFailure) {
             if let direct { try hosted { () throws(HostError) in try direct.attach(driver) } }
-            driver.start()
+            driver.start(isMember: volume.isAdmitted)
             try Self.waitForAdmission(volume, driver)
+            driver.becomeMember()
             mount = try Self.mount(volume, packs, staging, settings, workers, log)
         } catch {
             driver.stop()
@@ -167,7 +170,7 @@ final class MountedShare: RunningShare {
 
     private static func noPeer(_ driver: ShareDriver) -> CommandFailure {
         let tried = driver.dialStates.map { state in
-            "\(state.address)" + (state.problem.map { " (\($0))" } ?? "")
+            "\(state.target)" + (state.problem.map { " (\($0))" } ?? "")
         }
         return CommandFailure(
             .noPeer,

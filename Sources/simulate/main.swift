@@ -1,1 +1,3 @@
-print("simulate")
+internal import Simulation
+
+print("usage: simulate COMMAND")

@@ -1,5 +1,6 @@
 import Base
 import Host
+import Noise
 import Share
 import Swarm
 import Synchronization
@@ -34,7 +35,9 @@ final class FakeHandler: ConnectionHandler {
 
     func say(_ effects: [ShareEffect]) { state.withLock { $0.effects += effects } }
 
-    func connectionOpened(_ id: ConnectionID, isInitiator: Bool, address: String) {
+    func connectionOpened(
+        _ id: ConnectionID, isInitiator: Bool, address: String, handshake: HandshakeResult?
+    ) {
         let action = state.withLock { state in
             state.opened.append(id)
             if isInitiator { state.initiated.insert(id) }
@@ -59,6 +62,8 @@ final class FakeHandler: ConnectionHandler {
         }
         if let action { say(action(id, copy)) }
     }
+
+    func networkChanged() {}
 
     func connectionDrained(_ id: ConnectionID, queuedBytes: Int) {
         state.withLock { $0.queued[id] = queuedBytes }
@@ -126,7 +131,8 @@ struct Device {
             listen: listens ? PeerAddress(host: "127.0.0.1", port: 0) : nil, peers: peers,
             limits: limits)
         driver = ShareDriver(
-            loop: loop, handler: handler, transports: [transport], topic: .zero, ownKey: self.key,
+            loop: loop, handler: handler, transports: [transport], topics: testTopics,
+            ownKey: self.key,
             log: log, limits: limits, swarmLimits: swarmLimits)
         if identifies {
             handler.state.withLock { state in
@@ -164,3 +170,5 @@ func identification(_ id: ConnectionID) -> ShareEffect {
     return .identified(
         id, key: Bytes32(random.bytes(32)) ?? .zero, session: Bytes32(random.bytes(32)) ?? .zero)
 }
+
+let testTopics = ShareTopics(data: .zero, bootstrap: Bytes32(repeating: 1))

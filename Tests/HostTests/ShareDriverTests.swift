@@ -203,7 +203,7 @@ import Testing
             loop: loop, workers: workers, listen: address, peers: [])
         let again = FakeHandler()
         let driver = ShareDriver(
-            loop: loop, handler: again, transports: [transport], topic: .zero,
+            loop: loop, handler: again, transports: [transport], topics: testTopics,
             ownKey: Bytes32(repeating: 1), log: LineLog())
         try loop.start()
         try transport.attach(driver)
@@ -253,7 +253,7 @@ import Testing
         #expect(eventually { !bob.log.all.isEmpty })
         usleep(500_000)
         #expect(bob.log.all.count == 1)
-        #expect(bob.driver.dialStates.first?.address == free)
+        #expect(bob.driver.dialStates.first?.target == .address(free))
         #expect(bob.driver.dialStates.first?.problem != nil)
     }
 

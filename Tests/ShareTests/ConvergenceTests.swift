@@ -180,8 +180,8 @@ import Testing
         network.run(seconds: 1)
         let a = ConnectionID(rawValue: 100)
         let e = ConnectionID(rawValue: 101)
-        alice.volume.connectionOpened(a, isInitiator: false, address: "eve")
-        eve.volume.connectionOpened(e, isInitiator: true, address: "alice")
+        alice.volume.connectionOpened(a, isInitiator: false, address: "eve", handshake: nil)
+        eve.volume.connectionOpened(e, isInitiator: true, address: "alice", handshake: nil)
         var closed: [String] = []
         for _ in 0..<50 {
             var effects: [ShareEffect] = []
@@ -203,5 +203,20 @@ import Testing
         #expect(closed == ["the peer does not hold this share's key"])
         #expect(eve.volume.status().files == 0)
         #expect(alice.volume.status().peers.isEmpty)
+    }
+    @Test func `a connection between node keys shows which devices are behind it`() throws {
+        let network = Network(seed: 11)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(alice, bob)
+        network.run(seconds: 1)
+        network.disconnectAll()
+        // The second connection is one between node keys.
+        network.connect(alice, bob)
+        try bob.write("note", "through the DHT")
+        network.run(seconds: 1)
+        #expect(try alice.text("note") == "through the DHT")
+        #expect(alice.volume.status().peers.map(\.key) == [bob.publicKey.hex])
+        #expect(bob.volume.status().peers.map(\.key) == [alice.publicKey.hex])
     }
 }

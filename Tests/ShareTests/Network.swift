@@ -1,6 +1,7 @@
 import Base
 import Chunks
 import Crypto
+import Noise
 
 @testable import Share
 
@@ -12,6 +13,7 @@ final class Network {
         fileprivate unowned let network: Network
         fileprivate(set) var volume: ShareVolume!
         fileprivate var key = Bytes32.zero
+        var publicKey: Bytes32 { KeyPair(seed: key).publicKey }
         let chunks = MemoryChunkStorage()
         let storage = MemoryShareStorage()
         fileprivate var random: SeededRandom
@@ -96,8 +98,34 @@ final class Network {
         let b = ConnectionID(rawValue: nextConnection + 1)
         nextConnection += 2
         pipes.append(Pipe(ends: (first, a, second, b)))
-        first.volume.connectionOpened(a, isInitiator: true, address: second.name)
-        second.volume.connectionOpened(b, isInitiator: false, address: first.name)
+        // Every other connection comes with a handshake, as those through the DHT do.
+        let handshakes = nextConnection % 4 == 1 ? nil : nodeHandshake(first, second)
+        first.volume.connectionOpened(
+            a, isInitiator: true, address: second.name, handshake: handshakes?.0)
+        second.volume.connectionOpened(
+            b, isInitiator: false, address: first.name, handshake: handshakes?.1)
+    }
+
+    private func nodeHandshake(
+        _ first: Device, _ second: Device
+    ) -> (HandshakeResult, HandshakeResult)? {
+        let keys = ShareKeys(shareKey: shareKey)
+        let (left, right) = (
+            keys.nodeKey(of: KeyPair(seed: first.key)), keys.nodeKey(of: KeyPair(seed: second.key))
+        )
+        var initiator = Handshake(
+            pattern: .ik, role: .initiator, staticKey: left, ephemeralKey: KeyPair(using: &random),
+            remoteStaticKey: right.publicKey)
+        var responder = Handshake(
+            pattern: .ik, role: .responder, staticKey: right, ephemeralKey: KeyPair(using: &random))
+        let nothing: [UInt8] = []
+        guard let hello = try? initiator.write(payload: nothing.span),
+            (try? responder.read(hello.span)) != nil,
+            let answer = try? responder.write(payload: nothing.span),
+            (try? initiator.read(answer.span)) != nil, let mine = initiator.result,
+            let theirs = responder.result
+        else { return nil }
+        return (mine, theirs)
     }
 
     func disconnectAll() {

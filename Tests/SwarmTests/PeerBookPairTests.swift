@@ -15,7 +15,7 @@ import Testing
             book.advance(now: now, into: &effects)
         }
 
-        mutating func opened(_ connection: UInt64, _ dialed: PeerAddress?, _ now: Instant) -> Bool {
+        mutating func opened(_ connection: UInt64, _ dialed: DialTarget?, _ now: Instant) -> Bool {
             book.opened(connection, dialed: dialed, origin: "x", now: now, into: &effects)
         }
 
@@ -30,10 +30,10 @@ import Testing
     }
 
     private enum Happening {
-        case arrives(at: Int, connection: UInt64, dialed: PeerAddress?)
+        case arrives(at: Int, connection: UInt64, dialed: DialTarget?)
         case identified(at: Int, connection: UInt64)
         case ended(at: Int, connection: UInt64)
-        case failed(at: Int, PeerAddress)
+        case failed(at: Int, DialTarget)
     }
 
     private struct World {
@@ -55,10 +55,10 @@ import Testing
             }
             for side in 0..<2 {
                 let other = PeerAddress(host: "10.0.0.\(2 - side)", port: sides[1 - side].port)
-                sides[side].book.add(other, source: .option, now: now)
+                sides[side].book.add(.address(other), source: .option, now: now)
                 // The same device under a second address.
                 let second = PeerAddress(host: "192.168.0.\(2 - side)", port: other.port)
-                sides[side].book.add(second, source: .learnt, now: now)
+                sides[side].book.add(.address(second), source: .learnt, now: now)
             }
         }
 

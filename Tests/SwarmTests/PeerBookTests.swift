@@ -23,7 +23,7 @@ private final class Desk {
     func pass(_ duration: Duration) { now = now + duration }
 
     func opened(
-        _ connection: UInt64, dialed: PeerAddress? = nil, origin: String = "10.0.0.1"
+        _ connection: UInt64, dialed: DialTarget? = nil, origin: String = "10.0.0.1"
     ) -> Bool {
         book.opened(connection, dialed: dialed, origin: origin, now: now, into: &effects)
     }
@@ -38,12 +38,14 @@ private final class Desk {
         book.closed(connection, now: now, using: &random)
     }
 
-    func dialFailed(_ address: PeerAddress) {
-        book.dialFailed(address, now: now, using: &random)
+    func dialFailed(_ target: DialTarget) {
+        book.dialFailed(target, now: now, using: &random)
     }
 }
 
-private func address(_ port: UInt16) -> PeerAddress { PeerAddress(host: "127.0.0.1", port: port) }
+private func address(_ port: UInt16) -> DialTarget {
+    .address(PeerAddress(host: "127.0.0.1", port: port))
+}
 
 @Suite struct PeerBookTests {
     @Test func `an address is dialed once, at once`() {
@@ -287,11 +289,11 @@ private func address(_ port: UInt16) -> PeerAddress { PeerAddress(host: "127.0.0
         desk.dialFailed(address(3))
         desk.dialFailed(address(1))
         desk.book.add(address(4), source: .learnt, now: desk.now)
-        #expect(desk.book.addresses == [address(1), address(2), address(4)])
+        #expect(desk.book.targets == [address(1), address(2), address(4)])
         desk.dialFailed(address(2))
         desk.book.add(address(5), source: .option, now: desk.now)
-        #expect(desk.book.addresses.first == address(1))
-        #expect(desk.book.addresses.contains(address(5)))
-        #expect(desk.book.addresses.count == 3)
+        #expect(desk.book.targets.first == address(1))
+        #expect(desk.book.targets.contains(address(5)))
+        #expect(desk.book.targets.count == 3)
     }
 }

@@ -1,0 +1,60 @@
+"""The lab's tables, a line as soon as it is known, and the same as JSON."""
+import json
+import sys
+
+import nat
+
+NAT_COLUMNS = (("NAT", 20), ("MAPPING", 28), ("FILTERING", 28), ("SHORT PACKET", 14), ("", 8))
+PAIR_COLUMNS = (
+    ("PAIR", 38), ("PATH", 18), ("CONNECT", 9), ("FIRST FILE", 12), ("ANSWER", 9), ("RTT", 9),
+    ("", 8))
+SITES = dict(nat.NAMES, lan="same site", island="no internet")
+
+
+class Report:
+    def __init__(self):
+        self.nats = []
+        self.pairs = []
+
+    def line(self, columns, cells):
+        text = "".join(str(cell).ljust(width) for (_, width), cell in zip(columns, cells))
+        print(text.rstrip(), flush=True)
+
+    def head(self, columns):
+        self.line(columns, [name for name, _ in columns])
+
+    def nat(self, kind, mapping, filtering, short, verdict):
+        if not self.nats:
+            self.head(NAT_COLUMNS)
+        self.nats.append(
+            {"nat": kind, "mapping": mapping, "filtering": filtering, "shortPacket": short,
+             "verdict": verdict})
+        self.line(NAT_COLUMNS, (kind, mapping, filtering, short, verdict))
+
+    def pair(self, facts, logs):
+        if not self.pairs:
+            self.head(PAIR_COLUMNS)
+        self.pairs.append(facts)
+
+        def seconds(name):
+            return f"{facts[name]:.2f} s" if name in facts else "-"
+        paths = list(dict.fromkeys([facts.get("firstPath", "-"), *facts.get("paths", [])]))
+        trip = facts.get("roundTripMilliseconds")
+        self.line(PAIR_COLUMNS, (
+            " and ".join(SITES[kind] for kind in facts["pair"]), ", ".join(paths),
+            seconds("connectSeconds"), seconds("firstFileSeconds"), seconds("answerSeconds"),
+            "-" if trip is None else f"{trip:.1f} ms",
+            "as wanted" if facts["fits"] else "WRONG"))
+        if facts.get("says"):
+            print(f"    join ends with {facts['joinCode']}: {facts['says']}", flush=True)
+        if facts.get("status"):
+            print(f"    status: {facts['status']}", flush=True)
+        if not facts["fits"]:
+            for name, lines in logs.items():
+                print(f"    {name}: " + f"\n    {name}: ".join(
+                    one.rstrip() for one in lines), file=sys.stderr, flush=True)
+
+    def json(self, path):
+        with open(path, "w") as file:
+            json.dump({"nats": self.nats, "pairs": self.pairs}, file, indent=2)
+            file.write("\n")
