@@ -259,3 +259,17 @@ static inline int holdfast_tcp_round_trip(int descriptor)
     /* tcpi_rtt is the sixteenth word after eight bytes (linux/tcp.h). */
     return length >= 8 + 16 * sizeof(unsigned) ? (int)info.words[15] : -1;
 }
+
+/// A netlink socket that hears of IPv4 addresses that come or go.
+static inline int holdfast_watch_addresses(void)
+{
+    struct { unsigned short family, pad; unsigned process, groups; } address = {
+        16 /* AF_NETLINK */, 0, 0, 0x10 /* RTMGRP_IPV4_IFADDR */ };
+    int descriptor = socket(16, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0 /* NETLINK_ROUTE */);
+    if (descriptor < 0) return -1;
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0) return descriptor;
+    int code = errno;
+    close(descriptor);
+    errno = code;
+    return -1;
+}

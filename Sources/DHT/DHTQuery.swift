@@ -20,6 +20,10 @@ package struct DHTQuery: Sendable {
     package var commit: DHTCommit
     /// Unannounces this key at nodes that hold a record of it, before the commit.
     package var clearing: KeyPair?
+    /// Which replies come as `.queryReply`.
+    package var filter = DHTReplyFilter.any
+    /// Ends the walk with the first reply that passes the filter.
+    package var endsWithFirst = false
 
     package init(
         _ command: DHTCommand, target: Bytes32, value: [UInt8]? = nil,
@@ -49,4 +53,13 @@ package enum DHTCommit: Sendable {
     /// An announcement, signed for each node. `bump` is in milliseconds since 1970; 0 is none.
     case announce(KeyPair, relayAddresses: [NetworkEndpoint], bump: UInt64)
     case unannounce(KeyPair)
+}
+
+/// Keeps replies from the owner of a query that say nothing, or lie.
+package enum DHTReplyFilter: Sendable {
+    case any
+    /// Replies with a `MutableValue` of this key.
+    case mutable(publicKey: Bytes32, atLeast: UInt64)
+    /// Replies whose value has this hash.
+    case immutable(hash: Bytes32)
 }

@@ -6,7 +6,7 @@ package import Wire
 /// own, and punches holes into the NATs between.
 ///
 /// It does no I/O and reads no clock. The host hands in every datagram that is for it, carries out
-/// what it appends to the effects (in the order that `HyperDHTEffects` says), and calls `advance` no
+/// what it appends to the effects (in the order that `HyperDHTEvent` says), and calls `advance` no
 /// later than `deadline`. Of a host's datagrams, those of one byte go to `receiveProbe`, those whose
 /// first byte is 0x03 or 0x13 to `receive`, and UDX packets for a reserved stream that is not yet
 /// connected, or only over a relay, to `streamPacket` before the stream gets them.
@@ -14,6 +14,25 @@ package struct HyperDHT: Sendable {
     package var node: DHTNode
     package let configuration: HyperDHTConfiguration
     package let keyPair: KeyPair
+
+    var shared: ConnectShared
+    var dials: [ConnectionTag: Dial] = [:]
+    var listener: Listener
+    /// What each connection that the host has still owns.
+    var live: [ConnectionTag: LiveConnection] = [:]
+    var streams: [UInt32: ConnectionTag] = [:]
+    var requests: [RequestID: RequestOwner] = [:]
+    var queries: [QueryID: QueryOwner] = [:]
+    var relayCache: DialRelayCache
+    private var lastTag: UInt64 = 0
+    // Kept for their memory.
+    private var eventsInHand: [DHTEvent] = []
+    private var actionsInHand: [ConnectAction] = []
+
+    struct LiveConnection: Sendable {
+        var streamID: UInt32
+        var socket: SocketID
+    }
 
     /// - Parameters:
     ///   - seed: all randomness comes from it; secret outside of simulations.
@@ -25,25 +44,50 @@ package struct HyperDHT: Sendable {
     ) {
         self.configuration = configuration
         self.keyPair = keyPair
-        node = DHTNode(configuration: configuration.node, seed: seed, now: now)
+        node = DHTNode(
+            configuration: configuration.node,
+            seed: Blake2b.hash256(key: seed, Array("node".utf8)), now: now)
+        shared = ConnectShared(
+            random: DHTRandom(seed: Blake2b.hash256(key: seed, Array("connect".utf8))),
+            sockets: PunchSockets(socketsMax: configuration.limits.punchSocketsMax),
+            slots: PunchSlots(
+                slotsMax: configuration.limits.randomPunchesMax,
+                interval: configuration.randomPunchInterval),
+            configuration: configuration)
+        shared.setLocalAddresses(localAddresses)
+        listener = Listener(keyPair: keyPair, limits: configuration.limits)
+        relayCache = DialRelayCache(peersMax: configuration.limits.relayCacheMax)
     }
 
     // MARK: Life
 
     /// Looks for other nodes; `.node(.ready)` follows.
-    package mutating func start(now: Instant, into effects: inout HyperDHTEffects) {}
+    package mutating func start(now: Instant, into effects: inout HyperDHTEffects) {
+        node.start(now: now, into: &effects.node)
+        finish(now: now, into: &effects)
+    }
 
     /// Takes in one datagram that starts with 0x03 or 0x13.
     package mutating func receive(
         _ datagram: Span<UInt8>, from source: NetworkEndpoint, on socket: SocketID, now: Instant,
         into effects: inout HyperDHTEffects
-    ) {}
+    ) {
+        node.receive(datagram, from: source, on: socket, now: now, into: &effects.node)
+        finish(now: now, into: &effects)
+    }
 
     /// Takes in one datagram of one byte.
     package mutating func receiveProbe(
         from source: NetworkEndpoint, on socket: SocketID, now: Instant,
         into effects: inout HyperDHTEffects
-    ) {}
+    ) {
+        guard let tag = shared.sockets.owner(of: socket), source.port != 0 else { return }
+        dials[tag]?.probeArrived(from: source, on: socket, now: now, shared: &shared)
+        if let puncher = listener.incoming[tag]?.puncher, puncher.sockets.contains(socket) {
+            shared.actions.append(.probe(to: source, via: socket, isLowTTL: false))
+        }
+        finish(now: now, into: &effects)
+    }
 
     /// A UDX packet came for a reserved stream that is not connected, or is connected over a relay:
     /// where it came from may be the path.
@@ -52,7 +96,15 @@ package struct HyperDHT: Sendable {
     package mutating func streamPacket(
         streamID: UInt32, from source: NetworkEndpoint, on socket: SocketID, now: Instant,
         into effects: inout HyperDHTEffects
-    ) -> Bool { true }
+    ) -> Bool {
+        guard source.port != 0 else { return false }
+        guard let tag = streams[streamID] else { return true }
+        look()
+        dials[tag]?.packetArrived(from: source, on: socket, now: now, shared: &shared)
+        listener.incoming[tag]?.packetArrived(from: source, on: socket, now: now, shared: &shared)
+        finish(now: now, into: &effects)
+        return true
+    }
 
     /// Does what is due.
     ///
@@ -60,48 +112,75 @@ package struct HyperDHT: Sendable {
     @discardableResult
     package mutating func advance(
         now: Instant, into effects: inout HyperDHTEffects
-    ) -> Instant { deadline }
+    ) -> Instant {
+        _ = node.advance(now: now, into: &effects.node)
+        finish(now: now, into: &effects)
+        look()
+        for tag in dials.values.filter({ $0.deadline <= now }).map(\.tag).sorted() {
+            dials[tag]?.advance(now: now, shared: &shared)
+        }
+        for tag in listener.due(now: now) {
+            listener.incoming[tag]?.advance(now: now, shared: &shared)
+            if let forgottenAt = listener.incoming[tag]?.forgottenAt, forgottenAt <= now {
+                listener.forget(tag)
+            }
+        }
+        listener.announcer.advance(now: now, shared: &shared)
+        finish(now: now, into: &effects)
+        return deadline
+    }
 
     /// When `advance` must be called. Any call may bring it forward.
-    package var deadline: Instant { node.deadline }
+    package var deadline: Instant {
+        dials.values.reduce(min(node.deadline, listener.deadline)) { min($0, $1.deadline) }
+    }
 
-    /// Gives up all dials and half-open connections, takes back the announcement, and stops.
-    package mutating func suspend(now: Instant, into effects: inout HyperDHTEffects) {}
+    /// Gives up all dials and half-open connections, and ignores all packets until `resume`. Nodes
+    /// keep the announcement; `unlisten` some seconds before takes it back.
+    package mutating func suspend(now: Instant, into effects: inout HyperDHTEffects) {
+        for tag in dials.keys.sorted() {
+            dials[tag]?.cancel(.unavailable, now: now, shared: &shared)
+        }
+        dropIncoming(now: now)
+        finish(now: now, into: &effects)
+        node.suspend(now: now, into: &effects.node)
+        finish(now: now, into: &effects)
+    }
 
     /// Goes on, listening if it did.
+    ///
+    /// - Parameter serverPort: what the server socket is bound to now, if that changed.
     package mutating func resume(
         serverPort: UInt16? = nil, now: Instant, into effects: inout HyperDHTEffects
-    ) {}
+    ) {
+        node.resume(serverPort: serverPort, now: now, into: &effects.node)
+        look()
+        listener.announcer.refresh(shared: &shared)
+        finish(now: now, into: &effects)
+    }
 
     /// The host's interfaces have changed.
     package mutating func networkChanged(
         localAddresses: [NetworkEndpoint], now: Instant, into effects: inout HyperDHTEffects
-    ) {}
+    ) {
+        look()
+        shared.setLocalAddresses(localAddresses)
+        listener.announcer.refresh(shared: &shared)
+        finish(now: now, into: &effects)
+    }
 
     /// The host could not bind the socket that `.openSocket` asked for, or lost it.
     package mutating func socketFailed(
         _ socket: SocketID, now: Instant, into effects: inout HyperDHTEffects
-    ) {}
-
-    // MARK: Listening
-
-    /// Announces this node under the hash of its public key, keeps that up, and answers handshakes.
-    /// `.listening` follows with each renewal.
-    package mutating func listen(now: Instant, into effects: inout HyperDHTEffects) {}
-
-    /// Takes the announcement back and answers no more.
-    package mutating func unlisten(now: Instant, into effects: inout HyperDHTEffects) {}
-
-    package var isListening: Bool { false }
-
-    /// At most three nodes at which this one has announced itself, to be told to peers.
-    package var relayAddresses: [NetworkEndpoint] { [] }
-
-    /// The host's word on a `.question`. After ten seconds it counts as a refusal.
-    package mutating func admit(
-        _ tag: ConnectionTag, _ isAdmitted: Bool, now: Instant,
-        into effects: inout HyperDHTEffects
-    ) {}
+    ) {
+        guard let tag = shared.sockets.owner(of: socket) else { return }
+        look()
+        dials[tag]?.puncher?.lost(socket, now: now, shared: &shared)
+        dials[tag]?.advance(now: now, shared: &shared)
+        listener.incoming[tag]?.puncher?.lost(socket, now: now, shared: &shared)
+        listener.incoming[tag]?.advance(now: now, shared: &shared)
+        finish(now: now, into: &effects)
+    }
 
     // MARK: Dialling
 
@@ -114,44 +193,111 @@ package struct HyperDHT: Sendable {
     package mutating func connect(
         to publicKey: Bytes32, relayAddresses: [NetworkEndpoint] = [],
         relayThrough: Bytes32? = nil, now: Instant, into effects: inout HyperDHTEffects
-    ) -> DialID { DialID(rawValue: 0) }
+    ) -> DialID {
+        let tag = makeTag()
+        let id = DialID(rawValue: tag.rawValue)
+        guard !node.isSuspended, dials.count < configuration.limits.dialsMax else {
+            shared.emit(.failed(tag, id, .unavailable))
+            finish(now: now, into: &effects)
+            return id
+        }
+        look()
+        let streamID = reserveStream(for: tag)
+        shared.emit(.reserved(tag, streamID: streamID, isInitiator: true))
+        var dial = Dial(
+            tag: tag, id: id, to: publicKey, keyPair: keyPair,
+            ephemeralKey: KeyPair(using: &shared.random), localStreamID: streamID,
+            hints: hints(for: publicKey, given: relayAddresses),
+            relayThrough: relayThrough.map { .init(publicKey: $0, token: shared.secret()) })
+        dial.start(shared: &shared)
+        dials[tag] = dial
+        finish(now: now, into: &effects)
+        return id
+    }
+
+    private mutating func hints(
+        for publicKey: Bytes32, given: [NetworkEndpoint]
+    ) -> [NetworkEndpoint] {
+        if let own = node.forwardAddress(for: Blake2b.hash256(publicKey.bytes)) { return [own] }
+        let hints = given.isEmpty ? relayCache.relays(of: publicKey) : given
+        return Array(
+            hints.filter { $0.address.isSingleHost && $0.port != 0 }
+                .prefix(configuration.limits.relaysPerDialMax))
+    }
 
     /// Gives a dial up; `.failed` follows with `.cancelled` unless it is connected.
     package mutating func cancel(
         _ dial: DialID, now: Instant, into effects: inout HyperDHTEffects
-    ) {}
+    ) {
+        let tag = ConnectionTag(rawValue: dial.rawValue)
+        guard live[tag] == nil else { return }
+        dials[tag]?.cancel(.cancelled, now: now, shared: &shared)
+        finish(now: now, into: &effects)
+    }
 
     /// The host's stream is gone: its id and its punch socket are free, and nothing more is done for
-    /// the connection. To be called once for every connection that got as far as `.connected`.
+    /// the connection. To be called once for every connection that got as far as `.connected`; for
+    /// one that has not it gives up.
     package mutating func release(
         _ tag: ConnectionTag, now: Instant, into effects: inout HyperDHTEffects
-    ) {}
-
-    // MARK: Blind relay (what answers `.relayWanted`)
-
-    /// The connection to the relay is up: packets by its path are no sign of a direct one.
-    package mutating func relayReached(
-        _ tag: ConnectionTag, socket: SocketID, remote: NetworkEndpoint
-    ) {}
-
-    /// The relay has paired the two sides; `.connected` with the path `.relayed` follows.
-    ///
-    /// - Parameters:
-    ///   - socket: of the connection to the relay, as is `remote`.
-    ///   - remoteStreamID: the relay's id for this side.
-    package mutating func relayPaired(
-        _ tag: ConnectionTag, socket: SocketID, remote: NetworkEndpoint, remoteStreamID: UInt32,
-        now: Instant, into effects: inout HyperDHTEffects
-    ) {}
-
-    /// The relay could not be reached, or does not pair.
-    package mutating func relayFailed(
-        _ tag: ConnectionTag, now: Instant, into effects: inout HyperDHTEffects
-    ) {}
+    ) {
+        dials[tag]?.cancel(.cancelled, now: now, shared: &shared)
+        listener.incoming[tag]?.drop(now: now, shared: &shared)
+        finish(now: now, into: &effects)
+        guard let connection = live.removeValue(forKey: tag) else { return }
+        streams[connection.streamID] = nil
+        if shared.sockets.owner(of: connection.socket) == tag {
+            shared.sockets.free(connection.socket)
+            effects.events.append(.closeSocket(connection.socket))
+        }
+    }
 
     // MARK: Streams of the host's own
 
     /// An id for a stream that the host makes itself (a blind relay's), distinct from all others.
-    package mutating func makeStreamID() -> UInt32 { 0 }
-    package mutating func freeStreamID(_ id: UInt32) {}
+    package mutating func makeStreamID() -> UInt32 {
+        reserveStream(for: ConnectionTag(rawValue: 0))
+    }
+
+    package mutating func freeStreamID(_ id: UInt32) {
+        if streams[id]?.rawValue == 0 { streams[id] = nil }
+    }
+
+    mutating func reserveStream(for tag: ConnectionTag) -> UInt32 {
+        while true {
+            let id = UInt32.random(in: 1...UInt32.max, using: &shared.random)
+            guard streams[id] == nil else { continue }
+            streams[id] = tag
+            return id
+        }
+    }
+
+    mutating func makeTag() -> ConnectionTag {
+        lastTag += 1
+        return ConnectionTag(rawValue: lastTag)
+    }
+
+    // MARK: Doing what was decided
+
+    /// Lets the machines see what the node knows of itself now.
+    mutating func look() {
+        shared.isFirewalled = node.isFirewalled
+        shared.remoteAddress = node.remoteAddress
+        shared.requestSocket = node.requestSocket
+        let nodes = node.recentNodes(ConnectShared.sampleNodesMax)
+        shared.sampleNodes = node.tableCount >= 8 ? Array(nodes.dropFirst(5)) : nodes
+    }
+
+    /// Handles what the node said and does what the machines want, until neither has anything left.
+    mutating func finish(now: Instant, into effects: inout HyperDHTEffects) {
+        while !effects.node.events.isEmpty || !shared.actions.isEmpty {
+            swap(&eventsInHand, &effects.node.events)
+            for event in eventsInHand { handle(event, now: now, into: &effects) }
+            eventsInHand.removeAll(keepingCapacity: true)
+            swap(&actionsInHand, &shared.actions)
+            for action in actionsInHand { perform(action, now: now, into: &effects) }
+            actionsInHand.removeAll(keepingCapacity: true)
+        }
+        for tag in dials.values.filter(\.isOver).map(\.tag).sorted() { dials[tag] = nil }
+    }
 }

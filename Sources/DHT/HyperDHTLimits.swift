@@ -27,23 +27,29 @@ package struct HyperDHTLimits: Equatable, Sendable {
 
     // MARK: Listening
 
-    /// Handshakes that are remembered at a time, running or just over.
-    package var handshakesMax = 512
+    /// Handshakes that are remembered at a time, so that a repeated one gets the same answer.
+    package var handshakesMax = 2048
     /// Of these, those that came the same way: straight, through one particular relay of ours, or
     /// through a node that is none of our relays. One flooded way leaves the others free.
-    package var handshakesPerLaneMax = 96
+    package var handshakesPerLaneMax = 512
+    /// Of these, those that are neither connected nor over: each holds a stream, and behind a
+    /// firewall a socket.
+    package var halfOpenPerLaneMax = 96
     /// Of these, those of one client host.
-    package var handshakesPerOriginMax = 12
-    /// Noise handshakes that one lane may start per second, and at once.
-    package var handshakesPerLanePerSecond = 50
-    package var handshakesPerLaneBurst = 64
+    package var halfOpenPerOriginMax = 8
+    /// Noise handshakes that one lane may start per second, and at once. One costs about half a
+    /// millisecond.
+    package var handshakesPerLanePerSecond = 60
+    package var handshakesPerLaneBurst = 120
     /// The same of one client host.
     package var handshakesPerOriginPerSecond = 2
     package var handshakesPerOriginBurst = 12
-    /// Client hosts whose spending is remembered; all others of a lane share one account.
-    package var originsMax = 512
-    /// Copies of one handshake that wait for the user's word.
-    package var waitingRepliesMax = 4
+    /// Client hosts of a lane whose spending is remembered; all others share one account.
+    package var originsPerLaneMax = 256
+    /// Copies of one handshake that wait for the host's word.
+    package var waitingRequestsMax = 4
+    /// Holepunch messages that one handshake may send.
+    package var holepunchMessagesMax = 256
 
     // MARK: Punching
 

@@ -50,6 +50,10 @@ package final class EventLoop: @unchecked Sendable {
     private var members: [any LoopMember] = []
     private var lastToken: UInt64 = 0
     private var isStopping = false
+    /// What members asked for after they had run in this round.
+    private var earliest = Instant.distantFuture
+    /// In no order: there are few.
+    private var delayed: [(due: Instant, job: () -> Void)] = []
     /// Reads of all streams go through this one buffer, one after the other.
     let readBuffer: UnsafeMutableRawBufferPointer
 
@@ -122,6 +126,16 @@ package final class EventLoop: @unchecked Sendable {
     /// Adds something to run in every round. On the loop's thread, or before `start`.
     package func add(_ member: any LoopMember) { members.append(member) }
 
+    /// Runs a job later. On the loop's thread.
+    func submit(after delay: Duration, _ job: @escaping () -> Void) {
+        delayed.append((monotonicNow() + delay, job))
+        callAgain()
+    }
+
+    /// Runs all members again at `instant` at the latest: for a member that another one has given
+    /// something to do. On the loop's thread.
+    package func callAgain(by instant: Instant = .zero) { earliest = min(earliest, instant) }
+
     package func remove(_ member: any LoopMember) { members.removeAll { $0 === member } }
 }
 
@@ -170,15 +184,18 @@ extension EventLoop {
             runJobs()
             let now = monotonicNow()
             var deadline = Instant.distantFuture
+            earliest = .distantFuture
+            deadline = min(deadline, runDelayed(now: now))
             for member in members { deadline = min(deadline, member.run(now: now)) }
             if isStopping { break }
-            unsafe wait(until: deadline, &events)
+            unsafe wait(until: min(deadline, earliest), &events)
         }
         // What was submitted meanwhile still runs, as somebody may wait for it; nothing after.
         inbox.withLock { $0.isStopped = true }
         runJobs()
         sources = [:]
         members = []
+        delayed = []
     }
 
     private func runJobs() {
@@ -187,6 +204,15 @@ extension EventLoop {
             return inbox.jobs
         }
         for job in jobs { job() }
+    }
+
+    /// - Returns: when the next one is due.
+    private func runDelayed(now: Instant) -> Instant {
+        guard !delayed.isEmpty else { return .distantFuture }
+        let due = delayed.filter { $0.due <= now }
+        delayed.removeAll { $0.due <= now }
+        for row in due { row.job() }
+        return delayed.map(\.due).min() ?? .distantFuture
     }
 
     private func wait(until deadline: Instant, _ events: inout [epoll_event]) {

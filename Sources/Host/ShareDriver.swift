@@ -61,7 +61,12 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
     /// Why the last dial of an address failed; only of addresses that the book knows.
     private var problems: [DialTarget: String] = [:]
     /// A report came after the handler was last advanced.
-    private var hasNews = false
+    private var hasNews = false {
+        didSet {
+            // A transport may report after this has run in the round.
+            if hasNews { loop.callAgain() }
+        }
+    }
     private var isStopped = false
 
     /// - Parameters:

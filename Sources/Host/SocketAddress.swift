@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Swarm
+import Wire
 
 /// An IPv4 or IPv6 address with its port, as the socket calls take it.
 @safe
@@ -132,13 +133,25 @@ struct SocketAddress: Equatable, @unchecked Sendable {
         }
     }
 
-    /// This machine's own addresses, for hints: those of interfaces that are up, loopback last.
+    /// This machine's own addresses, for hints: those of interfaces that are up; loopback if there
+    /// are no others.
     static func ofInterfaces(port: UInt16) -> [PeerAddress] {
+        interfaces { _ in true }.map { PeerAddress(host: $0.hostText, port: port) }
+    }
+
+    /// The same, IPv4 alone, as numbers.
+    static func ofIPv4Interfaces(port: UInt16) -> [NetworkEndpoint] {
+        interfaces { $0 == AF_INET }.map {
+            NetworkEndpoint(address: $0.endpoint.address, port: port)
+        }
+    }
+
+    private static func interfaces(_ isWanted: (Int32) -> Bool) -> [SocketAddress] {
         var list: UnsafeMutablePointer<ifaddrs>?
         guard unsafe getifaddrs(&list) == 0 else { return [] }
         defer { unsafe freeifaddrs(list) }
-        var outer: [PeerAddress] = []
-        var loopback: [PeerAddress] = []
+        var outer: [SocketAddress] = []
+        var loopback: [SocketAddress] = []
         var next = unsafe list
         // The list is ours until freeifaddrs.
         while let entry = unsafe next {
@@ -148,13 +161,12 @@ struct SocketAddress: Equatable, @unchecked Sendable {
                 let pointer = unsafe entry.pointee.ifa_addr,
                 let found = unsafe SocketAddress(
                     copying: pointer, length: socklen_t(MemoryLayout<sockaddr_in6>.size)),
-                !found.isLinkLocal
+                !found.isLinkLocal, isWanted(found.family)
             else { continue }
-            let address = PeerAddress(host: found.hostText, port: port)
             if flags & UInt32(IFF_LOOPBACK) != 0 {
-                loopback.append(address)
+                loopback.append(found)
             } else {
-                outer.append(address)
+                outer.append(found)
             }
         }
         return outer.isEmpty ? loopback : outer

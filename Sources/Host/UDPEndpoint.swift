@@ -8,6 +8,12 @@ package protocol DatagramReceiver: AnyObject {
     /// - Parameter datagram: valid during the call.
     func received(
         _ datagram: Span<UInt8>, from: NetworkEndpoint, on socket: SocketID, now: Instant)
+    /// The datagrams that were there have been given.
+    func receivedAll(now: Instant)
+}
+
+extension DatagramReceiver {
+    package func receivedAll(now: Instant) {}
 }
 
 /// The UDP sockets of one node on an event loop, by their numbers.
@@ -109,6 +115,7 @@ package final class UDPEndpoint: @unchecked Sendable {
 
     func receive(on socket: UDPSocket) {
         let now = monotonicNow()
+        defer { receiver?.receivedAll(now: now) }
         for _ in 0..<Limits.callsPerTurn where socket.token != nil {
             let attempt = attempt {
                 // The list has as many rows as there are slots, and each slot its bytes.

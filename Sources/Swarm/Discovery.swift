@@ -148,6 +148,11 @@ package struct Discovery: Sendable {
         return due
     }
 
+    /// Whether anybody wants to know who is announced under `topic`.
+    package func looksUp(_ topic: Bytes32) -> Bool {
+        topics.first { $0.topic == topic }?.looksUp ?? false
+    }
+
     /// Whether every topic has been asked about at least once: who could be found, was.
     package var isFlushed: Bool { topics.allSatisfy(\.isSettled) }
 

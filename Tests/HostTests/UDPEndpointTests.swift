@@ -18,6 +18,8 @@ private final class Catcher: DatagramReceiver, Sendable {
         caught.withLock { [bytes] in $0.append((bytes, from, socket)) }
     }
 
+    func receivedAll(now: Instant) {}
+
     var count: Int { caught.withLock { $0.count } }
 }
 

@@ -1,0 +1,93 @@
+internal import Base
+internal import Crypto
+internal import Wire
+
+/// What a server keeps of the handshakes of others, and which of them it takes on
+/// (`connect.md` 2.5).
+struct Listener: Sendable {
+    let target: Bytes32
+    var announcer: Announcer
+    var isListening = false
+    var incoming: [ConnectionTag: Incoming] = [:]
+    private var tags: [Bytes32: ConnectionTag] = [:]
+    /// Which number of a handshake is whose; the lowest free one is taken.
+    private var numbers: [ConnectionTag?] = []
+    private var budget: HandshakeBudget
+    private let limits: HyperDHTLimits
+    /// Handshakes that were not looked at, because too many came.
+    private(set) var refusedCount = 0
+
+    init(keyPair: KeyPair, limits: HyperDHTLimits) {
+        target = Blake2b.hash256(keyPair.publicKey.bytes)
+        announcer = Announcer(keyPair: keyPair, target: target)
+        budget = HandshakeBudget(limits: limits)
+        self.limits = limits
+    }
+
+    func tag(forDigest digest: Bytes32) -> ConnectionTag? { tags[digest] }
+
+    func tag(forNumber number: UInt64) -> ConnectionTag? {
+        guard let index = Int(exactly: number), numbers.indices.contains(index) else { return nil }
+        return numbers[index]
+    }
+
+    func lane(of request: InboundRequest, mode: RelayMode) -> HandshakeLane {
+        if mode == .fromClient { return .direct }
+        return announcer.isRelay(request.from) ? .relay(request.from) : .stranger
+    }
+
+    /// Whether one more handshake may be computed and kept. It is charged if so.
+    mutating func admits(lane: HandshakeLane, origin: NetworkAddress, now: Instant) -> Bool {
+        var ofLane = 0
+        var halfOpenOfLane = 0
+        var halfOpenOfOrigin = 0
+        for entry in incoming.values where entry.lane == lane {
+            ofLane += 1
+            guard entry.isHalfOpen else { continue }
+            halfOpenOfLane += 1
+            if entry.clientAddress.address == origin { halfOpenOfOrigin += 1 }
+        }
+        guard incoming.count < limits.handshakesMax, ofLane < limits.handshakesPerLaneMax,
+            halfOpenOfLane < limits.halfOpenPerLaneMax,
+            halfOpenOfOrigin < limits.halfOpenPerOriginMax,
+            budget.spend(lane: lane, origin: origin, now: now)
+        else {
+            refusedCount &+= 1
+            return false
+        }
+        return true
+    }
+
+    mutating func takeNumber(for tag: ConnectionTag) -> Int {
+        if let free = numbers.firstIndex(of: nil) {
+            numbers[free] = tag
+            return free
+        }
+        numbers.append(tag)
+        return numbers.count - 1
+    }
+
+    mutating func insert(_ entry: Incoming) {
+        incoming[entry.tag] = entry
+        tags[entry.digest] = entry.tag
+    }
+
+    mutating func forget(_ tag: ConnectionTag) {
+        guard let entry = incoming.removeValue(forKey: tag) else { return }
+        tags[entry.digest] = nil
+        numbers[entry.number] = nil
+        while numbers.last == .some(nil) { numbers.removeLast() }
+    }
+
+    /// Those that have something to do, in the order in which they came.
+    func due(now: Instant) -> [ConnectionTag] {
+        incoming.values.filter { $0.deadline <= now }.map(\.tag).sorted()
+    }
+
+    var deadline: Instant {
+        incoming.values.reduce(announcer.deadline) { min($0, $1.deadline) }
+    }
+
+    /// Accounts of relays that are none any longer are closed.
+    mutating func forgetOldRelays() { budget.keep(relays: announcer.knownRelays) }
+}

@@ -1,0 +1,402 @@
+package import Base
+package import Crypto
+package import DHT
+package import Swarm
+package import Wire
+
+/// What the transport is told when it is made.
+package struct HyperswarmOptions: Sendable {
+    /// Under which this device takes part in the DHT for one share (`ShareKeys.nodeKey`).
+    package var nodeKey: KeyPair
+    /// The nodes to ask first, by name or number.
+    package var bootstrap: [PeerAddress]
+    /// Tried first, so that an open port stays good across restarts; 0 for none.
+    package var preferredPort: UInt16 = 0
+    /// A peer that runs a blind relay, for where no hole can be punched.
+    package var relay: Bytes32?
+
+    package init(nodeKey: KeyPair, bootstrap: [PeerAddress]) {
+        self.nodeKey = nodeKey
+        self.bootstrap = bootstrap
+    }
+}
+
+/// Devices found by topic in the DHT and dialed by their keys, over UDP and through NATs: the
+/// Hyperswarm network's own protocols.
+///
+/// Confined to its loop's thread once `attach` is called, but for `close`.
+package final class HyperswarmTransport: Transport, LoopMember, @unchecked Sendable {
+    private enum Limits {
+        /// Relay addresses remembered for devices that were found.
+        static let hintsMax = 1024
+        /// Peers counted of one query.
+        static let peersMax = 1024
+        /// How long a start may take before the network is called unreachable.
+        static let startTime = Duration.seconds(5)
+        /// Announcements under topics wait so long for the node's own, which they refer to.
+        static let listenTime = Duration.seconds(3)
+        static let resolveRetry = Duration.seconds(10)
+    }
+
+    private struct Query {
+        let topic: Bytes32
+        var replies = 0
+        var peers: Set<Bytes32> = []
+    }
+
+    package let name = "hyperswarm"
+    private let loop: EventLoop
+    private let workers: WorkerPool
+    private let options: HyperswarmOptions
+    private weak var observer: (any TransportObserver)?
+    /// Nil until the bootstrap nodes' names are resolved.
+    private var node: SwarmNode?
+    private var nodeFailure: HostError?
+    private var unknownBootstrap: [PeerAddress] = []
+    private var discovery = Discovery()
+    private var discoveryEffects: [Discovery.Effect] = []
+    private var sessions: [Bytes32: Discovery.SessionID] = [:]
+    private var queries: [QueryID: Query] = [:]
+    /// Queries that only look, made while announcements wait.
+    private var earlyLookups: Set<QueryID> = []
+    private var hints: [Bytes32: [NetworkEndpoint]] = [:]
+    private var dials: [DialID: Bytes32] = [:]
+    private var random = SystemRandomNumberGenerator()
+    private var startedAt = Instant.distantFuture
+    private var isReady = false
+    private var isOnline = false
+    private var mayAnnounceAt = Instant.distantFuture
+    private var publicHost: NetworkAddress?
+    private var isClosed = false
+
+    package init(loop: EventLoop, workers: WorkerPool, options: HyperswarmOptions) {
+        self.loop = loop
+        self.workers = workers
+        self.options = options
+    }
+
+    /// Begins to run on the loop, which must have been started.
+    ///
+    /// - Throws: if there is no socket to be had. Names of bootstrap nodes are looked up meanwhile.
+    package func attach(_ observer: any TransportObserver) throws(HostError) {
+        self.observer = observer
+        if let numbers = numericBootstrap {
+            let node = try open(bootstrap: numbers)
+            _ = loop.perform { [self] in
+                begin(with: node)
+                loop.add(self)
+            }
+        } else {
+            _ = loop.perform { [self] in
+                startedAt = monotonicNow()
+                loop.add(self)
+                resolve()
+            }
+        }
+    }
+
+    /// The port that others are told.
+    package var serverPort: UInt16? { loop.perform { [self] in node?.serverPort } ?? nil }
+
+    /// The node's sockets and counters, for measurements.
+    package var endpointStatistics: UDPEndpoint.Statistics? {
+        loop.perform { [self] in node?.endpoint.statistics } ?? nil
+    }
+
+    /// Bytes wait on streams that are being closed. On the loop's thread.
+    package var isFlushing: Bool { node?.isFlushing ?? false }
+
+    /// Ends all streams, and closes the sockets. From any thread; waits for that.
+    package func close() {
+        _ = loop.perform { [self] in
+            guard !isClosed else { return }
+            disconnect()
+            isClosed = true
+            loop.remove(self)
+            node?.close()
+        }
+    }
+
+    // MARK: Transport
+
+    package var addresses: [PeerAddress] { [] }
+
+    package var problem: String? {
+        if let nodeFailure { return "no UDP: \(nodeFailure)" }
+        let now = monotonicNow()
+        guard startedAt != .distantFuture, now >= startedAt + Limits.startTime else { return nil }
+        guard let node else {
+            let names = unknownBootstrap.map { "\($0.host)" }.joined(separator: ", ")
+            return "cannot find the DHT: no such host as \(names)"
+        }
+        if let refused = node.endpoint.problem { return "the network is unreachable (\(refused))" }
+        guard node.dht.tableCount == 0 || discovery.isOffline else { return nil }
+        let names = options.bootstrap.prefix(3).map { "\($0)" }.joined(separator: ", ")
+        return
+            "the DHT does not answer (\(names)): is there a network, and does it let UDP through?"
+    }
+
+    package func connect(_ topic: Bytes32) { set(topic, announces: true, looksUp: true) }
+    package func announce(_ topic: Bytes32) { set(topic, announces: true, looksUp: false) }
+    package func lookup(_ topic: Bytes32) { set(topic, announces: false, looksUp: true) }
+
+    package func leave(_ topic: Bytes32) {
+        guard let session = sessions.removeValue(forKey: topic) else { return }
+        discovery.leave(session, now: monotonicNow())
+        loop.callAgain()
+    }
+
+    package func disconnect() {
+        for topic in sessions.keys.sorted() { leave(topic) }
+        performDiscovery(now: monotonicNow())
+        for dial in dials.keys.sorted() {
+            node?.call { core, now, effects in core.cancel(dial, now: now, into: &effects) }
+        }
+        dials = [:]
+        node?.call { core, now, effects in core.unlisten(now: now, into: &effects) }
+    }
+
+    package func searchAgain() {
+        discovery.searchAgain(now: monotonicNow())
+        loop.callAgain()
+    }
+
+    package func dials(_ target: DialTarget) -> Bool {
+        if case .device = target { true } else { false }
+    }
+
+    package func dial(_ target: DialTarget) {
+        guard case .device(let key) = target else { return }
+        guard let node, key != options.nodeKey.publicKey else {
+            observer?.transport(self, dialFailed: target, reason: "the DHT cannot be reached")
+            return
+        }
+        let relays = hints[key] ?? []
+        let dial = node.call { core, now, effects in
+            core.connect(
+                to: key, relayAddresses: relays, relayThrough: options.relay, now: now,
+                into: &effects)
+        }
+        dials[dial] = key
+    }
+
+    package func run(now: Instant) -> Instant {
+        guard let node, isReady else { return .distantFuture }
+        var due = Instant.distantFuture
+        if now >= mayAnnounceAt || !node.relayAddresses.isEmpty || sessions.isEmpty {
+            due = performDiscovery(now: now)
+        } else {
+            due = mayAnnounceAt
+        }
+        return due
+    }
+
+    // MARK: Detail
+
+    private func set(_ topic: Bytes32, announces: Bool, looksUp: Bool) {
+        let now = monotonicNow()
+        let before = sessions[topic]
+        sessions[topic] = discovery.join(topic, announces: announces, looksUp: looksUp, now: now)
+        if let before { discovery.leave(before, now: now) }
+        if announces { listen() }
+        loop.callAgain()
+    }
+
+    private func listen() {
+        guard let node, isReady else { return }
+        node.call { core, now, effects in
+            if !core.isListening { core.listen(now: now, into: &effects) }
+        }
+    }
+
+    @discardableResult
+    private func performDiscovery(now: Instant) -> Instant {
+        let due = discovery.advance(now: now, into: &discoveryEffects)
+        guard let node else { return due }
+        let effects = discoveryEffects
+        discoveryEffects.removeAll(keepingCapacity: true)
+        for effect in effects { perform(effect, on: node) }
+        return due
+    }
+
+    private func perform(_ effect: Discovery.Effect, on node: SwarmNode) {
+        let keyPair = options.nodeKey
+        switch effect {
+        case .announce(let topic, let clears):
+            let relays = node.relayAddresses
+            let query = node.ask { node, now, effects in
+                node.announce(
+                    topic, keyPair: keyPair, relayAddresses: relays, clear: clears, now: now,
+                    into: &effects)
+            }
+            queries[query] = Query(topic: topic)
+        case .lookup(let topic):
+            let query = node.ask { node, now, effects in
+                node.lookup(topic, now: now, into: &effects)
+            }
+            queries[query] = Query(topic: topic)
+        case .withdraw(let topic):
+            _ = node.ask { node, now, effects in
+                node.unannounce(topic, keyPair: keyPair, now: now, into: &effects)
+            }
+        case .cancel(let topic):
+            for id in queries.keys.sorted() where queries[id]?.topic == topic {
+                queries[id] = nil
+                node.ask { node, _, _ in node.cancel(id) }
+            }
+        }
+    }
+
+    private var numericBootstrap: [NetworkEndpoint]? {
+        var numbers: [NetworkEndpoint] = []
+        for node in options.bootstrap {
+            guard let address = NetworkAddress(node.host), case .v4 = address else { return nil }
+            numbers.append(NetworkEndpoint(address: address, port: node.port))
+        }
+        return numbers
+    }
+
+    private func open(bootstrap: [NetworkEndpoint]) throws(HostError) -> SwarmNode {
+        var settings = SwarmNodeOptions(keyPair: options.nodeKey, bootstrap: bootstrap)
+        if options.preferredPort != 0 { settings.serverPorts.insert(options.preferredPort, at: 0) }
+        let node = SwarmNode(loop: loop, options: settings)
+        node.observer = self
+        try node.open()
+        return node
+    }
+
+    private func begin(with node: SwarmNode) {
+        self.node = node
+        if startedAt == .distantFuture { startedAt = monotonicNow() }
+        loop.callAgain()
+    }
+
+    /// Looks up the names of bootstrap nodes, again and again until one is found.
+    private func resolve() {
+        let wanted = options.bootstrap
+        let isQueued = workers.trySubmit { [loop, self] in
+            let resolved = BootstrapNodes.resolve(wanted)
+            loop.submit { self.take(resolved) }
+        }
+        if !isQueued { loop.submit(after: Limits.resolveRetry) { [weak self] in self?.resolve() } }
+    }
+
+    private func take(_ resolved: [BootstrapNodes.Resolved]) {
+        guard !isClosed, node == nil else { return }
+        let found = resolved.compactMap(\.endpoints.first)
+        unknownBootstrap = resolved.filter { $0.endpoints.isEmpty }.map(\.named)
+        guard !found.isEmpty else {
+            return loop.submit(after: Limits.resolveRetry) { [weak self] in self?.resolve() }
+        }
+        do throws(HostError) {
+            begin(with: try open(bootstrap: found))
+        } catch {
+            nodeFailure = error
+        }
+    }
+}
+
+extension HyperswarmTransport: SwarmNodeObserver {
+    package func node(_ node: SwarmNode, connected stream: SwarmStream, dial: DialID?) {
+        let key = dial.flatMap { dials.removeValue(forKey: $0) }
+        guard let observer, !isClosed, !sessions.isEmpty else { return stream.abort() }
+        observer.transport(self, opened: stream, dialed: key.map { .device($0) })
+    }
+
+    package func node(_ node: SwarmNode, dialFailed dial: DialID, _ reason: ConnectFailure) {
+        guard let key = dials.removeValue(forKey: dial) else { return }
+        observer?.transport(self, dialFailed: .device(key), reason: Self.text(of: reason))
+    }
+
+    package func node(_ node: SwarmNode, isListeningAt relays: [NetworkEndpoint]) {
+        loop.callAgain()
+    }
+
+    package func node(_ node: SwarmNode, reports event: DHTEvent) {
+        let now = monotonicNow()
+        switch event {
+        case .ready:
+            isReady = true
+            mayAnnounceAt = now + Limits.listenTime
+            if !sessions.isEmpty { listen() }
+            lookUpEarly(on: node)
+        case .queryReply(let id, let reply): take(reply, of: id)
+        case .queryEnded(let id, _, _):
+            earlyLookups.remove(id)
+            guard let query = queries.removeValue(forKey: id) else { return }
+            discovery.ended(
+                query.topic, replies: query.replies, peers: query.peers.count, now: now,
+                using: &random)
+        case .addressChanged:
+            defer { publicHost = node.dht.publicHost ?? publicHost }
+            guard let publicHost, let host = node.dht.publicHost, host != publicHost else { return }
+            changedNetwork()
+        case .online(let isOnline):
+            self.isOnline = isOnline
+            if isOnline, discovery.isOffline { discovery.addressChanged(now: now) }
+        default: return
+        }
+        loop.callAgain()
+    }
+
+    package func nodeChangedNetwork(_ node: SwarmNode) { changedNetwork() }
+
+    private func changedNetwork() {
+        discovery.addressChanged(now: monotonicNow())
+        observer?.transportNoticedNetworkChange(self)
+        loop.callAgain()
+    }
+
+    /// Announcements wait for the node's own, searches need not.
+    private func lookUpEarly(on node: SwarmNode) {
+        for topic in sessions.keys.sorted() where discovery.looksUp(topic) {
+            let query = node.ask { node, now, effects in
+                node.lookup(topic, now: now, into: &effects)
+            }
+            earlyLookups.insert(query)
+        }
+    }
+
+    private func take(_ reply: DHTReply, of id: QueryID) {
+        let isEarly = earlyLookups.contains(id)
+        guard isEarly || queries[id] != nil else { return }
+        queries[id]?.replies += 1
+        guard let value = reply.value, let lookup = try? LookupReply(decoding: value) else {
+            return
+        }
+        for peer in lookup.peers where peer.publicKey != options.nodeKey.publicKey {
+            if let query = queries[id] {
+                guard query.peers.count < Limits.peersMax else { return }
+                queries[id]?.peers.insert(peer.publicKey)
+                guard discovery.looksUp(query.topic) else { continue }
+            }
+            note(peer)
+        }
+    }
+
+    private func note(_ peer: PeerRecord) {
+        if !peer.relayAddresses.isEmpty {
+            if hints[peer.publicKey] == nil, hints.count >= Limits.hintsMax { hints = [:] }
+            hints[peer.publicKey] = Array(peer.relayAddresses.prefix(3))
+        }
+        observer?.transport(self, found: .device(peer.publicKey))
+    }
+
+    /// What came of a dial, for people.
+    private static func text(of reason: ConnectFailure) -> String {
+        switch reason {
+        case .peerNotFound: "it is not announced in the DHT at the moment"
+        case .couldNotConnect: "it is announced in the DHT and does not answer"
+        case .incompatible: "it speaks another version"
+        case .refused: "it refused"
+        case .cannotPunch, .remoteNotPunchable: "its network lets nothing in"
+        case .punchAborted, .remoteAborted, .remoteNotPunching: "no way through the NATs was found"
+        case .probeTimeout: "one of the two networks could not be made out"
+        case .doubleRandomized:
+            "both networks change ports with every destination: a relay is needed (--relay)"
+        case .relayFailed: "the relay did not answer"
+        case .unavailable: "too many dials at once"
+        case .cancelled: "given up"
+        }
+    }
+}

@@ -1,0 +1,239 @@
+package import Base
+import DHT
+package import Noise
+package import Swarm
+package import UDX
+package import Wire
+
+/// One UDX stream of a `SwarmNode`. Confined to its loop's thread.
+package final class SwarmStream: ByteStream, @unchecked Sendable {
+    private enum State {
+        /// Known to the DHT and not yet connected.
+        case reserved
+        /// Connected, not yet taken by an observer.
+        case fresh
+        case open
+        /// Sends what is queued, then its end, then waits for the other side's.
+        case finishing
+        case closed
+    }
+
+    enum Limits {
+        /// How long a closed stream may take to send what it still has.
+        static let lingerTime = Duration.seconds(5)
+        /// How long the other side may take to show that it is there, after the network changed.
+        static let verifyTime = Duration.seconds(2)
+    }
+
+    let tag: ConnectionTag
+    private unowned let node: SwarmNode
+    private var udx: UDXStream
+    private var state = State.reserved
+    private weak var observer: (any ByteStreamObserver)?
+    private var number: UInt64 = 0
+    package private(set) var handshake: HandshakeResult?
+    package private(set) var path = PeerPath.direct
+    /// Bytes that came in this turn.
+    private var received: [UInt8] = []
+    private var events: [UDXEvent] = []
+    /// What the observer was last told.
+    private var reportedBytes = 0
+    /// In the node's list of streams to flush.
+    var isTouched = false
+    /// When the node's heap has it.
+    var scheduledAt = Instant.distantFuture
+    private var lingerAt = Instant.distantFuture
+    private var verifyAt = Instant.distantFuture
+    private var verifiedPackets: UInt64 = 0
+
+    init(tag: ConnectionTag, streamID: UInt32, node: SwarmNode) {
+        self.tag = tag
+        self.node = node
+        udx = UDXStream(localID: streamID)
+    }
+
+    package var localID: UInt32 { udx.localID }
+    package var address: String { udx.remote.map { "\($0)" } ?? "?" }
+    package var origin: String { udx.remote.map { "\($0.address)" } ?? "?" }
+    package var remote: NetworkEndpoint? { udx.remote }
+    package var socket: SocketID? { udx.socket }
+    package var roundTripTime: Duration? { udx.roundTripTime }
+    package var queuedBytes: Int { udx.queuedBytes }
+    package var statistics: UDXStatistics { udx.statistics }
+    var deadline: Instant { min(udx.deadline, lingerAt, verifyAt) }
+    var isFlushing: Bool { state == .finishing && udx.unacknowledgedBytes > 0 }
+
+    // MARK: What the owner does
+
+    package func start(observer: any ByteStreamObserver, number: UInt64) {
+        guard state == .fresh else { return }
+        self.observer = observer
+        self.number = number
+        state = .open
+        node.touch(self)
+    }
+
+    package func send(_ bytes: [UInt8]) {
+        guard state == .open || state == .fresh else { return }
+        udx.write(bytes.span)
+        reportedBytes = udx.queuedBytes
+        node.touch(self)
+    }
+
+    package func flush() {
+        guard state != .closed else { return }
+        node.flush(self)
+    }
+
+    package func finish() {
+        guard state == .open || state == .fresh else { return abort() }
+        state = .finishing
+        observer = nil
+        udx.finish()
+        lingerAt = monotonicNow() + Limits.lingerTime
+        node.touch(self)
+    }
+
+    package func abort() {
+        guard state != .closed else { return }
+        node.destroy(&udx)
+        close()
+    }
+
+    package func verify(now: Instant) {
+        guard state == .open else { return }
+        verifiedPackets = udx.statistics.packetsReceived
+        verifyAt = now + Limits.verifyTime
+        node.touch(self)
+    }
+
+    // MARK: What the node does
+
+    func connect(_ established: Established, now: Instant) {
+        guard state == .reserved else { return }
+        state = .fresh
+        handshake = established.handshake
+        path = PeerPath(established.path)
+        udx.connect(
+            remoteID: established.remoteStreamID, remote: established.remote,
+            via: established.socket, now: now)
+        node.touch(self)
+    }
+
+    func reroute(
+        remoteStreamID: UInt32, remote: NetworkEndpoint, socket: SocketID, path: ConnectionPath,
+        now: Instant
+    ) {
+        guard state != .closed else { return }
+        self.path = PeerPath(path)
+        udx.changeRemote(remoteID: remoteStreamID, remote: remote, via: socket, now: now)
+        node.sendEmptyMessage(&udx)
+        node.touch(self)
+    }
+
+    /// Whether a packet that came this way may be a sign of another path.
+    func isElsewhere(_ source: NetworkEndpoint, _ socket: SocketID) -> Bool {
+        guard let current = udx.socket else { return true }
+        return current != socket || (path == .relayed && udx.remote != source)
+    }
+
+    func receive(_ datagram: Span<UInt8>, now: Instant) {
+        if received.capacity == 0 { received = node.takeBuffer() }
+        udx.receive(datagram, now: now, received: &received, events: &events)
+        node.touch(self)
+    }
+
+    /// Hands on what came in, and then what happened.
+    func deliver() {
+        if !received.isEmpty, state == .open {
+            var bytes: [UInt8] = []
+            swap(&bytes, &received)
+            observer?.streamReceived(number, bytes.span)
+            bytes.removeAll(keepingCapacity: true)
+            node.giveBack(bytes)
+        } else if state == .finishing || state == .closed {
+            received = []
+        }
+        takeEvents()
+    }
+
+    /// Appends what may leave now.
+    func flush(now: Instant, into batch: inout DatagramBatch) {
+        // Before it is taken, what came stays where it is.
+        if state == .open || state == .finishing { deliver() }
+        udx.flush(now: now, into: &batch)
+        let queued = udx.queuedBytes
+        if queued < reportedBytes, state == .open {
+            reportedBytes = queued
+            observer?.streamDrained(number, queuedBytes: queued)
+        }
+    }
+
+    /// Its deadline has come.
+    func advance(now: Instant) {
+        if now >= lingerAt { return abort() }
+        if now >= verifyAt {
+            verifyAt = .distantFuture
+            if udx.statistics.packetsReceived == verifiedPackets {
+                return fail("silent since the network changed")
+            }
+        }
+        udx.advance(now: now, events: &events)
+        node.touch(self)
+        takeEvents()
+    }
+
+    func fail(_ reason: String) {
+        let observer = state == .open ? observer : nil
+        abort()
+        observer?.streamClosed(number, reason: reason)
+    }
+
+    private func takeEvents() {
+        guard !events.isEmpty else { return }
+        let happened = events
+        events.removeAll(keepingCapacity: true)
+        for event in happened {
+            switch event {
+            case .message, .drained, .remoteChanged: break
+            case .ended:
+                // Both directions end together; one that is finishing already waits for the rest.
+                guard state == .open else { break }
+                let observer = observer
+                finish()
+                observer?.streamClosed(number, reason: "the other side closed it")
+            case .closed(let reason):
+                let observer = state == .open ? observer : nil
+                close()
+                observer?.streamClosed(number, reason: Self.text(of: reason))
+            }
+        }
+    }
+
+    private static func text(of reason: UDXCloseReason) -> String {
+        switch reason {
+        case .finished: "both sides closed it"
+        case .reset: "the other side closed it"
+        case .timedOut: "the other side does not answer"
+        }
+    }
+
+    private func close() {
+        guard state != .closed else { return }
+        state = .closed
+        observer = nil
+        node.flushLast(&udx)
+        node.forget(self)
+    }
+}
+
+extension PeerPath {
+    init(_ path: ConnectionPath) {
+        switch path {
+        case .direct: self = .direct
+        case .lan: self = .lan
+        case .punched: self = .punched
+        case .relayed: self = .relayed
+        }
+    }
+}
