@@ -121,6 +121,12 @@ let package = Package(
         tests("Host", ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT", "Share", "Swarm", "Host"]),
         tests("FuseMount", ["Base", "Chunks", "FileTree", "Share", "FuseMount"]),
         tests("Command", ["Base", "Wire", "Swarm", "Share", "Host", "holdfast"]),
+        .executableTarget(
+            name: "interop-peer",
+            dependencies: [
+                "Base", "Wire", "Crypto", "Noise", "Protomux", "Hypercore", "DHT", "Swarm", "Host",
+            ],
+            path: "Tests/InteropPeer", swiftSettings: testing),
         tests(
             "EndToEnd",
             ["Base", "Wire", "Crypto", "Noise", "Protomux", "Share", "CLinux", "holdfast"]),
