@@ -23,7 +23,7 @@ struct DHTNodeTests {
 
     @Test func `a walk finds the closest nodes of all`() {
         let seed: UInt64 = 11
-        var network = NodeNetwork.persistent(100, seed: seed)
+        let network = NodeNetwork.persistent(100, seed: seed)
         let target = Self.topic
         let outcome = network.finish(7) { node, now, effects in
             node.query(DHTQuery(.findNode, target: target), now: now, into: &effects)

@@ -5,7 +5,7 @@ import Testing
 import Wire
 
 /// Nodes of one DHT on a virtual network, from a seed.
-struct NodeNetwork {
+final class NodeNetwork {
     var network: VirtualNetwork
     var nodes: [DHTNode] = []
     var hosts: [VirtualNetwork.HostID] = []
@@ -26,7 +26,7 @@ struct NodeNetwork {
 
     /// A network of open, persistent nodes, the first of them the bootstrap node, after its start.
     static func persistent(_ count: Int, seed: UInt64, loss: Double = 0) -> NodeNetwork {
-        var network = NodeNetwork(seed: seed, loss: loss)
+        let network = NodeNetwork(seed: seed, loss: loss)
         for _ in 0..<count {
             network.addPersistent()
             network.run(for: .milliseconds(200))
@@ -39,7 +39,7 @@ struct NodeNetwork {
     var alive: [Int] { nodes.indices.filter { !dead.contains($0) } }
 
     @discardableResult
-    mutating func addPersistent() -> Int {
+    func addPersistent() -> Int {
         let host = network.addHost()
         let address = NetworkEndpoint(address: network.address(of: host), port: 49737)
         let node = add(host) {
@@ -53,12 +53,12 @@ struct NodeNetwork {
 
     /// A node as a person runs it.
     @discardableResult
-    mutating func addAdaptive(behind kind: Simulation.NATKind? = nil) -> Int {
+    func addAdaptive(behind kind: Simulation.NATKind? = nil) -> Int {
         add(kind.map { network.addHost(behind: $0) } ?? network.addHost()) { _ in }
     }
 
     @discardableResult
-    mutating func add(
+    func add(
         _ host: VirtualNetwork.HostID, _ configure: (inout DHTConfiguration) -> Void
     ) -> Int {
         let server = network.bind(.server, at: host, port: 49737) ?? 0
@@ -83,7 +83,7 @@ struct NodeNetwork {
             ?? NetworkEndpoint(address: .v4(0), port: 0)
     }
 
-    mutating func kill(_ node: Int) {
+    func kill(_ node: Int) {
         dead.insert(node)
         network.remove(hosts[node])
     }
@@ -92,7 +92,7 @@ struct NodeNetwork {
 
     /// Calls into a node and carries out what follows.
     @discardableResult
-    mutating func with<Result>(
+    func with<Result>(
         _ node: Int, _ body: (inout DHTNode, Instant, inout DHTEffects) -> Result
     ) -> Result {
         let result = body(&nodes[node], now, &effects)
@@ -103,12 +103,12 @@ struct NodeNetwork {
         return result
     }
 
-    mutating func run(for duration: Duration) { run(until: now + duration) }
+    func run(for duration: Duration) { run(until: now + duration) }
 
     /// - Returns: whether `isDone` held before the time was over.
     @discardableResult
-    mutating func run(
-        until end: Instant, unless isDone: (borrowing NodeNetwork) -> Bool = { _ in false }
+    func run(
+        until end: Instant, unless isDone: (NodeNetwork) -> Bool = { _ in false }
     ) -> Bool {
         while !isDone(self) {
             guard let event = network.next(until: end) else { return false }
@@ -143,7 +143,7 @@ struct NodeNetwork {
     }
 
     /// Begins a query at a node and runs until it ends, or a minute.
-    mutating func finish(
+    func finish(
         _ node: Int, _ begin: (inout DHTNode, Instant, inout DHTEffects) -> QueryID
     ) -> Outcome {
         let id = with(node, begin)
@@ -169,7 +169,7 @@ struct NodeNetwork {
     }
 
     /// The answer to one request, nil after its last time-out.
-    mutating func ask(
+    func ask(
         _ node: Int, _ request: DHTRequest, of destination: NetworkEndpoint, retries: Int = 1
     ) -> DHTReply? {
         let id = with(node) { node, now, effects in
