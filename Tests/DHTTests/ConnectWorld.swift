@@ -1,6 +1,7 @@
 import Base
 import Crypto
 import DHT
+import Foundation
 import Simulation
 import Wire
 
@@ -8,6 +9,10 @@ import Wire
 /// hello until it has heard from the other side.
 struct ConnectWorld {
     typealias Host = VirtualNetwork.HostID
+
+    /// How many networks the long tests try; they are left out unless CONNECT_SEEDS says so.
+    static let extraSeeds = ProcessInfo.processInfo.environment["CONNECT_SEEDS"].flatMap(
+        UInt64.init)
 
     struct Stream {
         var localID: UInt32
@@ -37,6 +42,9 @@ struct ConnectWorld {
         var openSockets: Set<SocketID> = []
         var socketsMax = 0
         var isUp = true
+        /// Datagrams sent, and probes of one byte among them.
+        var sentCount = 0
+        var probeCount = 0
     }
 
     var network: VirtualNetwork
@@ -45,9 +53,8 @@ struct ConnectWorld {
     var bootstrap: [NetworkEndpoint] = []
     private var random: SeededRandom
     private var effects = HyperDHTEffects()
-    /// Datagrams sent since the last reset, of all kinds, and probes of one byte among them.
-    var sentCount = 0
-    var probeCount = 0
+    /// Whether hosts are told at once that every relay they want has paired them.
+    var relaysPairAtOnce = false
 
     init(seed: UInt64, loss: Double = 0) {
         var configuration = VirtualNetwork.Configuration()
@@ -175,12 +182,15 @@ struct ConnectWorld {
                 members[host]?.socketsMax = most
             }
         }
-        sentCount += effects.datagrams.entries.count
-        probeCount += effects.datagrams.entries.count { $0.range.count == 1 }
+        members[host]?.sentCount += effects.datagrams.entries.count
+        members[host]?.probeCount += effects.datagrams.entries.count { $0.range.count == 1 }
         network.send(effects.datagrams, from: host)
         let events = effects.events
         effects.removeAll()
         for event in events { note(event, host) }
+        if relaysPairAtOnce {
+            for case .relayWanted(let tag, _) in events { pairAtRelay(tag, of: host) }
+        }
         sayHello(host)
         setTimer(host)
     }
@@ -222,13 +232,24 @@ struct ConnectWorld {
         }
     }
 
+    /// Where the blind relay would be, if there was one.
+    static let relay = NetworkEndpoint(address: .v4(0x0101_0101), port: 1)
+
+    mutating func pairAtRelay(_ tag: ConnectionTag, of host: Host) {
+        call(host) {
+            $0.relayPaired(
+                tag, socket: .client, remote: Self.relay, remoteStreamID: 99, now: $1, into: &$2)
+        }
+    }
+
     private mutating func sayHello(_ host: Host) {
         let now = now
         guard let member = members[host] else { return }
         for tag in member.streams.keys.sorted() {
             guard let stream = member.streams[tag], stream.nextHello <= now else { continue }
             var bytes = [UInt8](repeating: 0, count: 20)
-            (bytes[0], bytes[1], bytes[8]) = (0xff, 0x01, stream.hasHeard ? 1 : 0)
+            (bytes[0], bytes[1]) = (0xff, 0x01)
+            (bytes[8], bytes[9]) = (stream.hasHeard ? 1 : 0, stream.isHeard ? 1 : 0)
             for index in 0..<4 {
                 bytes[4 + index] = UInt8(truncatingIfNeeded: stream.remoteID >> (8 * index))
             }
@@ -303,14 +324,13 @@ struct ConnectWorld {
             }
             guard mayHave == true else { return }
         }
-        let wasHeard = members[host]?.streams[tag]?.isHeard == true
         members[host]?.streams[tag]?.hasHeard = true
         if bytes[8] == 1 { members[host]?.streams[tag]?.isHeard = true }
         if bytes[8] == 1, members[host]?.streams[tag]?.openedAt == nil {
             members[host]?.streams[tag]?.openedAt = now
         }
-        // An answer, unless this was the last word.
-        if !wasHeard || bytes[8] == 0 { members[host]?.streams[tag]?.nextHello = now }
+        // An answer, unless the other side knows that it was heard.
+        if bytes[9] == 0 { members[host]?.streams[tag]?.nextHello = now }
         if members[host]?.streams[tag]?.established == nil {
             members[host]?.streams[tag]?.nextHello = .distantFuture
         }
