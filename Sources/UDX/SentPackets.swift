@@ -109,12 +109,13 @@ struct SentPackets: Sendable {
         lostCount += 1
     }
 
-    /// Puts a packet that is being sent again at the end of the list.
+    /// Sends a packet again: it goes to the end of the list, stamped anew.
     ///
-    /// - Precondition: it is in flight or lost, and `wireSize` is still that of the last sending.
-    mutating func markSent(_ sequence: UInt32, wireSize: Int) {
+    /// - Precondition: it is in flight or lost.
+    /// - Parameter stamp: changes what the sending changes; not the state or the links.
+    mutating func markSent(_ sequence: UInt32, stamp: (inout SentPacket) -> Void) {
         leave(sequence)
-        self[sequence].wireSize = UInt16(clamping: wireSize)
+        stamp(&self[sequence])
         link(sequence)
     }
 

@@ -38,8 +38,9 @@ package struct UDXLimits: Sendable {
     package var unconnectedBytes = 256 << 10
     /// Packets between the oldest unacknowledged and the newest, however large the peer's window.
     package var packetsOutstanding = 32768
-    /// Runs named in one acknowledgement, and read from one.
-    package var selectiveRuns = 50
+    /// Runs named in one acknowledgement: as many as fit the smallest path. The reference names 50 and
+    /// reads any number.
+    package var selectiveRuns = 140
     /// Time-outs of one packet, or unanswered questions about a closed window, before the stream is
     /// given up.
     package var timeouts = 6

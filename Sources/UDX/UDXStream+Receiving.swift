@@ -40,10 +40,11 @@ extension UDXStream {
             return
         }
         if header.kind.contains(.message) { events.append(.message([UInt8](copying: payload))) }
-        if header.kind.rawValue & (UDXHeader.Kind.data.rawValue | UDXHeader.Kind.end.rawValue) != 0 {
+        if header.kind.rawValue & (UDXHeader.Kind.data.rawValue | UDXHeader.Kind.end.rawValue) != 0
+        {
             takeData(header, payload, received: &received, events: &events)
         }
-        if route != nil { acknowledge(header, body, events: &events) }
+        if route != nil { acknowledge(header, body) }
         reportProgress(events: &events)
     }
 

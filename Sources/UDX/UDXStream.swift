@@ -20,6 +20,15 @@ package struct UDXStream: Sendable {
 
     enum Phase: Sendable { case open, closed(UDXCloseReason) }
 
+    /// What the last losses mean for sending.
+    enum Recovery: Sendable {
+        case none
+        /// Packets were lost that later ones overtook.
+        case recovering
+        /// Nothing was heard for a whole time-out.
+        case timedOut
+    }
+
     /// What the other side puts into packets for this stream. Unique over all sockets of the owner.
     package let localID: UInt32
     let configuration: UDXConfiguration
@@ -34,6 +43,9 @@ package struct UDXStream: Sendable {
     var formerRoute: Route?
     var routeSequence: UInt32 = 0
     var payloadMax: Int
+    /// IP, UDP and our own header.
+    var overhead = overheadIPv4
+    var pathMTU: PathMTUSearch
 
     // Sending
     var outgoing = ByteRing()
@@ -49,6 +61,27 @@ package struct UDXStream: Sendable {
     var windowSequence: UInt32
     var windowAcknowledgement: UInt32
     var roundTrip = RoundTrip()
+    var rate = DeliveryRate()
+    var congestion: CongestionControl
+    var pacer: Pacer
+    var lastSentAt: UInt64 = 0
+
+    // Loss
+    var rack = RecentAcknowledgement()
+    var recovery = Recovery.none
+    /// Recovery is over when everything before this packet has arrived.
+    var recoveryEnd: UInt32 = 0
+    /// When the oldest packets in flight will count as lost.
+    var lossDeadline: UInt64?
+    /// After a time-out the next one waits so long.
+    var timeoutBackoff: UInt64 = 0
+    var isTailProbeAllowed = true
+    var isTailProbeDue = false
+
+    // Shut window
+    var pollAt: UInt64?
+    var polls = 0
+    var unansweredPolls = 0
 
     // Receiving
     /// The next sequence number of the other side.
@@ -59,6 +92,8 @@ package struct UDXStream: Sendable {
     var isRemoteEnded = false
     var unconnectedBytes = 0
     var isAcknowledgementDue = false
+    /// Where the next acknowledgement's runs begin, if the last could not name all.
+    var nextRun: UInt32 = 0
     /// Bytes that the owner was given and has not passed on yet. They narrow the window that the other
     /// side is told.
     package var heldBytes = 0 {
@@ -80,9 +115,14 @@ package struct UDXStream: Sendable {
         windowSequence = firstExpected
         windowAcknowledgement = firstSequence
         expected = firstExpected
+        nextRun = firstExpected
         reassembly = Reassembly(window: configuration.receiveWindow)
         advertisedWindow = configuration.receiveWindow
         payloadMax = configuration.pathMTU.base - Self.overheadIPv4
+        pathMTU = PathMTUSearch(configuration.pathMTU)
+        congestion = CongestionControl(
+            configuration.congestion, packetSize: configuration.pathMTU.base, now: 0)
+        pacer = congestion.pacer
     }
 
     static let overheadIPv4 = 20 + 8 + UDXHeader.size
@@ -178,14 +218,18 @@ package struct UDXStream: Sendable {
 
     mutating func observe(_ instant: Instant) { now = max(now, instant.nanoseconds) }
 
-    mutating func startPath() {
+    /// A path of which nothing is known yet.
+    private mutating func startPath() {
         guard let route else { return }
-        let overhead =
-            switch route.remote.address {
-            case .v4: Self.overheadIPv4
-            case .v6: Self.overheadIPv6
-            }
-        payloadMax = configuration.pathMTU.base - overhead
+        switch route.remote.address {
+        case .v4: overhead = Self.overheadIPv4
+        case .v6: overhead = Self.overheadIPv6
+        }
+        pathMTU = PathMTUSearch(configuration.pathMTU)
+        congestion = CongestionControl(
+            configuration.congestion, packetSize: pathMTU.size, now: now)
+        pacer = congestion.pacer
+        payloadMax = pathMTU.size - overhead
     }
 
     /// Everything is let go of but what a last answer needs.
