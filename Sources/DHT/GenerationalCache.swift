@@ -60,14 +60,19 @@ struct GenerationalCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     mutating func age(_ now: Instant) {
         guard turnsAt <= now else { return }
         // After a long pause both are too old.
-        if turnsAt + period <= now { young = [:] }
-        turn(now)
+        if turnsAt + period <= now {
+            young = [:]
+            turn(now)
+        } else {
+            turn(turnsAt)
+        }
     }
 
-    private mutating func turn(_ now: Instant) {
+    /// - Parameter start: of the young generation that begins.
+    private mutating func turn(_ start: Instant) {
         old = young
         young = [:]
         youngBytes = 0
-        turnsAt = now + period
+        turnsAt = start + period
     }
 }

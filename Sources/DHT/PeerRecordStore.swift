@@ -95,14 +95,19 @@ struct PeerRecordStore: Sendable {
 
     private mutating func age(_ now: Instant) {
         guard turnsAt <= now else { return }
-        if turnsAt + period <= now { young = [:] }
-        turn(now)
+        if turnsAt + period <= now {
+            young = [:]
+            turn(now)
+        } else {
+            turn(turnsAt)
+        }
     }
 
-    private mutating func turn(_ now: Instant) {
+    /// - Parameter start: of the young generation that begins.
+    private mutating func turn(_ start: Instant) {
         old = young
         young = [:]
         youngCount = 0
-        turnsAt = now + period
+        turnsAt = start + period
     }
 }

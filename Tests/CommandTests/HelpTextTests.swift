@@ -42,7 +42,7 @@ import Testing
             names == [
                 "HOLDFAST_NAME", "HOLDFAST_TRANSPORT", "HOLDFAST_PEER", "HOLDFAST_LISTEN",
                 "HOLDFAST_DEVICE_NAME", "HOLDFAST_FOREGROUND", "HOLDFAST_HOME", "HOLDFAST_JSON",
-                "HOLDFAST_LIMIT", "HOLDFAST_REBUILD",
+                "HOLDFAST_LIMIT", "HOLDFAST_REBUILD", "HOLDFAST_BOOTSTRAP", "HOLDFAST_PUBLIC",
             ])
     }
 
