@@ -83,7 +83,7 @@ struct DeliveryTests {
     @Test func `sizes above 1300 that vanish are found out, and nothing is lost by it`() {
         var conditions = UDXLinkConditions()
         conditions.mtu = 1300
-        let link = check(conditions, bytes: 2_000_000, seed: 7)
+        let link = check(conditions, bytes: 5_000_000, seed: 7)
         #expect(link.a.stream.statistics.timeouts == 0)
         #expect((1284...1300).contains(link.a.stream.pathMTUBytes))
     }
