@@ -120,7 +120,13 @@ let package = Package(
             ["Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Share", "Store"]),
         tests("Host", ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT", "Share", "Swarm", "Host"]),
         tests("FuseMount", ["Base", "Chunks", "FileTree", "Share", "FuseMount"]),
-        tests("Command", ["Base", "Swarm", "Share", "Host", "holdfast"]),
+        tests("Command", ["Base", "Wire", "Swarm", "Share", "Host", "holdfast"]),
+        .executableTarget(
+            name: "interop-peer",
+            dependencies: [
+                "Base", "Wire", "Crypto", "Noise", "Protomux", "Hypercore", "DHT", "Swarm", "Host",
+            ],
+            path: "Tests/InteropPeer", swiftSettings: testing),
         tests(
             "EndToEnd",
             ["Base", "Wire", "Crypto", "Noise", "Protomux", "Share", "CLinux", "holdfast"]),

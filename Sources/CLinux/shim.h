@@ -19,6 +19,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/xattr.h>
 
 // Hidden from Glibc's Swift module for want of _GNU_SOURCE.
@@ -133,6 +134,23 @@ static inline int holdfast_get_file_limit(struct rlimit *limit)
 static inline int holdfast_set_file_limit(const struct rlimit *limit)
 {
     return setrlimit(RLIMIT_NOFILE, limit);
+}
+
+/// adjtimex(2) without a change: 1 if something keeps the clock right, 0 if not, -1 if unknown.
+static inline int holdfast_clock_state(void)
+{
+    struct timex state = { .modes = 0 };
+    int result = adjtimex(&state);
+    return result < 0 ? -1 : (result == TIME_ERROR || (state.status & STA_UNSYNC)) ? 0 : 1;
+}
+
+/// Whether udp(7) has UDP_SEGMENT and UDP_GRO here.
+static inline int holdfast_joins_datagrams(int descriptor)
+{
+    int segment = 1200, on = 1;
+    return setsockopt(descriptor, 17 /* SOL_UDP */, 103 /* UDP_SEGMENT */, &segment, sizeof segment)
+            == 0
+        && setsockopt(descriptor, 17 /* SOL_UDP */, 104 /* UDP_GRO */, &on, sizeof on) == 0;
 }
 
 /// A datagram on its way out; with `segment`, several of that size back to back, of which the last

@@ -93,6 +93,16 @@ package final class DHTHost: LoopMember, DatagramReceiver, @unchecked Sendable {
         loop.perform { [sockets] in sockets.statistics } ?? UDPEndpoint.Statistics()
     }
 
+    /// The port that requests leave by.
+    package var clientPort: UInt16? {
+        loop.perform { [sockets] in sockets.port(of: .client) } ?? nil
+    }
+
+    /// Why datagrams were last refused.
+    package var sendingProblem: HostError? {
+        loop.perform { [sockets] in sockets.problem } ?? nil
+    }
+
     /// Closes the sockets. Questions under way go unanswered.
     package func close() {
         _ = loop.perform { [self] in

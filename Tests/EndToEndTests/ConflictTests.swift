@@ -45,7 +45,7 @@ extension EndToEndTests {
                 for name in ["photo.jpg", "other.jpg"] {
                     try pair.alice.write(binary("by alice"), to: name)
                     // Later beyond doubt: a version is dated when it is cut, moments after close.
-                    usleep(200_000)
+                    usleep(1_500_000)
                     try pair.bob.write(binary("by bob"), to: name)
                 }
                 for device in pair.both { try device.resume() }
@@ -92,7 +92,7 @@ extension EndToEndTests {
                 for device in pair.both { try device.pause() }
                 var written: [[UInt8]] = []
                 try editAlice(pair.alice, &written)
-                usleep(200_000)
+                usleep(1_500_000)
                 try editBob(pair.bob, &written)
                 for device in pair.both { try device.resume() }
                 try pair.converge(within: .seconds(60))

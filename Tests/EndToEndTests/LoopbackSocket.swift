@@ -75,7 +75,7 @@ final class LoopbackSocket {
 
     /// - Returns: whether the other side closed the connection within `limit`.
     func isDropped(within limit: Duration) -> Bool {
-        let end = ContinuousClock.now + limit
+        let end = ContinuousClock.now + limit * Machine.patience
         while ContinuousClock.now < end {
             if receive() == nil { return true }
         }

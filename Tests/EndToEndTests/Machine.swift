@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Glibc
+import Synchronization
 
 /// What the tests find on the machine they run on.
 enum Machine {
@@ -18,6 +19,9 @@ enum Machine {
 
     /// What random moments and edits follow from; `$HOLDFAST_TEST_SEED` replays a failure.
     static let seed = environment["HOLDFAST_TEST_SEED"].flatMap { UInt64($0) } ?? 20_261_121
+
+    /// By how much a busy machine may be slower than a quiet one.
+    static let patience = 5
 
     static let canMount =
         access("/dev/fuse", R_OK | W_OK) == 0
@@ -40,31 +44,45 @@ enum Machine {
         }
     }
 
-    /// A TCP port of the loopback that nobody listens on at this moment.
+    private static let lastPort = Mutex(UInt16.random(in: ports))
+    private static let ports: ClosedRange<UInt16> = 20_000...32_000
+
+    /// A TCP port of the loopback that nobody listens on, and that the kernel gives to nobody who
+    /// dials: while a daemon is down, another one's dialing must not take its port.
     static func freePort() -> UInt16 {
+        lastPort.withLock { port in
+            repeat {
+                port = port < ports.upperBound ? port + 1 : ports.lowerBound
+            } while !isFree(port)
+            return port
+        }
+    }
+
+    private static func isFree(_ port: UInt16) -> Bool {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
-        var address = LoopbackSocket.address(port: 0)
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) {
+        var address = LoopbackSocket.address(port: port)
+        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        return withUnsafeMutablePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = bind(descriptor, $0, size)
-                getsockname(descriptor, $0, &size)
+                bind(descriptor, $0, size) == 0
             }
         }
-        return UInt16(bigEndian: address.sin_port)
     }
 }
 
 /// Waits until `condition` holds, looking every few milliseconds.
 ///
-/// - Returns: whether it came to hold within `limit`.
+/// A limit is what a quiet machine needs and to spare; on one that others use, too, things may take
+/// `Machine.patience` times as long. Only a failure takes that long.
+///
+/// - Returns: whether it came to hold in time.
 @discardableResult
 func wait(
     _ limit: Duration, every pause: Duration = .milliseconds(10),
     until condition: () throws -> Bool
 ) rethrows -> Bool {
-    let end = ContinuousClock.now + limit
+    let end = ContinuousClock.now + limit * Machine.patience
     while true {
         if try condition() { return true }
         if ContinuousClock.now >= end { return false }

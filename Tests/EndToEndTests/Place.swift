@@ -39,7 +39,8 @@ final class Place: Sendable {
         let left = Janitor.clear(place.path)
         if hasExpired {
             Issue.record(
-                "took longer than \(limit) and was cut off", sourceLocation: sourceLocation)
+                "took longer than \(limit * Machine.patience) and was cut off",
+                sourceLocation: sourceLocation)
         } else if !mayLeave, failure == nil {
             #expect(left.isEmpty, "left behind: \(left)", sourceLocation: sourceLocation)
         }
@@ -52,7 +53,7 @@ final class Place: Sendable {
             return count
         }
         path = "\(Janitor.root)/\(number)"
-        deadline = .now + limit
+        deadline = .now + limit * Machine.patience
         mkdir(path, 0o755)
         mkdir(path + "/output", 0o755)
         let watch = Thread { [self] in expire() }

@@ -127,9 +127,9 @@ extension EndToEndTests {
                 // Keys through a terminal: a line, ^O, Enter, ^X; pauses, as nano drops early ones.
                 try place.shell(
                     """
-                    (sleep 1; printf 'typed\\r'; sleep 0.5; printf '\\017'; sleep 0.5; printf '\\r'
-                     sleep 0.5; printf '\\030') |
-                        TERM=xterm timeout 20 script -qec "nano -I note.txt" /dev/null >/dev/null
+                    (sleep 2; printf 'typed\\r'; sleep 1; printf '\\017'; sleep 1; printf '\\r'
+                     sleep 1; printf '\\030') |
+                        TERM=xterm timeout 60 script -qec "nano -I note.txt" /dev/null >/dev/null
                     """, in: pair.alice.mountPoint, within: .seconds(30))
                 try pair.converge()
                 for device in pair.both {
