@@ -186,10 +186,12 @@ enum CommandTable {
         name: "limit", value: .count("COUNT", 1...100_000),
         help: "show so many operations at most; default: 100")
 
+    /// Of the commands that take part in the DHT.
     static let bootstrap = OptionSpecification(
         name: "bootstrap", value: .address("HOST:PORT", allowsAnyPort: false),
-        help: "a node of the DHT to ask first, instead of those of the public network; may be given "
-            + "several times",
+        help:
+            "a node of the DHT to ask first; may be given several times; default: those of the public "
+            + "network",
         isRepeatable: true)
 
     private static let shareName = OptionSpecification(

@@ -1,11 +1,14 @@
 import Base
 import Crypto
+import Glibc
 import Host
 import Store
 import Swarm
 
 /// The ways in which one mounted share reaches its peers, as its settings say.
 struct ShareTransports {
+    private static let closingTime = Duration.milliseconds(300)
+
     private let settings: ShareSettings
     private let loop: EventLoop
     private let direct: DirectTransport?
@@ -82,7 +85,10 @@ struct ShareTransports {
         } ?? false
     }
 
+    /// Ends everything, after a moment for last words.
     func close() {
+        let deadline = monotonicNow() + Self.closingTime
+        while isFlushing, monotonicNow() < deadline { usleep(5000) }
         direct?.close()
         hyperswarm?.close()
     }

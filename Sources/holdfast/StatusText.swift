@@ -49,7 +49,8 @@ enum StatusText {
                 size(peer.bytesReceived), EscapedText.escaped(String(peer.key.prefix(16))),
             ]
         }
-        return table(["DEVICE", "STATE", "ADDRESS", "PATH", "RTT", "SENT", "RECEIVED", "KEY"], rows)
+        return table(
+            ["DEVICE", "STATE", "ADDRESS", "PATH", "RTT", "SENT", "RECEIVED", "KEY"], rows)
     }
 
     static func table(of entries: [LogEntry]) -> String {
