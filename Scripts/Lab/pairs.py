@@ -34,8 +34,8 @@ def expected(pair):
     if kinds == {"symmetric"}:
         return ["relayed"]
     if "open" in kinds:
-        return ["direct"]
-    return ["punched", "relayed"] if "symmetric" in kinds else ["punched"]
+        return ["direct", "punched"]
+    return ["punched"]
 
 
 class Meeting:
