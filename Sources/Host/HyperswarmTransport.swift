@@ -57,8 +57,8 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     private var discoveryEffects: [Discovery.Effect] = []
     private var sessions: [Bytes32: Discovery.SessionID] = [:]
     private var queries: [QueryID: Query] = [:]
-    /// Queries that only look, made while announcements wait.
-    private var earlyLookups: Set<QueryID> = []
+    /// Queries that take back what was announced.
+    private var withdrawals: Set<QueryID> = []
     private var hints: [Bytes32: [NetworkEndpoint]] = [:]
     private var dials: [DialID: Bytes32] = [:]
     private var random = SystemRandomNumberGenerator()
@@ -103,8 +103,9 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         loop.perform { [self] in node?.endpoint.statistics } ?? nil
     }
 
-    /// Bytes wait on streams that are being closed. On the loop's thread.
-    package var isFlushing: Bool { node?.isFlushing ?? false }
+    /// Bytes wait on streams that are being closed, or announcements are being taken back. On the
+    /// loop's thread.
+    package var isFlushing: Bool { node?.isFlushing == true || !withdrawals.isEmpty }
 
     /// Ends all streams, and closes the sockets. From any thread; waits for that.
     package func close() {
@@ -182,13 +183,9 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
 
     package func run(now: Instant) -> Instant {
         guard let node, isReady else { return .distantFuture }
-        var due = Instant.distantFuture
-        if now >= mayAnnounceAt || !node.relayAddresses.isEmpty || sessions.isEmpty {
-            due = performDiscovery(now: now)
-        } else {
-            due = mayAnnounceAt
-        }
-        return due
+        discovery.mayAnnounce = now >= mayAnnounceAt || !node.relayAddresses.isEmpty
+        let due = performDiscovery(now: now)
+        return discovery.mayAnnounce ? due : min(due, mayAnnounceAt)
     }
 
     // MARK: Detail
@@ -236,9 +233,10 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
             }
             queries[query] = Query(topic: topic)
         case .withdraw(let topic):
-            _ = node.ask { node, now, effects in
+            let query = node.ask { node, now, effects in
                 node.unannounce(topic, keyPair: keyPair, now: now, into: &effects)
             }
+            withdrawals.insert(query)
         case .cancel(let topic):
             for id in queries.keys.sorted() where queries[id]?.topic == topic {
                 queries[id] = nil
@@ -319,10 +317,9 @@ extension HyperswarmTransport: SwarmNodeObserver {
             isReady = true
             mayAnnounceAt = now + Limits.listenTime
             if !sessions.isEmpty { listen() }
-            lookUpEarly(on: node)
         case .queryReply(let id, let reply): take(reply, of: id)
         case .queryEnded(let id, _, _):
-            earlyLookups.remove(id)
+            withdrawals.remove(id)
             guard let query = queries.removeValue(forKey: id) else { return }
             discovery.ended(
                 query.topic, replies: query.replies, peers: query.peers.count, now: now,
@@ -347,30 +344,18 @@ extension HyperswarmTransport: SwarmNodeObserver {
         loop.callAgain()
     }
 
-    /// Announcements wait for the node's own, searches need not.
-    private func lookUpEarly(on node: SwarmNode) {
-        for topic in sessions.keys.sorted() where discovery.looksUp(topic) {
-            let query = node.ask { node, now, effects in
-                node.lookup(topic, now: now, into: &effects)
-            }
-            earlyLookups.insert(query)
-        }
-    }
-
     private func take(_ reply: DHTReply, of id: QueryID) {
-        let isEarly = earlyLookups.contains(id)
-        guard isEarly || queries[id] != nil else { return }
-        queries[id]?.replies += 1
+        guard var query = queries[id] else { return }
+        query.replies += 1
+        defer { queries[id] = query }
         guard let value = reply.value, let lookup = try? LookupReply(decoding: value) else {
             return
         }
+        let isWanted = discovery.looksUp(query.topic)
         for peer in lookup.peers where peer.publicKey != options.nodeKey.publicKey {
-            if let query = queries[id] {
-                guard query.peers.count < Limits.peersMax else { return }
-                queries[id]?.peers.insert(peer.publicKey)
-                guard discovery.looksUp(query.topic) else { continue }
-            }
-            note(peer)
+            guard query.peers.count < Limits.peersMax else { return }
+            query.peers.insert(peer.publicKey)
+            if isWanted { note(peer) }
         }
     }
 

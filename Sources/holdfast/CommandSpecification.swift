@@ -34,12 +34,15 @@ struct OptionSpecification {
         /// `HOST:PORT`, checked when it is read.
         case address(String, allowsAnyPort: Bool)
         case count(String, ClosedRange<Int>)
+        /// 64 hexadecimal digits.
+        case key(String)
 
         /// Upper case, as the help shows it.
         var name: String? {
             switch self {
             case .flag: nil
-            case .text(let name), .choice(let name, _), .address(let name, _), .count(let name, _):
+            case .text(let name), .choice(let name, _), .address(let name, _), .count(let name, _),
+                .key(let name):
                 name
             }
         }

@@ -46,7 +46,7 @@ enum CommandTable {
             arguments: [optionalMountPoint], options: [json] + common,
             details: [
                 "With --json: one object a line, one line a share, with the keys share, name, "
-                    + "device, mountpoint, transport, running, paused, peers, clock, digest, "
+                    + "device, mountpoint, transport, running, paused, peers, problems, clock, digest, "
                     + "pending (blocks, chunks, bytes), files, bytes, refused and conflicts. "
                     + "Devices with equal digests show the same."
             ]),
@@ -54,8 +54,11 @@ enum CommandTable {
             name: .peers, summary: "show the devices that a share is connected to",
             arguments: [mountPoint("where the share is mounted")], options: [json] + common,
             details: [
-                "With --json: an array of objects with the keys device, key, address, state, "
-                    + "bytesSent and bytesReceived."
+                "The path says how a device is reached: tcp (an address that was given, or found on "
+                    + "the local network), direct, punched (through NATs), LAN or relayed (by way "
+                    + "of a third peer, which cannot read it).",
+                "With --json: an array of objects with the keys device, key, address, state, path, "
+                    + "roundTripMilliseconds (if known), bytesSent and bytesReceived.",
             ]),
         CommandSpecification(
             name: .pause, summary: "stop syncing; the mount goes on working",
@@ -183,10 +186,11 @@ enum CommandTable {
         name: "limit", value: .count("COUNT", 1...100_000),
         help: "show so many operations at most; default: 100")
 
-    /// Of the commands that run a node of the DHT.
+    /// Of the commands that take part in the DHT.
     static let bootstrap = OptionSpecification(
         name: "bootstrap", value: .address("HOST:PORT", allowsAnyPort: false),
-        help: "a node to ask first; may be given several times; default: those of the public "
+        help:
+            "a node of the DHT to ask first; may be given several times; default: those of the public "
             + "network",
         isRepeatable: true)
 
@@ -200,9 +204,19 @@ enum CommandTable {
     /// Of the commands that start a daemon.
     private static let serving = [
         OptionSpecification(
-            name: "transport", value: .choice("NAME", ["direct", "disabled"]),
-            help: "how to reach other devices: direct (TCP to the addresses of --peer and of the "
-                + "link) or disabled (not at all); default: direct"),
+            name: "transport",
+            value: .choice("NAME", ["auto", "hyperswarm", "direct", "disabled"]),
+            help: "how to reach other devices: hyperswarm (UDP, found through the DHT wherever "
+                + "they are), direct (TCP to the addresses of --peer and of the link), auto (both, "
+                + "and the local network) or disabled (not at all); default: auto"),
+        bootstrap,
+        OptionSpecification(
+            name: "relay", value: .key("KEY"),
+            help: "the key of a peer that runs a blind relay, for networks between which no hole "
+                + "can be punched: it passes on what it cannot read"),
+        OptionSpecification(
+            name: "no-lan", value: .flag,
+            help: "look for nobody on the local network; --transport without it looks again"),
         OptionSpecification(
             name: "peer", value: .address("HOST:PORT", allowsAnyPort: false),
             help: "where another device can be reached; may be given several times",

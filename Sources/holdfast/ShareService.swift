@@ -20,12 +20,20 @@ struct ServeOptions: Equatable, Sendable {
     var peers: [PeerAddress]?
     var listen: PeerAddress?
     var deviceName: String?
+    /// Nodes of the DHT to ask first.
+    var bootstrap: [PeerAddress]?
+    /// 64 hexadecimal digits.
+    var relay: String?
+    var withoutLAN = false
 
     init(_ parsed: ParsedCommand) {
         transport = parsed.value("transport")
         peers = parsed.values["peer"] == nil ? nil : parsed.addresses("peer")
         listen = parsed.addresses("listen").first
         deviceName = parsed.value("device-name")
+        bootstrap = parsed.values["bootstrap"] == nil ? nil : parsed.addresses("bootstrap")
+        relay = parsed.value("relay")
+        withoutLAN = parsed.isSet("no-lan")
     }
 
     /// The same as words of a command line, for the daemon.
@@ -35,6 +43,9 @@ struct ServeOptions: Equatable, Sendable {
         for peer in peers ?? [] { words.append("--peer=\(peer)") }
         if let listen { words.append("--listen=\(listen)") }
         if let deviceName { words.append("--device-name=\(deviceName)") }
+        for node in bootstrap ?? [] { words.append("--bootstrap=\(node)") }
+        if let relay { words.append("--relay=\(relay)") }
+        if withoutLAN { words.append("--no-lan") }
         return words
     }
 }

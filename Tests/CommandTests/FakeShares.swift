@@ -89,8 +89,9 @@ final class FakeRunning: RunningShare {
             status.peers = [
                 .init(
                     device: "bob\u{1b}[2J", key: "0123456789abcdef0123", address: "10.0.0.1:1",
-                    state: "connected", bytesSent: 10, bytesReceived: 123_456)
+                    state: "connected", path: "LAN", bytesSent: 10, bytesReceived: 123_456)
             ]
+            status.peers[0].roundTripMilliseconds = 0.344
             reply(ControlResponse(status: status))
         case .invite: reply(ControlResponse(link: "holdfast:word"))
         case .log:
