@@ -197,7 +197,9 @@ struct IterativeQuery: Sendable {
     /// Places near a target are free to whoever tries the ports of one address, so that one network
     /// gets only a few of the closest: the others are for nodes elsewhere.
     private mutating func keep(_ reply: DHTReply, _ distance: Distance, origin: UInt64) {
-        guard isCloser(distance), !found.contains(where: { $0.distance == distance }) else { return }
+        guard isCloser(distance), !found.contains(where: { $0.distance == distance }) else {
+            return
+        }
         let neighbours = found.indices.filter { found[$0].origin == origin }
         if neighbours.count >= DHTLimits.closestPerNetworkMax, let farthest = neighbours.last {
             guard distance < found[farthest].distance else { return }

@@ -57,24 +57,3 @@ struct DHTScenarioTests {
         #expect((0.49...0.51).contains(root.power))
     }
 }
-
-struct AttackTests {
-    private var options: DHTOptions {
-        var options = DHTOptions()
-        options.nodes = 80
-        return options
-    }
-
-    @Test func `twenty ports of one address do not take a topic away`() {
-        let row = SybilScenario.run(
-            options, hostile: 20, lies: true, spread: .oneAddress, lookups: 20)
-        #expect(row.amongClosest == 20)
-        #expect(row.kept >= 10)
-        #expect(row.found == 20)
-    }
-
-    @Test func `nodes that swallow requests keep nobody from a topic`() {
-        let row = SybilScenario.run(options, hostile: 20, lies: false, lookups: 20)
-        #expect(row.amongClosest == 20 && row.kept >= 15 && row.found == 20)
-    }
-}

@@ -12,16 +12,21 @@ package enum AmplificationScenario {
         package let requestBytes: Int
         /// Of all that one request leads to, to the asker and to others.
         package let replyBytes: Int
-        /// Over a minute of 200 requests a second under the same address.
-        package let sustained: Double
+        /// Bytes in and out of as many requests, 200 a second, under the same address.
+        package let sustainedRequestBytes: Int
+        package let sustainedReplyBytes: Int
 
         package var ratio: Double { Double(replyBytes) / Double(requestBytes) }
+        package var sustainedRatio: Double {
+            Double(sustainedReplyBytes) / Double(max(1, sustainedRequestBytes))
+        }
     }
 
     private static let topic = Bytes32(repeating: 0xaa)
     private static let value = [UInt8](repeating: 7, count: 1000)
 
-    package static func run(seed: UInt64) -> [Row] {
+    /// - Parameter requests: of each command, after the first; by default a minute of them.
+    package static func run(seed: UInt64, requests count: Int = 12_000) -> [Row] {
         guard var node = LoneNode(seed: seed) else { return [] }
         node.addNeighbours(60)
         let keyPair = fill(&node, seed: seed)
@@ -33,14 +38,14 @@ package enum AmplificationScenario {
             let size = request.bytes.count
             let first = node.send(request.bytes, from: victim).reduce(0) { $0 + $1.bytes.count }
             var (sent, received) = (0, 0)
-            for _ in 0..<12_000 {
+            for _ in 0..<count {
                 sent += size
                 received += node.send(request.bytes, from: victim).reduce(0) { $0 + $1.bytes.count }
                 node.wait(.milliseconds(5))
             }
             return Row(
                 command: request.name, requestBytes: size, replyBytes: first,
-                sustained: Double(received) / Double(sent))
+                sustainedRequestBytes: sent, sustainedReplyBytes: received)
         }
     }
 

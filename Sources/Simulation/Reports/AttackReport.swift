@@ -47,7 +47,7 @@ package enum AttackReport {
         for row in AmplificationScenario.run(seed: seed) {
             table.append([
                 row.command, String(row.requestBytes), String(row.replyBytes),
-                Figure.decimal(row.ratio), Figure.decimal(row.sustained),
+                Figure.decimal(row.ratio), Figure.decimal(row.sustainedRatio),
             ])
         }
         return table.text
