@@ -47,7 +47,7 @@ extension HyperDHT {
             dials[tag]?.lanAnswered(reply != nil, now: now, shared: &shared)
         case .sample(let tag, let socket):
             dials[tag]?.sampled(via: socket, reply: reply, now: now, shared: &shared)
-            listener.incoming[tag]?.sampled(via: socket, reply: reply, now: now, shared: &shared)
+            listener[tag]?.sampled(via: socket, reply: reply, now: now, shared: &shared)
         case .announcer(let request):
             listener.announcer.answered(request, reply: reply, now: now, shared: &shared)
             listener.forgetOldRelays()
