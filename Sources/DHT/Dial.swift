@@ -8,7 +8,7 @@ internal import Wire
 ///
 /// It decides; `HyperDHT` does what it appends to `ConnectShared.actions`. `Dial+Punch` has the
 /// hole punching.
-struct Dial: Sendable {
+struct Dial: Timed {
     enum Phase {
         /// Looking for relays and shaking hands through them.
         case finding
@@ -40,7 +40,8 @@ struct Dial: Sendable {
     private var handshakesInFlight = 0
     private var isSearching = false
     private var searchesLeft: Int
-    private var noise: Handshake
+    /// Gone once the server has answered.
+    private var noise: Handshake?
     private var firstMessage: [UInt8] = []
     private var toldOpen = false
     /// Where packets for the stream came from before the handshake was over.
@@ -112,7 +113,7 @@ struct Dial: Sendable {
         offer.stream = NoisePayload.Stream(id: localStreamID)
         offer.secretStreamVersion = 1
         offer.relayThrough = ownRelayWish
-        guard let message = try? noise.write(payload: offer.encoded().span) else {
+        guard let message = try? noise?.write(payload: offer.encoded().span) else {
             return end(.couldNotConnect, shared: &shared)
         }
         firstMessage = HandshakeMessage(mode: .fromClient, noise: message).encoded()
@@ -189,13 +190,14 @@ struct Dial: Sendable {
         else { return fill(shared: &shared) }
         // A forged answer must not spoil the state for the true one that may follow.
         var noise = noise
-        guard let plain = try? noise.read(message.noise.span), let result = noise.result,
+        guard let plain = try? noise?.read(message.noise.span), let result = noise?.result,
             let payload = try? NoisePayload(decoding: plain.span)
         else { return fill(shared: &shared) }
         guard payload.version == 1 else { return end(.incompatible, shared: &shared) }
         guard payload.error == .none, payload.stream != nil else {
             return end(.refused, shared: &shared)
         }
+        self.noise = nil
         self.result = result
         self.payload = payload
         secrets = HolepunchSecrets(

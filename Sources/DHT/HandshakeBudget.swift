@@ -44,12 +44,16 @@ struct HandshakeBudget: Sendable {
 
     /// Charges one handshake, if it may be computed.
     mutating func spend(lane: HandshakeLane, origin: NetworkAddress, now: Instant) -> Bool {
-        let laneInterval = Duration.seconds(1) / max(1, limits.handshakesPerLanePerSecond)
+        let (laneRate, laneBurst) =
+            lane == .stranger
+            ? (limits.handshakesOfStrangersPerSecond, limits.handshakesOfStrangersBurst)
+            : (limits.handshakesPerLanePerSecond, limits.handshakesPerLaneBurst)
+        let laneInterval = Duration.seconds(1) / max(1, laneRate)
         let originInterval = Duration.seconds(1) / max(1, limits.handshakesPerOriginPerSecond)
         var state = lanes[lane] ?? Lane()
         guard
             state.account.allows(
-                now: now, interval: laneInterval, burst: limits.handshakesPerLaneBurst)
+                now: now, interval: laneInterval, burst: laneBurst)
         else { return false }
         if state.origins[origin] == nil, state.origins.count >= limits.originsPerLaneMax {
             // Only hosts that still owe something need to be remembered.

@@ -75,10 +75,8 @@ extension UDXStream {
     /// What follows for round trip, losses and window once all that was delivered is known.
     private mutating func finish(_ sample: inout DeliveryRate.Sample, priorInFlight: Int) {
         timeoutBackoff = 0
-        if let sampled = sample.roundTrip {
-            roundTrip.add(sampled, now: now)
-            isTailProbeAllowed = true
-        }
+        isTailProbeAllowed = true
+        if let sampled = sample.roundTrip { roundTrip.add(sampled, now: now) }
         sample.lost = detectLosses()
         if sample.lost > 0 { enterRecovery(newlyDelivered: sample.newlyDelivered) }
         let rate = rate.rate(of: sample, now: now, smallestRoundTrip: roundTrip.smallest)

@@ -61,6 +61,7 @@ extension UDXStream {
         recovery = .timedOut
         recoveryEnd = sent.next
         timeoutBackoff = now + 2 * roundTrip.timeout
+        isTailProbeAllowed = true
         congestion.timedOut(inFlight: sent.inFlightBytes)
         return true
     }
@@ -70,11 +71,15 @@ extension UDXStream {
         sent.firstInFlight.map { max(sent[$0].sentAt + roundTrip.timeout, timeoutBackoff) }
     }
 
-    /// When the last packets are probed for, because no answer came: after two round trips, once per
-    /// round trip sample, and only while all seems well.
+    /// When the last packets are probed for, because no answer came for two round trips: once, until
+    /// something is delivered or times out.
+    ///
+    /// RFC 8985 does so only while nothing is known to be lost. Here a lost retransmission is probed for
+    /// as well, and each time-out is followed by a second try: a short window or a short stream on a
+    /// bad path would else wait for one time-out after the other.
     var tailProbeDeadline: UInt64? {
-        guard isTailProbeAllowed, !isTailProbeDue, case .none = recovery, sent.deliveredCount == 0,
-            sent.lostCount == 0, let last = sent.lastInFlight, let smoothed = roundTrip.smoothed
+        guard isTailProbeAllowed, !isTailProbeDue, sent.lostCount == 0,
+            let last = sent.lastInFlight, let smoothed = roundTrip.smoothed
         else { return nil }
         // Whoever has one packet only may wait for a second before it answers.
         let delay = 2 * smoothed + (sent.inFlightCount == 1 ? 2 * Nanoseconds.millisecond : 0)

@@ -138,6 +138,8 @@ package struct UDXStream: Sendable {
     package var roundTripTime: Duration? {
         roundTrip.smoothed.map { .nanoseconds(Int64(clamping: $0)) }
     }
+    /// Bytes of the largest IP packet that is known to pass.
+    package var pathMTUBytes: Int { pathMTU.size }
     /// Bytes written that have not been sent once.
     package var queuedBytes: Int { Int(truncatingIfNeeded: outgoing.end &- unsentFrom) }
     /// Bytes written that have not been acknowledged, sent or not.
@@ -236,6 +238,7 @@ package struct UDXStream: Sendable {
     mutating func close(_ reason: UDXCloseReason) {
         guard !isClosed else { return }
         phase = .closed(reason)
+        isAcknowledgementDue = false
         outgoing = ByteRing()
         unsentFrom = 0
         sent = SentPackets(firstSequence: sent.next)
