@@ -10,7 +10,7 @@ import Wire
 /// the number of packets of each kind.
 struct FloodTests {
     static let count =
-        ProcessInfo.processInfo.environment["HOLDFAST_FLOOD"].flatMap { Int($0) } ?? 20_000
+        ProcessInfo.processInfo.environment["HOLDFAST_FLOOD"].flatMap { Int($0) } ?? 5000
 
     private static let limits: DHTLimits = {
         var limits = DHTLimits()
