@@ -19,6 +19,7 @@ package struct SwarmNodeOptions: Sendable {
     package var knownNodes: [NetworkEndpoint] = []
     package var mode = DHTConfiguration.Mode.adaptive
     package var isFirewalled = true
+    /// Port 0 stands for that of the server socket.
     package var publicAddress: NetworkEndpoint?
     /// Whether peers are told this machine's addresses on the local network.
     package var usesLocalAddresses = true
@@ -98,7 +99,9 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
             &+ UInt64(wall.nanoseconds / 1_000_000)
         let node = DHTConfiguration(
             bootstrap: options.bootstrap, mode: options.mode, isFirewalled: options.isFirewalled,
-            publicAddress: options.publicAddress, serverPort: serverPort, clientPort: clientPort,
+            publicAddress: options.publicAddress.map {
+                NetworkEndpoint(address: $0.address, port: $0.port == 0 ? serverPort : $0.port)
+            }, serverPort: serverPort, clientPort: clientPort,
             knownNodes: options.knownNodes,
             unixMillisecondsAtZero: milliseconds &- now.nanoseconds / 1_000_000)
         var configuration = HyperDHTConfiguration(node: node)

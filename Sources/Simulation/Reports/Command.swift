@@ -9,6 +9,7 @@ package enum Command {
           dht       build a DHT, announce, look up; print success, steps, requests, times, memory
           growth    the same for 100 to 10,000 nodes, and how the cost grows
           attacks   hostile nodes, forged and replayed announcements, amplification, a flood
+          link      one UDX stream over links with delay and loss, beside TCP with CUBIC
 
         options:
           --nodes N[,N…]    how many nodes (dht: 1000; growth: 100,316,1000,3162,10000;
@@ -28,6 +29,7 @@ package enum Command {
         case dht(DHTOptions, sizes: [Int])
         case growth(DHTOptions, sizes: [Int])
         case attacks(DHTOptions, flood: Int)
+        case link(seed: UInt64)
         case wrong(String)
     }
 
@@ -89,6 +91,7 @@ package enum Command {
         case "attacks":
             options.nodes = sizes?.first ?? 500
             return .attacks(options, flood: flood)
+        case "link": return .link(seed: options.seed)
         case "help": return .help
         default: return .wrong("unknown command \(command)")
         }
@@ -119,6 +122,8 @@ package enum Command {
             write("\n" + DHTReport.growth(results))
         case .attacks(let options, let flood):
             AttackReport.write(options, flood: flood, write)
+        case .link(let seed):
+            write("seed \(seed)\n" + LinkReport.text(seed: seed))
         }
         return 0
     }
