@@ -30,12 +30,12 @@ def expected(pair):
     if "blocked" in kinds:
         return []
     if kinds & {"lan", "island"}:
-        return ["lan"]
+        return ["LAN", "tcp"]
     if kinds == {"symmetric"}:
         return ["relayed"]
     if "open" in kinds:
-        return ["direct"]
-    return ["punched", "relayed"] if "symmetric" in kinds else ["punched"]
+        return ["direct", "punched"]
+    return ["punched"]
 
 
 class Meeting:
@@ -49,7 +49,10 @@ class Meeting:
         self.sites = self.build(internet, number)
         hosts = [host for site in self.sites for host in site.hosts]
         self.names = [f"alice{number}", f"bob{number}"]
-        settings = dict(settings, HOLDFAST_BOOTSTRAP=",".join(one.address for one in nodes))
+        settings = dict(
+            settings, HOLDFAST_BOOTSTRAP=",".join(one.address for one in nodes),
+            # UDP only, but where there is nothing else.
+            HOLDFAST_TRANSPORT="auto" if pair[0] in ("lan", "island") else "hyperswarm")
         self.devices = [
             Device(place, program, name, host, settings) for name, host in zip(self.names, hosts)]
 
@@ -112,14 +115,11 @@ class Meeting:
             facts["roundTripMilliseconds"] = trips[0]
 
     def network_words(self):
-        """What `status` says about the network, of the device that has something to say."""
-        for device in self.devices:
-            words = device.status().get("network")
-            if isinstance(words, dict):
-                words = words.get("message")
-            if words:
-                return words
-        return None
+        """What `status` says is wrong with the network, of each device that says something."""
+        words = []
+        for name, device in zip(self.names, self.devices):
+            words += [f"{name}: {problem}" for problem in device.status().get("problems") or []]
+        return words
 
     def fits(self):
         facts = self.facts

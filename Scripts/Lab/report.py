@@ -47,8 +47,8 @@ class Report:
             "as wanted" if facts["fits"] else "WRONG"))
         if facts.get("says"):
             print(f"    join ends with {facts['joinCode']}: {facts['says']}", flush=True)
-        if facts.get("status"):
-            print(f"    status: {facts['status']}", flush=True)
+        for words in facts.get("status") or []:
+            print(f"    status of {words}", flush=True)
         if not facts["fits"]:
             for name, lines in logs.items():
                 print(f"    {name}: " + f"\n    {name}: ".join(

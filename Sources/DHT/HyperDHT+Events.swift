@@ -25,8 +25,7 @@ extension HyperDHT {
             guard request.target == listener.target, listener.isListening else { break }
             return handle(request, now: now)
         case .addressChanged, .becamePersistent, .becameEphemeral:
-            look()
-            listener.announcer.refresh(shared: &shared)
+            listener.announcer.refresh()
         case .ready, .online(true):
             look()
             listener.announcer.nodesAnswer(shared: &shared)

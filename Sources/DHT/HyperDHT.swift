@@ -142,6 +142,7 @@ package struct HyperDHT: Sendable {
             dials[tag]?.cancel(.unavailable, now: now, shared: &shared)
         }
         dropIncoming(now: now)
+        listener.announcer.pause()
         finish(now: now, into: &effects)
         node.suspend(now: now, into: &effects.node)
         finish(now: now, into: &effects)
@@ -155,17 +156,24 @@ package struct HyperDHT: Sendable {
     ) {
         node.resume(serverPort: serverPort, now: now, into: &effects.node)
         look()
-        listener.announcer.refresh(shared: &shared)
+        listener.announcer.restart(shared: &shared)
         finish(now: now, into: &effects)
     }
 
-    /// The host's interfaces have changed.
+    /// The host's interfaces have changed. If an address is gone, all that was asked through it is
+    /// given up, and the node learns anew where it is.
     package mutating func networkChanged(
         localAddresses: [NetworkEndpoint], now: Instant, into effects: inout HyperDHTEffects
     ) {
-        look()
+        let hasLost = shared.localAddresses.contains { !localAddresses.contains($0) }
         shared.setLocalAddresses(localAddresses)
-        listener.announcer.refresh(shared: &shared)
+        if hasLost, !node.isSuspended {
+            node.suspend(now: now, into: &effects.node)
+            finish(now: now, into: &effects)
+            node.resume(now: now, into: &effects.node)
+        }
+        look()
+        if !node.isSuspended { listener.announcer.restart(shared: &shared) }
         finish(now: now, into: &effects)
     }
 
