@@ -92,6 +92,9 @@ struct Announcer: Sendable {
     mutating func restart(shared: inout ConnectShared) {
         if case .stopped = phase { return }
         if case .searching = phase { shared.actions.append(.cancelQuery(.announcer)) }
+        // Nobody reaches us as they saw us before.
+        relays = []
+        relayAddresses = []
         update(shared: &shared)
     }
 

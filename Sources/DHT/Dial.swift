@@ -32,7 +32,7 @@ struct Dial: Timed {
     // Finding
     private var hints: ArraySlice<NetworkEndpoint>
     private let firstNodes: [NetworkEndpoint]
-    private var isHintInFlight = false
+    private var hintInFlight: NetworkEndpoint?
     private var queue: [NetworkEndpoint] = []
     /// Relays that were tried, in order.
     private(set) var tried: [NetworkEndpoint] = []
@@ -88,8 +88,13 @@ struct Dial: Timed {
 
     var isOver: Bool { if case .over = phase { true } else { false } }
 
-    /// On its way to a direct path, or able to get one.
-    var isSettled: Bool { if case .settled = phase { true } else { false } }
+    /// Nothing more comes of it.
+    var hasEnded: Bool {
+        switch phase {
+        case .settled, .over: true
+        case .finding, .waiting, .watching, .punching: false
+        }
+    }
 
     var deadline: Instant {
         var deadline = min(puncher?.deadline ?? .distantFuture, relay.deadline)
@@ -132,8 +137,8 @@ struct Dial: Timed {
     /// Shakes hands through as many relays at once as is seemly.
     private mutating func fill(shared: inout ConnectShared) {
         guard case .finding = phase else { return }
-        while !isHintInFlight, let hint = hints.popFirst() {
-            isHintInFlight = tryRelay(hint, shared: &shared)
+        while hintInFlight == nil, let hint = hints.popFirst() {
+            if tryRelay(hint, shared: &shared) { hintInFlight = hint }
         }
         let parallelMax = firstNodes.isEmpty ? 2 : 3
         while handshakesInFlight < parallelMax, !queue.isEmpty {
@@ -165,8 +170,8 @@ struct Dial: Timed {
 
     /// A node says that the peer has announced itself there.
     mutating func found(_ node: NetworkEndpoint, shared: inout ConnectShared) {
-        guard case .finding = phase, !firstNodes.contains(node), !queue.contains(node),
-            !tried.contains(node),
+        // A hint that waits behind a dead one is tried at once.
+        guard case .finding = phase, !queue.contains(node), !tried.contains(node),
             tried.count + queue.count < shared.configuration.limits.relaysPerDialMax
         else { return }
         queue.append(node)
@@ -184,7 +189,7 @@ struct Dial: Timed {
     ) {
         guard case .finding = phase else { return }
         handshakesInFlight -= 1
-        if firstNodes.contains(relay) { isHintInFlight = false }
+        if relay == hintInFlight { hintInFlight = nil }
         guard let reply, reply.from == relay, let value = reply.value,
             let message = try? HandshakeMessage(decoding: value.span), message.mode == .reply
         else { return fill(shared: &shared) }

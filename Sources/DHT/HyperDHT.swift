@@ -307,6 +307,6 @@ package struct HyperDHT: Sendable {
             for action in actionsInHand { perform(action, now: now, into: &effects) }
             actionsInHand.removeAll(keepingCapacity: true)
         }
-        for tag in dials.tags where dials[tag]?.isOver == true { dials[tag] = nil }
+        for tag in dials.tags where dials[tag]?.hasEnded == true { dials[tag] = nil }
     }
 }

@@ -28,6 +28,8 @@ struct Incoming: Timed {
     /// As the relay tells it.
     let clientAddress: NetworkEndpoint
     private let isDirect: Bool
+    /// The node that the handshake came from, and as whom it sees us.
+    private let arrivalPath: RelayPath
     /// Our address, as the sender of the handshake sees it.
     private let ownAddress: NetworkEndpoint
 
@@ -69,6 +71,7 @@ struct Incoming: Timed {
         clientAddress = message.peerAddress ?? request.from
         isDirect = message.peerAddress == nil
         ownAddress = request.to
+        arrivalPath = RelayPath(relay: request.from, server: request.to)
         noise = Handshake(
             pattern: .ik, role: .responder, prologue: HandshakePrologue.bytes, staticKey: keyPair,
             ephemeralKey: ephemeralKey)
@@ -168,7 +171,9 @@ struct Incoming: Timed {
         }
         let isOpen = shared.remoteAddress != nil
         offer.natKind = isOpen ? .open : .unknown
-        if !isOpen { offer.holepunch = .init(id: UInt64(number), relays: relays) }
+        if !isOpen {
+            offer.holepunch = .init(id: UInt64(number), relays: withArrivalPath(relays))
+        }
         offer.addresses = shared.remoteAddress.map { [$0] } ?? []
         if shared.configuration.usesLocalAddresses { offer.addresses += shared.localAddresses }
         offer.stream = NoisePayload.Stream(id: offer.error == .none ? streamID : 0)
@@ -198,6 +203,19 @@ struct Incoming: Timed {
         let requests = waiting
         waiting = []
         for request in requests { answer(request, shared: &shared) }
+    }
+
+    /// The node that the message came by reaches us at this very address, whatever it was when we
+    /// announced ourselves there, and even if its answer to that is still on its way.
+    private func withArrivalPath(_ relays: [RelayPath]) -> [RelayPath] {
+        if isDirect { return relays }
+        var relays = relays
+        if let index = relays.firstIndex(where: { $0.relay == arrivalPath.relay }) {
+            relays[index] = arrivalPath
+        } else {
+            relays.insert(arrivalPath, at: 0)
+        }
+        return relays
     }
 
     private mutating func chooseWay(
@@ -278,7 +296,7 @@ struct Incoming: Timed {
         shared: inout ConnectShared
     ) {
         guard stage == .running, let result, relay.paired(at: remote, socket) else { return }
-        waitsUntil = nil
+        if waitsUntil != nil { waitsUntil = now + ConnectTiming.relayedWait }
         shared.emit(
             .connected(
                 tag,
@@ -286,7 +304,7 @@ struct Incoming: Timed {
                     handshake: result, isInitiator: false, dial: nil, localStreamID: localStreamID,
                     remoteStreamID: remoteStreamID, remote: remote, socket: socket,
                     path: .relayed)))
-        if punch.isGivenUp { stage = .settled }
+        if punch.isGivenUp { settle(now: now) }
     }
 
     mutating func relayFailed(now: Instant, shared: inout ConnectShared) {
@@ -305,10 +323,16 @@ struct Incoming: Timed {
         puncher?.end(now: now, keeping: nil, shared: &shared)
         shared.actions.append(.cancelRequests(tag))
         if relay.isPaired {
-            stage = .settled
+            settle(now: now)
         } else if !relay.isPending {
             fail(reason, now: now, shared: &shared)
         }
+    }
+
+    /// The relay carries the connection for good.
+    private mutating func settle(now: Instant) {
+        stage = .settled
+        forgottenAt = now + ConnectTiming.handshakeKept
     }
 
     private mutating func fail(

@@ -113,6 +113,30 @@ struct AddressTests {
         #expect(new == network.network.publicAddress(of: network.hosts[node]))
     }
 
+    @Test func `a persistent node that comes back elsewhere takes its new place`() {
+        let network = NodeNetwork.persistent(20, seed: 57)
+        let node = network.add(network.network.addHost()) { $0.mode = .persistent }
+        network.run(for: .seconds(20))
+        let old = network.nodes[node].tableID
+        #expect(!network.nodes[node].isEphemeral)
+        network.with(node) { $0.suspend(now: $1, into: &$2) }
+        network.network.move(network.hosts[node], to: .internet)
+        network.with(node) { $0.resume(now: $1, into: &$2) }
+        #expect(network.nodes[node].isEphemeral)
+        network.run(for: .seconds(30))
+        #expect(!network.nodes[node].isEphemeral)
+        #expect(network.nodes[node].tableID != old)
+        #expect(network.nodes[node].tableID == NodeID.of(network.endpoint(node)))
+    }
+
+    @Test func `what is begun while suspended fails`() {
+        let network = NodeNetwork.persistent(20, seed: 58)
+        network.with(5) { $0.suspend(now: $1, into: &$2) }
+        let query = network.finish(5) { $0.lookup(DHTNodeTests.topic, now: $1, into: &$2) }
+        #expect(query.hasEnded && query.closest.isEmpty)
+        #expect(network.ask(5, DHTRequest(.ping), of: network.endpoint(1)) == nil)
+    }
+
     @Test func `strangers and the nodes of the table cannot talk a node into another address`() {
         let network = NodeNetwork.persistent(10, seed: 56)
         let node = network.addAdaptive(behind: .fullCone)
