@@ -36,6 +36,9 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         /// Announcements under topics wait so long for the node's own, which they refer to.
         static let listenTime = Duration.seconds(3)
         static let resolveRetry = Duration.seconds(10)
+        /// Relays remembered, and for how long before they are looked up again.
+        static let relaysMax = 32
+        static let relaysFresh = Duration.seconds(600)
     }
 
     private struct Query {
@@ -61,6 +64,12 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     private var withdrawals: Set<QueryID> = []
     private var hints: [Bytes32: [NetworkEndpoint]] = [:]
     private var dials: [DialID: Bytes32] = [:]
+    /// Devices to which no hole could be punched.
+    private var unpunchable: Set<Bytes32> = []
+    /// Relays that serve everybody, and when they were looked up.
+    private var publicRelays: [Bytes32] = []
+    private var relayQuery: QueryID?
+    private var relaysAskedAt: Instant?
     private var random = SystemRandomNumberGenerator()
     private var startedAt = Instant.distantFuture
     private var isReady = false
@@ -172,11 +181,11 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
             observer?.transport(self, dialFailed: target, reason: "the DHT cannot be reached")
             return
         }
-        let relays = hints[key] ?? []
+        let nodes = hints[key] ?? []
+        let relay = needsRelay(key, node) ? relay(on: node) : nil
         let dial = node.call { core, now, effects in
             core.connect(
-                to: key, relayAddresses: relays, relayThrough: options.relay, now: now,
-                into: &effects)
+                to: key, relayAddresses: nodes, relayThrough: relay, now: now, into: &effects)
         }
         dials[dial] = key
     }
@@ -303,6 +312,11 @@ extension HyperswarmTransport: SwarmNodeObserver {
 
     package func node(_ node: SwarmNode, dialFailed dial: DialID, _ reason: ConnectFailure) {
         guard let key = dials.removeValue(forKey: dial) else { return }
+        if Self.isRelayOfHelp(reason) {
+            if unpunchable.count >= Limits.hintsMax { unpunchable = [] }
+            unpunchable.insert(key)
+            _ = relay(on: node)
+        }
         observer?.transport(self, dialFailed: .device(key), reason: Self.text(of: reason))
     }
 
@@ -317,9 +331,12 @@ extension HyperswarmTransport: SwarmNodeObserver {
             isReady = true
             mayAnnounceAt = now + Limits.listenTime
             if !sessions.isEmpty { listen() }
+            // So that the first dial can name one.
+            if isBehindRandomNAT(node) { _ = relay(on: node) }
         case .queryReply(let id, let reply): take(reply, of: id)
         case .queryEnded(let id, _, _):
             withdrawals.remove(id)
+            if id == relayQuery { relayQuery = nil }
             guard let query = queries.removeValue(forKey: id) else { return }
             discovery.ended(
                 query.topic, replies: query.replies, peers: query.peers.count, now: now,
@@ -345,6 +362,7 @@ extension HyperswarmTransport: SwarmNodeObserver {
     }
 
     private func take(_ reply: DHTReply, of id: QueryID) {
+        if id == relayQuery { return noteRelays(reply) }
         guard var query = queries[id] else { return }
         query.replies += 1
         defer { queries[id] = query }
@@ -367,6 +385,55 @@ extension HyperswarmTransport: SwarmNodeObserver {
         observer?.transport(self, found: .device(peer.publicKey))
     }
 
+    // MARK: Relays
+
+    /// Where punching has failed already, and where this device's own NAT gives every destination
+    /// another port.
+    private func needsRelay(_ key: Bytes32, _ node: SwarmNode) -> Bool {
+        unpunchable.contains(key) || isBehindRandomNAT(node)
+    }
+
+    private func isBehindRandomNAT(_ node: SwarmNode) -> Bool {
+        node.dht.isFirewalled && node.dht.publicHost != nil && node.dht.publicPort == nil
+    }
+
+    /// The relay that was named, or any that is announced; looks for those if there are none.
+    private func relay(on node: SwarmNode) -> Bytes32? {
+        if let named = options.relay { return named }
+        let now = monotonicNow()
+        if relayQuery == nil, relaysAskedAt.map({ now >= $0 + Limits.relaysFresh }) ?? true {
+            relaysAskedAt = now
+            relayQuery = node.ask { node, now, effects in
+                node.lookup(BlindRelayMessage.topic, now: now, into: &effects)
+            }
+        }
+        return publicRelays.randomElement(using: &random)
+    }
+
+    private func noteRelays(_ reply: DHTReply) {
+        guard let value = reply.value, let lookup = try? LookupReply(decoding: value) else {
+            return
+        }
+        for peer in lookup.peers
+        where !publicRelays.contains(peer.publicKey)
+            && peer.publicKey != options.nodeKey.publicKey
+        {
+            if publicRelays.count >= Limits.relaysMax { publicRelays.removeFirst() }
+            publicRelays.append(peer.publicKey)
+        }
+    }
+
+    private static func isRelayOfHelp(_ reason: ConnectFailure) -> Bool {
+        switch reason {
+        case .cannotPunch, .punchAborted, .probeTimeout, .doubleRandomized, .remoteAborted,
+            .remoteNotPunching, .remoteNotPunchable:
+            true
+        case .peerNotFound, .couldNotConnect, .incompatible, .refused, .relayFailed, .unavailable,
+            .cancelled:
+            false
+        }
+    }
+
     /// What came of a dial, for people.
     private static func text(of reason: ConnectFailure) -> String {
         switch reason {
@@ -378,7 +445,7 @@ extension HyperswarmTransport: SwarmNodeObserver {
         case .punchAborted, .remoteAborted, .remoteNotPunching: "no way through the NATs was found"
         case .probeTimeout: "one of the two networks could not be made out"
         case .doubleRandomized:
-            "both networks change ports with every destination: a relay is needed (--relay)"
+            "both networks change ports with every destination: only a relay helps (--relay)"
         case .relayFailed: "the relay did not answer"
         case .unavailable: "too many dials at once"
         case .cancelled: "given up"

@@ -18,6 +18,13 @@ enum ProcessMeter {
         return fields.count > 1 ? (Int(fields[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
     }
 
+    /// `residentBytes` when first asked for: memory that is freed stays resident and is used again, so
+    /// that what later runs need shows only against the time before all.
+    static let residentBytesAtFirst = residentBytes
+
+    /// What memory has grown by since.
+    static var residentBytesGrown: Int { residentBytes - residentBytesAtFirst }
+
     /// The processor's time that this process has had.
     static var processorTime: Duration {
         var time = timespec()

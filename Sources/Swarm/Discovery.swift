@@ -254,7 +254,7 @@ package struct DiscoveryLimits: Sendable {
     package var retryFirst: Duration = .seconds(1)
     package var retryLongest: Duration = .seconds(30)
     /// Waits while nobody is announced, and after a peer was lost: they double.
-    package var eagerFirst: Duration = .seconds(1)
+    package var eagerFirst: Duration = .milliseconds(500)
     package var missLongest: Duration = .seconds(60)
     /// Searches soon after a peer was lost.
     package var eagerRounds = 4

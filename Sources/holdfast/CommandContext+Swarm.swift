@@ -7,18 +7,18 @@ import Host
 extension CommandContext {
     /// Runs a node until a signal comes.
     func dht() throws(CommandFailure) {
-        let service = try nodeService()
-        try service.run(say: say)
+        let relayKey = parsed.isSet("blind-relay") ? try service.relayKey() : nil
+        try nodeService(relayKey: relayKey).run(say: say)
     }
 
     /// Runs a node that looks topics up, until a signal comes.
     func warm() throws(CommandFailure) {
         let topics = try TopicArgument.parse(try linkArgument())
         var warmer = TopicWarmer(topics, now: monotonicNow())
-        let service = try nodeService()
+        let node = try nodeService(relayKey: nil)
         var isReady = false
         var random = SecureRandom()
-        try service.run(say: say) { note throws(CommandFailure) in
+        try node.run(say: say) { note throws(CommandFailure) in
             switch note {
             case .event(let event):
                 if event == .ready { isReady = true }
@@ -29,7 +29,7 @@ extension CommandContext {
             }
             guard isReady else { return }
             for topic in warmer.due(now: monotonicNow()) {
-                let id = service.host.perform { node, now, effects in
+                let id = node.host.perform { node, now, effects in
                     node.lookup(topic, now: now, into: &effects)
                 }
                 if let id { warmer.began(id, topic: topic, now: monotonicNow()) }
@@ -46,10 +46,10 @@ extension CommandContext {
         if let failure = report.failure { throw failure }
     }
 
-    private func nodeService() throws(CommandFailure) -> NodeService {
+    private func nodeService(relayKey: KeyPair?) throws(CommandFailure) -> NodeService {
         let options = try NodeOptions(parsed)
         for problem in options.problems { console.writeError("holdfast: \(problem)\n") }
-        return try NodeService(options, signals: surroundings.signals)
+        return try NodeService(options, relayKey: relayKey, signals: surroundings.signals)
     }
 
     /// What changes goes to standard output; the counts of each minute are the log's.

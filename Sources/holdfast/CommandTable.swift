@@ -106,19 +106,27 @@ enum CommandTable {
                     help: "others can reach the node where it listens: it stores for them from "
                         + "the start, as the first nodes of a network must; of itself on 127.0.0.1"
                 ),
+                OptionSpecification(
+                    name: "blind-relay", value: .flag,
+                    help: "also pass on encrypted traffic between devices that cannot reach each "
+                        + "other; prints the key that they can name with --relay"),
                 json, home,
             ],
             details: [
                 "Runs in the foreground until SIGINT or SIGTERM, then ends with 0. A few of these "
                     + "are a network of their own: give all of them, and all devices, the same "
                     + "--bootstrap; each node leaves itself out of it.",
+                "A blind relay sees who sends how much to whom, and ciphertext. It is announced, so "
+                    + "devices find it by themselves when they need one; its key is always the same "
+                    + "on this device.",
                 "Without --public the node finds out whether others can reach it, and stores for "
                     + "them once it has been reachable for twenty minutes.",
                 "Prints where it listens, when it is ready and what changes; once a minute, on "
                     + "standard error, how many nodes it knows and what traffic it had. With "
                     + "--json: one object a line, with the keys event (listening, ready, changed, "
                     + "counts or stopped), address, publicAddress, persistent, firewalled, nodes, "
-                    + "datagramsIn, datagramsOut, bytesIn and bytesOut.",
+                    + "datagramsIn, datagramsOut, bytesIn, bytesOut, and of a blind relay relayKey, "
+                    + "relayedPairs and relayedBytes.",
             ]),
         CommandSpecification(
             name: .warm, summary: "keep looking for the devices of a share, without mounting it",

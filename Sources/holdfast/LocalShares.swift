@@ -163,6 +163,14 @@ struct LocalShares: ShareService {
         return try report.lines()
     }
 
+    // MARK: Relaying
+
+    func relayKey() throws(CommandFailure) -> KeyPair {
+        // Apart from the device's own: who meets the relay learns nothing of the device.
+        let label = Array("holdfast blind relay key".utf8)
+        return KeyPair(seed: Blake2b.hash256(key: try device(named: nil).keyPair.seed, label))
+    }
+
     // MARK: Parts
 
     private func openState() throws(StateError) -> StateFolder {

@@ -26,10 +26,11 @@ struct NetworkExamination {
             let loop = try EventLoop()
             try loop.start()
             defer { loop.stop() }
-            let host = try DHTHost(loop: loop, address: .v4(0), ports: [0]) { server, client in
-                DHTConfiguration(
-                    bootstrap: [], mode: .ephemeral, serverPort: server, clientPort: client)
-            }
+            var random = SecureRandom()
+            var options = SwarmNodeOptions(keyPair: KeyPair(using: &random), bootstrap: [])
+            options.serverPorts = []
+            options.mode = .ephemeral
+            let host = try DHTHost(loop: loop, options: options)
             defer { host.close() }
             NetworkExamination(named: bootstrap, host: host).run(&facts)
         } catch {
@@ -57,9 +58,9 @@ struct NetworkExamination {
             }
             facts.bootstrap.append(entry)
         }
-        facts.clientPort = host.clientPort ?? 0
+        facts.clientPort = host.facts.clientPort
         guard !answering.isEmpty else {
-            facts.problem = host.sendingProblem.map { "\($0)" }
+            facts.problem = host.facts.problem.map { "\($0)" }
             return
         }
         sample(answering, &facts)
@@ -89,7 +90,7 @@ struct NetworkExamination {
 
     /// Whether an answer comes to the server socket, from which nothing was sent (`dht.md` 7.2).
     private func isReachable(by nodes: [NetworkEndpoint]) -> Bool {
-        guard let port = host.perform({ node, _, _ in node.serverPort }) else { return false }
+        let port = host.facts.serverPort
         let value = [UInt8(truncatingIfNeeded: port), UInt8(truncatingIfNeeded: port >> 8)]
         let replies = host.ask(
             nodes.map { .init(DHTRequest(.pingNAT, value: value), to: $0) }, retries: 1)

@@ -1,4 +1,4 @@
-import Base
+import Crypto
 import DHT
 import Host
 import Swarm
@@ -7,8 +7,8 @@ import Wire
 /// Where a DHT node listens, whom it asks first and how it shows itself, as the command line says.
 struct NodeOptions: Equatable {
     let address: NetworkAddress
-    /// To be tried in turn.
-    let ports: [UInt16]
+    /// nil for the usual ones; 0 for any that is free.
+    let port: UInt16?
     let bootstrap: [NetworkEndpoint]
     /// Nodes that were named and cannot be found, with why.
     let problems: [String]
@@ -18,17 +18,17 @@ struct NodeOptions: Equatable {
     /// Blocks while names are resolved.
     init(_ parsed: ParsedCommand) throws(CommandFailure) {
         var address = NetworkAddress.v4(0)
-        var ports = DHTHost.usualPorts + [0]
+        var port: UInt16?
         if let listen = parsed.addresses("listen").first {
             let endpoint = try Self.endpoint(listen)
             address = endpoint.address
-            ports = [endpoint.port]
+            port = endpoint.port
         }
         let named = Self.bootstrap(parsed)
         let resolved = BootstrapNodes.resolve(named)
         // One list serves all the nodes of a network: each leaves itself out.
-        let own = ports.map { NetworkEndpoint(address: address, port: $0) }
-        let others = resolved.flatMap(\.endpoints).filter { !own.contains($0) }
+        let own = NetworkEndpoint(address: address, port: port ?? 0)
+        let others = resolved.flatMap(\.endpoints).filter { $0 != own }
         let problems = resolved.compactMap(\.problem).map { "\($0)" }
         guard problems.count < named.count || named.isEmpty else {
             throw CommandFailure(.noPeer, "\(problems.joined(separator: "; ")): see --bootstrap")
@@ -41,7 +41,7 @@ struct NodeOptions: Equatable {
                     + "a node that can tell with --bootstrap")
         }
         self.address = address
-        self.ports = ports
+        self.port = port
         self.bootstrap = others
         self.problems = problems
         self.isPublic = isPublic
@@ -64,18 +64,23 @@ struct NodeOptions: Equatable {
         return first
     }
 
-    func configuration(server: UInt16, client: UInt16) -> DHTConfiguration {
-        let wall = wallNow()
-        let wallMilliseconds =
-            UInt64(clamping: wall.seconds) * 1000 + UInt64(wall.nanoseconds) / 1_000_000
-        let milliseconds = monotonicNow().nanoseconds / 1_000_000
-        return DHTConfiguration(
-            bootstrap: bootstrap, mode: isPublic ? .persistent : .adaptive,
-            isFirewalled: !isPublic,
-            publicAddress: isPublic && address != .v4(0)
-                ? NetworkEndpoint(address: address, port: server) : nil,
-            serverPort: server, clientPort: client,
-            unixMillisecondsAtZero: wallMilliseconds - min(milliseconds, wallMilliseconds))
+    /// - Parameter relayKey: under which the node works as a blind relay; nil if it is none.
+    func node(relayKey: KeyPair?) -> SwarmNodeOptions {
+        var random = SecureRandom()
+        var options = SwarmNodeOptions(
+            keyPair: relayKey ?? KeyPair(using: &random), bootstrap: bootstrap)
+        options.address = address
+        if let port {
+            options.serverPorts = [port]
+            options.isPortFixed = true
+        }
+        options.mode = isPublic ? .persistent : .adaptive
+        options.isFirewalled = !isPublic
+        if isPublic, address != .v4(0) {
+            options.publicAddress = NetworkEndpoint(address: address, port: port ?? 0)
+        }
+        options.relay = relayKey == nil ? nil : BlindRelayLimits()
+        return options
     }
 }
 

@@ -1,4 +1,5 @@
 import Base
+import Crypto
 import DHT
 import Host
 
@@ -34,10 +35,14 @@ final class NodeService {
     private let loop: EventLoop
     private let mailbox = Mailbox<Note>()
     private let address: String
+    private let relayKey: String?
 
     private static let countsInterval = 60
 
-    init(_ options: NodeOptions, signals: StopSignals) throws(CommandFailure) {
+    /// - Parameter relayKey: under which the node works as a blind relay; nil if it is none.
+    init(
+        _ options: NodeOptions, relayKey: KeyPair?, signals: StopSignals
+    ) throws(CommandFailure) {
         signals.prepare()
         let loop = try hosted { () throws(HostError) in
             let loop = try EventLoop()
@@ -46,17 +51,17 @@ final class NodeService {
         }
         self.loop = loop
         do throws(CommandFailure) {
-            host = try hosted { () throws(HostError) in
-                try DHTHost(
-                    loop: loop, address: options.address, ports: options.ports,
-                    configuration: options.configuration)
-            }
             let mailbox = mailbox
+            host = try hosted { () throws(HostError) in
+                try DHTHost(loop: loop, options: options.node(relayKey: relayKey)) {
+                    mailbox.post(.event($0))
+                }
+            }
             try hosted { () throws(HostError) in
                 try signals.listen(loop) { mailbox.post(.stop) }
             }
-            let port = host.perform { node, _, _ in node.serverPort } ?? 0
-            address = "\(options.address):\(port)"
+            address = "\(options.address):\(host.facts.serverPort)"
+            self.relayKey = relayKey?.publicKey.hex
             loop.submit {
                 loop.add(Seconds { mailbox.post(.tick) })
             }
@@ -80,7 +85,6 @@ final class NodeService {
             loop.stop()
         }
         try say(report(.listening))
-        host.start { [mailbox] in mailbox.post(.event($0)) }
         var seconds = 0
         var last: NodeReport?
         while true {
@@ -106,19 +110,6 @@ final class NodeService {
     }
 
     private func report(_ event: NodeReport.Event) -> NodeReport {
-        let traffic = host.traffic
-        var report =
-            host.perform { [address] node, _, _ in
-                NodeReport(
-                    event: event, address: address,
-                    publicAddress: node.remoteAddress.map { "\($0)" },
-                    isPersistent: !node.isEphemeral, isFirewalled: node.isFirewalled,
-                    nodes: node.tableCount)
-            } ?? NodeReport(event: event, address: address)
-        report.datagramsIn = traffic.datagramsIn
-        report.datagramsOut = traffic.datagramsOut
-        report.bytesIn = traffic.bytesIn
-        report.bytesOut = traffic.bytesOut
-        return report
+        NodeReport(event, address: address, relayKey: relayKey, host.facts)
     }
 }

@@ -1,3 +1,4 @@
+import Crypto
 import Host
 import Swarm
 
@@ -91,6 +92,9 @@ protocol ShareService: Sendable {
     func start(
         _ share: KnownShare, options: ServeOptions, loop: EventLoop, log: Log
     ) throws(CommandFailure) -> any RunningShare
+
+    /// The key under which this device works as a blind relay: always the same.
+    func relayKey() throws(CommandFailure) -> KeyPair
 
     /// Verifies a share's stored state, and makes the view again first if asked.
     ///

@@ -1,4 +1,5 @@
 import Base
+import Crypto
 import FoundationEssentials
 import Glibc
 import Host
@@ -172,6 +173,8 @@ final class FakeService: ShareService {
         try note("start \(share.name)")
         return state.withLock { $0.running }
     }
+
+    func relayKey() throws(CommandFailure) -> KeyPair { KeyPair(seed: .zero) }
 
     func check(folder: String, rebuilds: Bool) throws(CommandFailure) -> [String] {
         try note("check \(folder) \(rebuilds)")

@@ -31,6 +31,16 @@ struct AddressTests {
         #expect(outcome.closest.first?.id == id)
     }
 
+    @Test(arguments: 0..<8)
+    func `an open node finds out in a network of three, where the walk is soon over`(seed: Int) {
+        let network = NodeNetwork.persistent(3, seed: 60 + UInt64(seed))
+        let node = network.addAdaptive()
+        network.run(for: .seconds(2))
+        #expect(network.events[node].contains(.ready))
+        #expect(!network.nodes[node].isFirewalled, "seed \(60 + seed)")
+        #expect(network.nodes[node].remoteAddress == network.endpoint(node))
+    }
+
     @Test(arguments: [Simulation.NATKind.fullCone, .portRestricted, .symmetric])
     func `a node behind a NAT stays ephemeral`(kind: Simulation.NATKind) {
         let network = NodeNetwork.persistent(30, seed: 51)
@@ -101,6 +111,30 @@ struct AddressTests {
         let new = network.nodes[node].publicHost
         #expect(new != old)
         #expect(new == network.network.publicAddress(of: network.hosts[node]))
+    }
+
+    @Test func `a persistent node that comes back elsewhere takes its new place`() {
+        let network = NodeNetwork.persistent(20, seed: 57)
+        let node = network.add(network.network.addHost()) { $0.mode = .persistent }
+        network.run(for: .seconds(20))
+        let old = network.nodes[node].tableID
+        #expect(!network.nodes[node].isEphemeral)
+        network.with(node) { $0.suspend(now: $1, into: &$2) }
+        network.network.move(network.hosts[node], to: .internet)
+        network.with(node) { $0.resume(now: $1, into: &$2) }
+        #expect(network.nodes[node].isEphemeral)
+        network.run(for: .seconds(30))
+        #expect(!network.nodes[node].isEphemeral)
+        #expect(network.nodes[node].tableID != old)
+        #expect(network.nodes[node].tableID == NodeID.of(network.endpoint(node)))
+    }
+
+    @Test func `what is begun while suspended fails`() {
+        let network = NodeNetwork.persistent(20, seed: 58)
+        network.with(5) { $0.suspend(now: $1, into: &$2) }
+        let query = network.finish(5) { $0.lookup(DHTNodeTests.topic, now: $1, into: &$2) }
+        #expect(query.hasEnded && query.closest.isEmpty)
+        #expect(network.ask(5, DHTRequest(.ping), of: network.endpoint(1)) == nil)
     }
 
     @Test func `strangers and the nodes of the table cannot talk a node into another address`() {

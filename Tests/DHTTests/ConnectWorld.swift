@@ -3,6 +3,7 @@ import Crypto
 import DHT
 import Foundation
 import Simulation
+import Testing
 import Wire
 
 /// HyperDHT nodes on a virtual internet, each with a toy in the place of its UDX streams: it says
@@ -53,6 +54,8 @@ struct ConnectWorld {
     var bootstrap: [NetworkEndpoint] = []
     private var random: SeededRandom
     private var effects = HyperDHTEffects()
+    /// If set, every datagram comes twice: first with a flipped bit or a cut end.
+    var spoils: SeededRandom?
     /// Whether hosts are told at once that every relay they want has paired them.
     var relaysPairAtOnce = false
 
@@ -281,7 +284,9 @@ struct ConnectWorld {
             case .datagram(let delivery): take(delivery)
             case .timer(let host):
                 guard members[host]?.isUp == true else { continue }
-                call(host) { $0.advance(now: $1, into: &$2) }
+                let deadline = call(host) { $0.advance(now: $1, into: &$2) }
+                // A host would call again at once, and again.
+                if let deadline, deadline <= now { Issue.record("\(host) does not get on") }
             case .alarm: continue
             }
             if condition(self) { return true }
@@ -293,6 +298,20 @@ struct ConnectWorld {
         let bytes = [UInt8](copying: network.payload)
         let host = delivery.host
         guard !bytes.isEmpty, members[host]?.isUp == true else { return }
+        if var spoils, bytes.count > 1 {
+            var spoilt = bytes
+            let index = Int.random(in: 1..<bytes.count, using: &spoils)
+            if Bool.random(using: &spoils) {
+                spoilt[index] ^= 1 << UInt8.random(in: 0..<8, using: &spoils)
+            } else {
+                spoilt.removeLast(bytes.count - index)
+            }
+            self.spoils = spoils
+            call(host) {
+                $0.receive(
+                    spoilt.span, from: delivery.source, on: delivery.socket, now: $1, into: &$2)
+            }
+        }
         if bytes.count == 1 {
             call(host) {
                 $0.receiveProbe(from: delivery.source, on: delivery.socket, now: $1, into: &$2)

@@ -6,8 +6,17 @@ internal import Wire
 /// Hostile nodes take the places around a topic (threat T10). A node's place follows from its
 /// address and port, so the attacker tries addresses until enough of them fall near.
 package enum SybilScenario {
+    /// Where the attacker's nodes are.
+    package enum Spread: String, Sendable {
+        /// On addresses of its choice, each in a network of its own.
+        case anywhere
+        /// On the ports of one address.
+        case oneAddress = "one address"
+    }
+
     package struct Row: Sendable {
         package let hostile: Int
+        package let spread: Spread
         package let behaviour: String
         /// Hostile nodes among the twenty nearest of all.
         package let amongClosest: Int
@@ -21,7 +30,8 @@ package enum SybilScenario {
 
     /// One row: a topic with so many hostile nodes around it, announced before and after they came.
     package static func run(
-        _ options: DHTOptions, hostile: Int, lies: Bool, lookups: Int = 40
+        _ options: DHTOptions, hostile: Int, lies: Bool, spread: Spread = .anywhere,
+        lookups: Int = 40
     ) -> Row {
         var world = DHTWorld(options)
         world.addBootstrapNodes()
@@ -30,7 +40,7 @@ package enum SybilScenario {
         world.announce(early)
         world.run(for: .seconds(30))
         let late = world.addTopic(named: world.topics[early].name)
-        world.addAdversaries(hostile, near: world.topics[early].name, lies: lies)
+        world.addAdversaries(hostile, near: world.topics[early].name, lies: lies, spread: spread)
         world.run(for: .seconds(120))
         let announced = world.walks.count
         world.announce(late)
@@ -47,7 +57,7 @@ package enum SybilScenario {
             world.topics[early].keyPair.publicKey, world.topics[late].keyPair.publicKey
         )
         return Row(
-            hostile: hostile, behaviour: lies ? "lie" : "swallow",
+            hostile: hostile, spread: spread, behaviour: lies ? "lie" : "swallow",
             amongClosest: world.hostileAmongClosest(to: world.topics[early].name),
             kept: world.walks[announced].kept, lookups: lookups,
             found: done.count { $0.publicKey == lateKey && $0.foundAt != nil },
@@ -63,39 +73,55 @@ extension DHTWorld {
         return topics.count - 1
     }
 
-    /// Hostile nodes on the addresses nearest to `target` of so many as an attacker tries.
-    mutating func addAdversaries(_ count: Int, near target: Bytes32, lies: Bool) {
-        var nearest: [(distance: KeyDistance, address: UInt32, id: Bytes32)] = []
-        for _ in 0..<200_000 where count > 0 {
-            let address =
-                UInt32.random(in: 11...99, using: &random) << 24
-                | UInt32.random(in: 1...0xff_fffe, using: &random)
-            let endpoint = NetworkEndpoint(address: .v4(address), port: Self.serverPort)
+    /// Hostile nodes at the places nearest to `target` of all that the attacker can try.
+    mutating func addAdversaries(
+        _ count: Int, near target: Bytes32, lies: Bool, spread: SybilScenario.Spread
+    ) {
+        // One address means many ports of it, behind a NAT that lets everybody in.
+        var behaviour = NATBehaviour.fullCone
+        behaviour.timeout = .seconds(1 << 30)
+        let realm = spread == .oneAddress ? network.addNAT(behaviour) : .internet
+        let probe = network.addHost(in: realm)
+        guard case .v4(let own) = network.publicAddress(of: probe) else { return }
+        var places: [(distance: KeyDistance, endpoint: NetworkEndpoint, id: Bytes32)] = []
+        let tries = spread == .oneAddress ? 1024...65535 : 1...200_000
+        for number in tries where count > 0 {
+            let endpoint =
+                spread == .oneAddress
+                ? NetworkEndpoint(address: .v4(own), port: UInt16(number))
+                : NetworkEndpoint(address: .v4(anyPublicAddress()), port: Self.serverPort)
             guard let id = NodeID.of(endpoint) else { continue }
             let distance = KeyDistance(id, target)
-            if nearest.count == count, let last = nearest.last, last.distance <= distance {
+            if places.count == count, let last = places.last, last.distance <= distance {
                 continue
             }
-            let place = nearest.firstIndex { distance < $0.distance } ?? nearest.count
-            nearest.insert((distance, address, id), at: place)
-            if nearest.count > count { nearest.removeLast() }
+            let index = places.firstIndex { distance < $0.distance } ?? places.count
+            places.insert((distance, endpoint, id), at: index)
+            if places.count > count { places.removeLast() }
         }
-        let friends = nearest.map {
-            NetworkEndpoint(address: .v4($0.address), port: Self.serverPort)
-        }
-        for (index, place) in nearest.enumerated() {
-            let host = network.addHost(address: .v4(place.address))
+        let friends = places.map(\.endpoint)
+        hostile.formUnion(friends)
+        for place in places {
+            let host =
+                spread == .oneAddress
+                ? network.addHost(in: realm)
+                : network.addHost(address: place.endpoint.address)
             var configuration = DHTConfiguration(bootstrap: bootstrap, mode: .persistent)
             configuration.isFirewalled = false
-            configuration.publicAddress = friends[index]
+            configuration.publicAddress = place.endpoint
+            configuration.serverPort = place.endpoint.port
             start(host, configuration)
             members[host.index].adversary = Adversary(
                 behaviour: lies ? .lie : .swallow, friends: friends, id: place.id)
-            hostile.insert(friends[index])
             // Not one of the honest.
             alive.removeLast()
             members[host.index].place = -1
         }
+    }
+
+    private mutating func anyPublicAddress() -> UInt32 {
+        UInt32.random(in: 11...99, using: &random) << 24
+            | UInt32.random(in: 1...0xff_fffe, using: &random)
     }
 
     func hostileAmongClosest(to target: Bytes32) -> Int {

@@ -5,7 +5,7 @@ internal import DHT
 /// without.
 package enum DHTScenario {
     package static func run(_ options: DHTOptions) -> DHTResult {
-        let before = ProcessMeter.residentBytes
+        _ = ProcessMeter.residentBytesAtFirst
         var world = DHTWorld(options)
         let start = world.network.now
         world.addBootstrapNodes()
@@ -16,8 +16,7 @@ package enum DHTScenario {
         world.run(for: idle)
         result.idleDatagramsPerMinute =
             Double(world.network.statistics.sent - sent) / Double(max(1, world.alive.count))
-        result.bytesPerNode =
-            (ProcessMeter.residentBytes - before) / max(1, world.alive.count)
+        result.bytesPerNode = ProcessMeter.residentBytesGrown / max(1, world.alive.count)
         result.tableCount = Distribution(
             world.alive.compactMap { world.members[$0].node?.tableCount })
         announceAndLookUp(&world)

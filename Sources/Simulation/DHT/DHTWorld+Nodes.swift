@@ -67,7 +67,7 @@ extension DHTWorld {
         var configuration = configuration
         configuration.unixMillisecondsAtZero = Self.unixMillisecondsAtZero
         configuration.serverPort =
-            network.bind(.server, at: host, port: Self.serverPort) ?? network.bind(
+            network.bind(.server, at: host, port: configuration.serverPort) ?? network.bind(
                 .server, at: host)
             ?? 0
         configuration.clientPort = network.bind(.client, at: host) ?? 0
