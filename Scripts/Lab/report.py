@@ -6,7 +6,7 @@ import nat
 
 NAT_COLUMNS = (("NAT", 20), ("MAPPING", 28), ("FILTERING", 28), ("SHORT PACKET", 14), ("", 8))
 PAIR_COLUMNS = (
-    ("PAIR", 38), ("PATH", 18), ("CONNECT", 9), ("FIRST FILE", 12), ("ANSWER", 9), ("RTT", 9),
+    ("PAIR", 42), ("PATH", 18), ("CONNECT", 9), ("FIRST FILE", 12), ("ANSWER", 9), ("RTT", 9),
     ("", 8))
 SITES = dict(nat.NAMES, lan="same site", island="no internet")
 
@@ -47,6 +47,8 @@ class Report:
             "as wanted" if facts["fits"] else "WRONG"))
         if facts.get("says"):
             print(f"    join ends with {facts['joinCode']}: {facts['says']}", flush=True)
+        if "pathSeconds" in facts and facts["fits"]:
+            print(f"    {paths[-1]} after {facts['pathSeconds']:.2f} s", flush=True)
         for words in facts.get("status") or []:
             print(f"    status of {words}", flush=True)
         if not facts["fits"]:
