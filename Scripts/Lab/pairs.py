@@ -71,7 +71,7 @@ class Meeting:
         return [Site(internet, f"{letter}{number}", kind, *address)
                 for letter, kind, address in zip("ab", self.pair, (first, second))]
 
-    def run(self):
+    def run(self, changes):
         alice, bob = self.devices
         facts = self.facts
         link = alice.create()
@@ -98,6 +98,8 @@ class Meeting:
             facts["says"] = words
         else:
             self.exchange(begin)
+            if changes:
+                self.change()
         facts["status"] = self.network_words()
         facts["fits"] = self.fits()
 
@@ -120,6 +122,25 @@ class Meeting:
                  if one.get("roundTripMilliseconds") is not None]
         if trips:
             facts["roundTripMilliseconds"] = trips[0]
+
+    def change(self):
+        """One device starts anew; then both get other addresses. Seconds until a file goes over."""
+        alice, bob = self.devices
+        bob.unmount()
+        begin = time.monotonic()
+        bob.run("mount", bob.folder)
+        alice.write("third.txt", "after the start\n")
+        if wait_until(lambda: bob.has("third.txt", "after the start\n"), 60) is not None:
+            self.facts["restartSeconds"] = time.monotonic() - begin
+        # The other kinds of routers know their host by its address.
+        if not set(self.pair) <= {"port", "symmetric", "double"}:
+            return
+        for site in self.sites:
+            site.move()
+        begin = time.monotonic()
+        alice.write("fourth.txt", "after the move\n")
+        if wait_until(lambda: bob.has("fourth.txt", "after the move\n"), 120) is not None:
+            self.facts["moveSeconds"] = time.monotonic() - begin
 
     def paths(self):
         """How each of the two sees the connection."""
