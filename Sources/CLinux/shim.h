@@ -291,3 +291,49 @@ static inline int holdfast_watch_addresses(void)
     errno = code;
     return -1;
 }
+
+/// A UDP socket for datagrams to a multicast group on this machine's links: with `port`, one that
+/// hears them beside other processes' (SO_REUSEADDR, only where it joins); with 0, one that sends.
+static inline int holdfast_open_multicast(unsigned group, unsigned short port)
+{
+    int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return -1;
+    int yes = 1, no = 0;
+    /* One hop (the default), and heard by this machine's own processes. */
+    setsockopt(descriptor, IPPROTO_IP, IP_MULTICAST_TTL, &yes, sizeof yes);
+    setsockopt(descriptor, IPPROTO_IP, IP_MULTICAST_LOOP, &yes, sizeof yes);
+    setsockopt(descriptor, IPPROTO_IP, 49 /* IP_MULTICAST_ALL */, &no, sizeof no);
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
+        .sin_addr = { port != 0 ? htonl(group) : 0 } };
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0) return descriptor;
+    int code = errno;
+    close(descriptor);
+    errno = code;
+    return -1;
+}
+
+/// IP_ADD_MEMBERSHIP on the interface with that number.
+static inline int holdfast_join_multicast(int descriptor, unsigned group, int interface)
+{
+    struct { unsigned group, address; int interface; } request = { htonl(group), 0, interface };
+    return setsockopt(descriptor, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request);
+}
+
+/// Sends one datagram, by one interface and from that interface's address if its number is not 0.
+static inline int holdfast_send_from(
+    int descriptor, int interface, unsigned source, unsigned address, unsigned short port, const void *bytes,
+    unsigned count)
+{
+    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port),
+        .sin_addr = { htonl(address) } };
+    if (interface != 0) {
+        struct { unsigned group, address; int interface; } request = {
+            0, htonl(source), interface };
+        if (setsockopt(descriptor, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request) != 0)
+            return -1;
+    }
+    return (int)sendto(
+        descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name,
+        sizeof name);
+}

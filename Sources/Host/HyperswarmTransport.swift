@@ -331,6 +331,8 @@ extension HyperswarmTransport: SwarmNodeObserver {
             isReady = true
             mayAnnounceAt = now + Limits.listenTime
             if !sessions.isEmpty { listen() }
+            // So that the first dial can name one.
+            if isBehindRandomNAT(node) { _ = relay(on: node) }
         case .queryReply(let id, let reply): take(reply, of: id)
         case .queryEnded(let id, _, _):
             withdrawals.remove(id)
@@ -388,8 +390,11 @@ extension HyperswarmTransport: SwarmNodeObserver {
     /// Where punching has failed already, and where this device's own NAT gives every destination
     /// another port.
     private func needsRelay(_ key: Bytes32, _ node: SwarmNode) -> Bool {
-        unpunchable.contains(key)
-            || (node.dht.isFirewalled && node.dht.publicHost != nil && node.dht.publicPort == nil)
+        unpunchable.contains(key) || isBehindRandomNAT(node)
+    }
+
+    private func isBehindRandomNAT(_ node: SwarmNode) -> Bool {
+        node.dht.isFirewalled && node.dht.publicHost != nil && node.dht.publicPort == nil
     }
 
     /// The relay that was named, or any that is announced; looks for those if there are none.

@@ -88,8 +88,9 @@ package struct BlindRelayService: Sendable {
                 into: &effects)
         case .unpair(let token):
             if waiting[token]?.half.link == link { stopWaiting(token) }
-            if let pairing = pairings[token], legs[pairing.streams.0]?.half.link == link
-                || legs[pairing.streams.1]?.half.link == link
+            if let pairing = pairings[token],
+                legs[pairing.streams.0]?.half.link == link
+                    || legs[pairing.streams.1]?.half.link == link
             {
                 end(token, into: &effects)
             }

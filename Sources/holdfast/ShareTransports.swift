@@ -13,6 +13,7 @@ struct ShareTransports {
     private let loop: EventLoop
     private let direct: DirectTransport?
     private let hyperswarm: HyperswarmTransport?
+    private let lan: LANTransport?
 
     /// Opens the TCP port; nothing else happens before `attach`.
     init(
@@ -30,6 +31,9 @@ struct ShareTransports {
                     preferredPort: settings.listenPort,
                     peers: settings.peers.compactMap { PeerAddress($0) })
             } : nil
+        lan =
+            names.contains("lan") && settings.usesLAN
+            ? LANTransport(loop: loop, port: { [direct] in direct?.listenAddress?.port }) : nil
         guard names.contains("hyperswarm") else {
             hyperswarm = nil
             return
@@ -55,6 +59,7 @@ struct ShareTransports {
         var all: [any Transport] = []
         if let direct { all.append(direct) }
         if let hyperswarm { all.append(hyperswarm) }
+        if let lan { all.append(lan) }
         return all
     }
 
@@ -63,6 +68,7 @@ struct ShareTransports {
             try direct?.attach(driver)
             try hyperswarm?.attach(driver)
         }
+        lan?.attach(driver)
     }
 
     /// So that the next start has the same ports, which links, peers and NATs know.
@@ -91,5 +97,6 @@ struct ShareTransports {
         while isFlushing, monotonicNow() < deadline { usleep(5000) }
         direct?.close()
         hyperswarm?.close()
+        lan?.close()
     }
 }

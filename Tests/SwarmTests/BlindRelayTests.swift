@@ -72,7 +72,8 @@ private struct Desk {
         #expect(try BlindRelayMessage.decode(type: 1, unpair.payload) == unpair)
         #expect(try BlindRelayMessage.decode(type: 2, []) == nil)
         #expect(throws: (any Error).self) {
-            try BlindRelayMessage.decode(type: 0, [1] + token.bytes + [0xff] + Array(repeating: 0xff, count: 8))
+            try BlindRelayMessage.decode(
+                type: 0, [1] + token.bytes + [0xff] + Array(repeating: 0xff, count: 8))
         }
         for count in 0..<pair.payload.count - 2 {
             #expect(throws: (any Error).self) {
