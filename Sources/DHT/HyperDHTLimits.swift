@@ -37,16 +37,16 @@ package struct HyperDHTLimits: Equatable, Sendable {
     package var halfOpenPerLaneMax = 256
     /// Of these, those of one client host, behind which many peers may sit.
     package var halfOpenPerOriginMax = 64
-    /// Noise handshakes that one lane may start per second, and at once. One costs half a
-    /// millisecond.
-    package var handshakesPerLanePerSecond = 200
-    package var handshakesPerLaneBurst = 600
+    /// Noise handshakes that one lane may start per second, and at once. One costs about a
+    /// millisecond: with three relays at most 0.42 of a core.
+    package var handshakesPerLanePerSecond = 100
+    package var handshakesPerLaneBurst = 400
     /// The same of all nodes that are none of our relays, which honest clients do not use.
     package var handshakesOfStrangersPerSecond = 20
     package var handshakesOfStrangersBurst = 60
     /// The same of one client host.
-    package var handshakesPerOriginPerSecond = 100
-    package var handshakesPerOriginBurst = 300
+    package var handshakesPerOriginPerSecond = 50
+    package var handshakesPerOriginBurst = 200
     /// Client hosts of a lane whose spending is remembered; all others share one account.
     package var originsPerLaneMax = 256
     /// Copies of one handshake that wait for the host's word.

@@ -1,7 +1,9 @@
 import Base
+import Crypto
 import Glibc
 import Host
 import Share
+import Swarm
 import Synchronization
 import Testing
 
@@ -79,6 +81,18 @@ import Testing
         #expect(third.end() == .success)
         #expect(third.output.hasSuffix("stopped\n"))
         #expect(second.end() == .success)
+        #expect(first.end() == .success)
+    }
+
+    @Test func `a blind relay is announced, and its key is the device's`() throws {
+        let first = try Running(["dht", "--listen", "127.0.0.1:0", "--bootstrap", "127.0.0.1:1"])
+        let bootstrap = "--bootstrap=\(try first.address())"
+        let relay = try Running(["dht", "--listen", "127.0.0.1:0", bootstrap, "--blind-relay"])
+        #expect(relay.says("blind relay \(KeyPair(seed: .zero).publicKey.hex)\n"))
+        let warm = try Running(["warm", BlindRelayMessage.topic.hex, bootstrap, "--json"])
+        #expect(warm.says(#""devices":1"#))
+        #expect(warm.end() == .success)
+        #expect(relay.end() == .success)
         #expect(first.end() == .success)
     }
 

@@ -31,6 +31,16 @@ struct AddressTests {
         #expect(outcome.closest.first?.id == id)
     }
 
+    @Test(arguments: 0..<8)
+    func `an open node finds out in a network of three, where the walk is soon over`(seed: Int) {
+        let network = NodeNetwork.persistent(3, seed: 60 + UInt64(seed))
+        let node = network.addAdaptive()
+        network.run(for: .seconds(2))
+        #expect(network.events[node].contains(.ready))
+        #expect(!network.nodes[node].isFirewalled, "seed \(60 + seed)")
+        #expect(network.nodes[node].remoteAddress == network.endpoint(node))
+    }
+
     @Test(arguments: [Simulation.NATKind.fullCone, .portRestricted, .symmetric])
     func `a node behind a NAT stays ephemeral`(kind: Simulation.NATKind) {
         let network = NodeNetwork.persistent(30, seed: 51)

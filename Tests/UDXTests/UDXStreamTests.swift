@@ -147,8 +147,8 @@ struct UDXStreamTests {
         pair.a.write([1, 2].span)
         #expect(pair.waitInVain() == .timedOut)
         #expect(pair.a.statistics.timeouts == 6)
-        // The first packet, six more, and no more than that.
-        #expect(pair.a.statistics.packetsSent == 7)
+        // The first packet, six more, and three probes after each of those.
+        #expect(pair.a.statistics.packetsSent == 25)
         #expect(pair.now - start >= .seconds(12))
         #expect(pair.now - start <= .seconds(14))
     }
@@ -282,6 +282,19 @@ struct UDXStreamTests {
         pair.toA(StreamPair.packet(.acknowledgement, to: 1, acknowledgement: 2, payload: []))
         #expect(pair.eventsOfA == [.remoteChanged])
         #expect(pair.a.remote == direct)
+    }
+
+    @Test func `a change of address with nothing on its way is complete at once`() {
+        var pair = StreamPair()
+        let direct = NetworkEndpoint(address: .v4(0x0a00_0001), port: 9)
+        pair.a.changeRemote(remoteID: 2, remote: direct, via: .client, now: pair.now)
+        #expect(pair.a.deadline <= pair.now)
+        pair.a.advance(now: pair.now, events: &pair.eventsOfA)
+        #expect(pair.eventsOfA == [.remoteChanged])
+        var batch = DatagramBatch()
+        pair.a.flush(now: pair.now, into: &batch)
+        #expect(batch.entries.map(\.destination) == [direct])
+        #expect(pair.a.deadline == .distantFuture)
     }
 
     @Test func `a former path that is gone does not hold the stream up`() {

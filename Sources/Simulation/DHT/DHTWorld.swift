@@ -11,6 +11,7 @@ struct DHTWorld: Sendable {
         /// nil after it left.
         var node: DHTNode?
         var adversary: Adversary?
+        var peer: Peer?
         /// Its place in `alive`, -1 if it is not there.
         var place = -1
         /// Walks of this node that go on.
@@ -54,6 +55,7 @@ struct DHTWorld: Sendable {
     /// Whether sessions end.
     var churns = false
     var effects = DHTEffects()
+    var peerEffects = HyperDHTEffects()
     private var walkOfQuery: [WalkKey: Int] = [:]
 
     init(_ options: DHTOptions) {
@@ -86,6 +88,7 @@ struct DHTWorld: Sendable {
     private mutating func receive(_ delivery: VirtualNetwork.Delivery) {
         let index = delivery.host.index
         if members[index].adversary != nil, intercept(delivery) { return }
+        if members[index].peer != nil { return receiveAtPeer(delivery) }
         guard members[index].node != nil else { return }
         Self.hand(delivery, of: network, to: &members[index], &effects)
         settle(index)
@@ -101,6 +104,7 @@ struct DHTWorld: Sendable {
     }
 
     private mutating func advance(_ index: Int) {
+        if members[index].peer != nil { return advancePeer(index) }
         guard members[index].node != nil else { return }
         _ = members[index].node?.advance(now: network.now, into: &effects)
         settle(index)

@@ -9,11 +9,12 @@ package enum Command {
           dht       build a DHT, announce, look up; print success, steps, requests, times, memory
           growth    the same for 100 to 10,000 nodes, and how the cost grows
           attacks   hostile nodes, forged and replayed announcements, amplification, a flood
+          connect   peers behind every pair of NATs dial each other in a network of nodes
           link      one UDX stream over links with delay and loss, beside TCP with CUBIC
 
         options:
           --nodes N[,N…]    how many nodes (dht: 1000; growth: 100,316,1000,3162,10000;
-                            attacks: 500)
+                            attacks: 500; connect: 1000)
           --seed S          the run to repeat (1)
           --persistent P    percent of the nodes that serve the network (50)
           --churn MINUTES   mean length of a session; nodes that go are replaced (no churn)
@@ -29,6 +30,7 @@ package enum Command {
         case dht(DHTOptions, sizes: [Int])
         case growth(DHTOptions, sizes: [Int])
         case attacks(DHTOptions, flood: Int)
+        case connect(DHTOptions)
         case link(seed: UInt64)
         case wrong(String)
     }
@@ -91,6 +93,9 @@ package enum Command {
         case "attacks":
             options.nodes = sizes?.first ?? 500
             return .attacks(options, flood: flood)
+        case "connect":
+            options.nodes = sizes?.first ?? options.nodes
+            return .connect(options)
         case "link": return .link(seed: options.seed)
         case "help": return .help
         default: return .wrong("unknown command \(command)")
@@ -122,6 +127,9 @@ package enum Command {
             write("\n" + DHTReport.growth(results))
         case .attacks(let options, let flood):
             AttackReport.write(options, flood: flood, write)
+        case .connect(let options):
+            write("seed \(options.seed), \(options.nodes) nodes\n")
+            write(ConnectReport.text(ConnectScenario.run(options)))
         case .link(let seed):
             write("seed \(seed)\n" + LinkReport.text(seed: seed))
         }
