@@ -18,7 +18,7 @@ final class SealedPipe: ByteStreamObserver, @unchecked Sendable {
     private let awaited: Int
 
     /// Bytes that may wait in the stream before more is given to it.
-    private static let queuedMost = 4 << 20
+    private static let queuedMost = 1 << 20
 
     init(_ stream: any ByteStream, isInitiator: Bool, sends: Int, awaits: Int) {
         self.stream = stream
