@@ -229,7 +229,7 @@ private func negotiate(_ connection: inout fuse_conn_info, cachesLinks: Bool) {
     // pages because a time differs. Symlinks never change; but what a contained mount says of one
     // depends on where it stands.
     let wanted =
-        UInt32(FUSE_CAP_EXPLICIT_INVAL_DATA)
+        UInt32(FUSE_CAP_EXPLICIT_INVAL_DATA) | UInt32(FUSE_CAP_EXPORT_SUPPORT)
         | (cachesLinks ? UInt32(FUSE_CAP_CACHE_SYMLINKS) : 0)
     // Splicing would only move bytes that we want in memory; the first version of KILLPRIV is
     // replaced by the second, which the hook asks for.

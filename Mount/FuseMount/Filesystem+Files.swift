@@ -261,9 +261,16 @@ extension Filesystem {
             switch mode & ~FALLOC_FL_KEEP_SIZE {
             case 0:
                 // Nothing is set aside; but what could never be written is refused now.
-                let statistics = try volume.statistics()
-                guard count <= statistics.diskBytesFree else { throw .storage(.full) }
-                guard !keepsSize, end.partialValue > handle.file.size else { return }
+                let size = handle.file.size
+                if end.partialValue > size {
+                    let statistics = try volume.statistics()
+                    guard end.partialValue - max(offset, size) <= statistics.diskBytesFree else {
+                        throw .storage(.full)
+                    }
+                }
+                guard !keepsSize, end.partialValue > size else {
+                    return try clearPrivileges(of: handle.file, byRoot: byRoot)
+                }
                 try change(handle.file, byRoot: byRoot) { () throws(StorageError) in
                     try handle.file.truncate(to: end.partialValue, in: depot, chunks: chunks)
                 }

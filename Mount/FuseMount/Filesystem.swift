@@ -79,7 +79,10 @@ final class Filesystem: Sendable {
             log("a staged file of the last run is gone: \(error)")
             return try volume.forgetStaged(record.node)
         }
-        let file = table.pin(record.node) { FileState(id: $0, node: record.node) }
+        let number = (try? volume.attributes(of: record.node))?.number ?? record.node
+        let file = table.pin(record.node, showing: number) {
+            FileState(id: $0, node: record.node)
+        }
         file.restore(record, staged: staged, chunks: chunks, now: Clock.now())
         publisher.noteDirty(file)
         do {
@@ -147,7 +150,7 @@ final class Filesystem: Sendable {
     /// - Parameter before: the count of changes before `attributes` were read.
     func bind(_ attributes: Attributes, readAt before: UInt64) -> Entry {
         // From here on a change finds the inode in the table.
-        let inode = table.bind(attributes.node)
+        let inode = table.bind(attributes.node, showing: attributes.number)
         let shown = try? patched(attributes, of: inode.id, readAt: before)
         return Entry(
             id: inode.id.rawValue, status: status(shown ?? attributes),
@@ -161,7 +164,7 @@ final class Filesystem: Sendable {
 
     func status(_ attributes: Attributes) -> stat {
         var status = stat()
-        status.st_ino = ino_t(attributes.node.rawValue)
+        status.st_ino = ino_t(attributes.number.rawValue)
         status.st_mode = attributes.kind.modeBits | attributes.mode & 0o7777
         status.st_nlink = nlink_t(attributes.links)
         // What is the user's own keeps its group.
@@ -241,7 +244,7 @@ final class Filesystem: Sendable {
 extension Attributes {
     /// As Linux clears them: setgid only where the group may execute; else it means something else.
     var modeWithoutPrivileges: UInt32 {
-        guard kind == .file else { return mode }
+        guard kind != .directory else { return mode }
         return mode & 0o0010 != 0 ? mode & ~0o6000 : mode & ~0o4000
     }
 }

@@ -97,8 +97,9 @@ extension FileTree {
             object.row.entry = context.id
         }
         let placement = Placement(parent: parent.row.id, name: name, stamp: context.stamp)
-        let row = EntryRow(
+        var row = EntryRow(
             id: context.id, object: object.row.id, kind: object.row.kind, placement: placement)
+        row.number = object.row.number
         held.hold(HeldEntry(Held(new: row)))
         touchListing(of: parent, context)
         touch(object, context)

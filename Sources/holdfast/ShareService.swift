@@ -20,12 +20,17 @@ struct ServeOptions: Equatable, Sendable {
     var peers: [PeerAddress]?
     var listen: PeerAddress?
     var deviceName: String?
+    /// How the share is shown, this time only.
+    var mounting: Set<MountFlag> = []
+    var source: String?
 
     init(_ parsed: ParsedCommand) {
         transport = parsed.value("transport")
         peers = parsed.values["peer"] == nil ? nil : parsed.addresses("peer")
         listen = parsed.addresses("listen").first
         deviceName = parsed.value("device-name")
+        mounting = Set(MountFlag.allCases.filter { parsed.isSet($0.rawValue) })
+        source = parsed.value("source")
     }
 
     /// The same as words of a command line, for the daemon.
@@ -35,6 +40,8 @@ struct ServeOptions: Equatable, Sendable {
         for peer in peers ?? [] { words.append("--peer=\(peer)") }
         if let listen { words.append("--listen=\(listen)") }
         if let deviceName { words.append("--device-name=\(deviceName)") }
+        if let source { words.append("--source=\(source)") }
+        words += MountFlag.allCases.filter(mounting.contains).map { "--\($0.rawValue)" }
         return words
     }
 }
