@@ -120,7 +120,7 @@ let package = Package(
             ["Base", "Wire", "Crypto", "Hypercore", "Chunks", "FileTree", "Share", "Store"]),
         tests("Host", ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT", "Share", "Swarm", "Host"]),
         tests("FuseMount", ["Base", "Chunks", "FileTree", "Share", "FuseMount"]),
-        tests("Command", ["Base", "Swarm", "Share", "Host", "holdfast"]),
+        tests("Command", ["Base", "Wire", "Crypto", "Swarm", "Share", "Host", "holdfast"]),
         .executableTarget(
             name: "interop-peer",
             dependencies: [

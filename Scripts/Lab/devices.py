@@ -8,14 +8,16 @@ import time
 
 
 class Node:
-    """A `holdfast dht` in the foreground."""
+    """A `holdfast dht` in the foreground; all get the same list, and leave themselves out of it."""
+
+    PORT = 49737
 
     def __init__(self, place, program, namespace, address, bootstrap, *options):
-        self.address = f"{address}:49737"
+        self.address = f"{address}:{self.PORT}"
         self.log = open(place.path(f"{namespace.short}.log"), "wb")
         environment = dict(place.environment, HOLDFAST_HOME=place.path(f"state-{namespace.short}"))
         words = [program, "dht", "--listen", self.address, "--public", "--json", *options]
-        words += [f"--bootstrap={one}" for one in bootstrap or ["none"]]
+        environment["HOLDFAST_BOOTSTRAP"] = ",".join(bootstrap)
         self.process = subprocess.Popen(
             namespace.command(*words), env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=self.log, text=True)

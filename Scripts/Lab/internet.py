@@ -90,6 +90,15 @@ class Site:
         self.namespaces.append(inner)
         return inner
 
+    def move(self, index=0):
+        """Gives a host another private address, as after a change of networks."""
+        host = self.hosts[index]
+        host.ip("address", "flush", "dev", "eth0")
+        first, last = self.addresses[index].rsplit(".", 1)
+        self.addresses[index] = f"{first}.{int(last) + 100}"
+        host.ip("address", "add", f"{self.addresses[index]}/24", "dev", "eth0")
+        host.ip("route", "add", "default", "via", "192.168.1.1")
+
     def open_up(self):
         """The host itself has the public address; the router only passes packets on."""
         host = self.hosts[0]

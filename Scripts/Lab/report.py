@@ -5,8 +5,11 @@ import sys
 import nat
 
 NAT_COLUMNS = (("NAT", 20), ("MAPPING", 28), ("FILTERING", 28), ("SHORT PACKET", 14), ("", 8))
+DOCTOR_COLUMNS = (
+    ("SITE", 20), ("DOCTOR SAYS", 13), ("REACHABLE", 11), ("ENDS WITH", 11), ("", 10),
+    ("SEEN AT", 8))
 PAIR_COLUMNS = (
-    ("PAIR", 38), ("PATH", 18), ("CONNECT", 9), ("FIRST FILE", 12), ("ANSWER", 9), ("RTT", 9),
+    ("PAIR", 42), ("PATH", 18), ("CONNECT", 9), ("FIRST FILE", 12), ("ANSWER", 9), ("RTT", 9),
     ("", 8))
 SITES = dict(nat.NAMES, lan="same site", island="no internet")
 
@@ -14,6 +17,7 @@ SITES = dict(nat.NAMES, lan="same site", island="no internet")
 class Report:
     def __init__(self):
         self.nats = []
+        self.sites = []
         self.pairs = []
 
     def line(self, columns, cells):
@@ -31,8 +35,18 @@ class Report:
              "verdict": verdict})
         self.line(NAT_COLUMNS, (kind, mapping, filtering, short, verdict))
 
+    def doctor(self, site, kind, reachable, code, mapped, verdict):
+        if not self.sites:
+            self.head(DOCTOR_COLUMNS)
+        self.sites.append(
+            {"site": site, "nat": kind, "reachable": reachable, "exitCode": code,
+             "mapped": mapped, "verdict": verdict})
+        self.line(DOCTOR_COLUMNS, (site, kind, reachable, code, verdict, mapped))
+
     def pair(self, facts, logs):
         if not self.pairs:
+            if self.sites:
+                print()
             self.head(PAIR_COLUMNS)
         self.pairs.append(facts)
 
@@ -47,8 +61,13 @@ class Report:
             "as wanted" if facts["fits"] else "WRONG"))
         if facts.get("says"):
             print(f"    join ends with {facts['joinCode']}: {facts['says']}", flush=True)
-        if facts.get("status"):
-            print(f"    status: {facts['status']}", flush=True)
+        if "pathSeconds" in facts and facts["fits"]:
+            print(f"    {paths[-1]} after {facts['pathSeconds']:.2f} s", flush=True)
+        if "restartSeconds" in facts or "moveSeconds" in facts:
+            print(f"    a file after a restart: {seconds('restartSeconds')}; "
+                  f"after both got other addresses: {seconds('moveSeconds')}", flush=True)
+        for words in facts.get("status") or []:
+            print(f"    status of {words}", flush=True)
         if not facts["fits"]:
             for name, lines in logs.items():
                 print(f"    {name}: " + f"\n    {name}: ".join(
@@ -56,5 +75,5 @@ class Report:
 
     def json(self, path):
         with open(path, "w") as file:
-            json.dump({"nats": self.nats, "pairs": self.pairs}, file, indent=2)
+            json.dump({"nats": self.nats, "sites": self.sites, "pairs": self.pairs}, file, indent=2)
             file.write("\n")

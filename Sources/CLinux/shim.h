@@ -19,6 +19,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/xattr.h>
 
 // Hidden from Glibc's Swift module for want of _GNU_SOURCE.
@@ -133,6 +134,23 @@ static inline int holdfast_get_file_limit(struct rlimit *limit)
 static inline int holdfast_set_file_limit(const struct rlimit *limit)
 {
     return setrlimit(RLIMIT_NOFILE, limit);
+}
+
+/// adjtimex(2) without a change: 1 if something keeps the clock right, 0 if not, -1 if unknown.
+static inline int holdfast_clock_state(void)
+{
+    struct timex state = { .modes = 0 };
+    int result = adjtimex(&state);
+    return result < 0 ? -1 : (result == TIME_ERROR || (state.status & STA_UNSYNC)) ? 0 : 1;
+}
+
+/// Whether udp(7) has UDP_SEGMENT and UDP_GRO here.
+static inline int holdfast_joins_datagrams(int descriptor)
+{
+    int segment = 1200, on = 1;
+    return setsockopt(descriptor, 17 /* SOL_UDP */, 103 /* UDP_SEGMENT */, &segment, sizeof segment)
+            == 0
+        && setsockopt(descriptor, 17 /* SOL_UDP */, 104 /* UDP_GRO */, &on, sizeof on) == 0;
 }
 
 /// A datagram on its way out; with `segment`, several of that size back to back, of which the last
@@ -272,4 +290,50 @@ static inline int holdfast_watch_addresses(void)
     close(descriptor);
     errno = code;
     return -1;
+}
+
+/// A UDP socket for datagrams to a multicast group on this machine's links: with `port`, one that
+/// hears them beside other processes' (SO_REUSEADDR, only where it joins); with 0, one that sends.
+static inline int holdfast_open_multicast(unsigned group, unsigned short port)
+{
+    int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return -1;
+    int yes = 1, no = 0;
+    /* One hop (the default), and heard by this machine's own processes. */
+    setsockopt(descriptor, IPPROTO_IP, IP_MULTICAST_TTL, &yes, sizeof yes);
+    setsockopt(descriptor, IPPROTO_IP, IP_MULTICAST_LOOP, &yes, sizeof yes);
+    setsockopt(descriptor, IPPROTO_IP, 49 /* IP_MULTICAST_ALL */, &no, sizeof no);
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
+        .sin_addr = { port != 0 ? htonl(group) : 0 } };
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0) return descriptor;
+    int code = errno;
+    close(descriptor);
+    errno = code;
+    return -1;
+}
+
+/// IP_ADD_MEMBERSHIP on the interface with that number.
+static inline int holdfast_join_multicast(int descriptor, unsigned group, int interface)
+{
+    struct { unsigned group, address; int interface; } request = { htonl(group), 0, interface };
+    return setsockopt(descriptor, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request);
+}
+
+/// Sends one datagram, by one interface and from that interface's address if its number is not 0.
+static inline int holdfast_send_from(
+    int descriptor, int interface, unsigned source, unsigned address, unsigned short port, const void *bytes,
+    unsigned count)
+{
+    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port),
+        .sin_addr = { htonl(address) } };
+    if (interface != 0) {
+        struct { unsigned group, address; int interface; } request = {
+            0, htonl(source), interface };
+        if (setsockopt(descriptor, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request) != 0)
+            return -1;
+    }
+    return (int)sendto(
+        descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name,
+        sizeof name);
 }

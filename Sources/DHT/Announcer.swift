@@ -20,6 +20,8 @@ struct Announcer: Sendable {
 
     private enum Phase {
         case stopped
+        /// The node is suspended.
+        case paused
         case searching
         /// ANNOUNCE requests that are out.
         case announcing(pending: Int)
@@ -61,7 +63,7 @@ struct Announcer: Sendable {
     var deadline: Instant {
         switch phase {
         case .resting(_, let until), .failed(let until): until
-        case .stopped, .searching, .announcing, .pinging: .distantFuture
+        case .stopped, .paused, .searching, .announcing, .pinging: .distantFuture
         }
     }
 
@@ -82,13 +84,24 @@ struct Announcer: Sendable {
         relayAddresses = []
     }
 
-    /// The network is not what it was: announce anew as soon as what is under way is over.
-    mutating func refresh(shared: inout ConnectShared) {
-        switch phase {
-        case .stopped: break
-        case .searching, .announcing: isRefreshWanted = true
-        case .pinging, .resting, .failed: update(shared: &shared)
-        }
+    /// Our address is not what it was: announce anew when what is under way is over, and the next
+    /// ping would be due. It may change often.
+    mutating func refresh() { isRefreshWanted = true }
+
+    /// The network is another: announce anew at once.
+    mutating func restart(shared: inout ConnectShared) {
+        if case .stopped = phase { return }
+        if case .searching = phase { shared.actions.append(.cancelQuery(.announcer)) }
+        // Nobody reaches us as they saw us before.
+        relays = []
+        relayAddresses = []
+        update(shared: &shared)
+    }
+
+    /// Until `restart`. Nodes keep the announcement.
+    mutating func pause() {
+        if case .stopped = phase { return }
+        phase = .paused
     }
 
     /// Nodes answer again: no need to wait any longer if none did.
@@ -99,7 +112,7 @@ struct Announcer: Sendable {
     mutating func advance(now: Instant, shared: inout ConnectShared) {
         switch phase {
         case .resting(let round, let until) where now >= until:
-            if round >= ConnectTiming.relayPingsPerUpdate {
+            if round >= ConnectTiming.relayPingsPerUpdate || isRefreshWanted {
                 update(shared: &shared)
             } else {
                 ping(round: round, now: now, shared: &shared)
@@ -152,9 +165,7 @@ struct Announcer: Sendable {
         for node in generations[1] where !generations[0].contains(node) {
             askForToken(node, shared: &shared)
         }
-        if isRefreshWanted {
-            update(shared: &shared)
-        } else if relays.isEmpty {
+        if relays.isEmpty {
             phase = .failed(until: now + retryPause)
             retryPause = min(retryPause * 2, .seconds(60))
         } else {
@@ -203,7 +214,7 @@ struct Announcer: Sendable {
                 phase = .pinging(round: round, pending: pending - 1, answered: answeredNow)
                 return
             }
-            if answeredNow < min(generations[0].count, Self.relaysWanted) {
+            if isRefreshWanted || answeredNow < min(generations[0].count, Self.relaysWanted) {
                 update(shared: &shared)
             } else {
                 phase = .resting(round: round + 1, until: now + ConnectTiming.relayPing)

@@ -2,7 +2,8 @@ package import Wire
 
 /// What a node tells the one who drives it.
 package enum DHTEvent: Equatable, Sendable {
-    /// The first walk through the network is over, whether or not anybody answered.
+    /// The first walk through the network is over, whether or not anybody answered; again after
+    /// `resume`.
     case ready
     case replied(RequestID, DHTReply)
     /// No answer to any attempt, or the node was suspended.
@@ -20,7 +21,7 @@ package enum DHTEvent: Equatable, Sendable {
     /// `DHTNode.publicHost`, `publicPort`, `isFirewalled` or `remoteAddress` is not what it was.
     case addressChanged
     case becamePersistent
-    /// Adaptive nodes fall back after a sleep: the network may be another.
+    /// After a sleep or a suspension: the network may be another.
     case becameEphemeral
     /// Whether anybody answers at all.
     case online(Bool)

@@ -48,7 +48,9 @@ package struct DHTLimits: Sendable {
     static let visitsPerQueryMax = 400
     static let candidatesMax = 200
     static let startNodesMax = 64
-    static let referrersMax = 8
+    static let referrersMax = 20
+    /// Of the closest nodes that a query ends with, those of one /24 of the internet.
+    static let closestPerNetworkMax = 4
     /// Pings at once to nodes that sent us a request under an id that we do not know.
     static let newcomerPingsMax = 16
     /// Answers to DELAYED_PING that wait for their time.

@@ -44,16 +44,20 @@ extension DHTNode {
         reportingAddress(&effects) { $0.sampler.add(address) }
     }
 
-    /// What others saw belongs to a network that may be gone.
+    /// What others saw belongs to a network that may be gone. A node that was told its address keeps
+    /// to it.
     mutating func forgetAddress(into effects: inout DHTEffects) {
         reportingAddress(&effects) {
             $0.sampler = NATSampler()
             $0.strangersSampled = []
             $0.table.forgetSamples()
-            if $0.configuration.mode == .adaptive {
+            if $0.configuration.publicAddress == nil {
                 $0.isFirewalled = $0.configuration.isFirewalled
             }
         }
+        guard configuration.publicAddress == nil, !isEphemeral else { return }
+        isEphemeral = true
+        effects.events.append(.becameEphemeral)
     }
 
     private mutating func reportingAddress(

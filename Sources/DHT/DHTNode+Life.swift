@@ -32,6 +32,14 @@ extension DHTNode {
         sendProbe(to: node, purpose: .quickProbe, now: now, into: &effects)
     }
 
+    /// A stranger's answer came to the server socket. In a small or near network the walk is over
+    /// before that; it is worth a check all the same.
+    mutating func quickProbePassed(now: Instant, into effects: inout DHTEffects) {
+        quickProbeAnswered = true
+        guard bootstrap == .done, isFirewalled else { return }
+        _ = beginCheck(onlyFirewall: true, isBootstrap: false, now: now, into: &effects)
+    }
+
     mutating func backgroundQueryEnded(
         _ query: QueryID, now: Instant, into effects: inout DHTEffects
     ) {

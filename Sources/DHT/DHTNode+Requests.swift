@@ -183,7 +183,7 @@ extension DHTNode {
         case .newcomer:
             newcomers.removeAll { $0 == source }
         case .quickProbe:
-            quickProbeAnswered = true
+            quickProbePassed(now: now, into: &effects)
         case .firewallProbe:
             probeSettled(reply: reply, now: now, into: &effects)
         case .check, .notice:

@@ -110,8 +110,8 @@ package struct DHTNode: Sendable {
     /// - Returns: when to call again, at the latest. Every other call may bring that forward: look
     ///   at `deadline`.
     package mutating func advance(now: Instant, into effects: inout DHTEffects) -> Instant {
-        guard !isSuspended else { return .distantFuture }
         failRefused(now: now, into: &effects)
+        guard !isSuspended else { return deadline }
         timeOutRequests(now: now, into: &effects)
         sendWaiting(now: now, into: &effects)
         answerDelayedPings(now: now, into: &effects)
@@ -121,9 +121,9 @@ package struct DHTNode: Sendable {
 
     /// When `advance` must be called.
     package var deadline: Instant {
+        if !refused.isEmpty { return .zero }
         guard !isSuspended else { return .distantFuture }
         var first = min(nextTickAt, requests.earliestDeadline)
-        if !refused.isEmpty { first = .zero }
         if !requests.isQueueEmpty { first = min(first, drainAt) }
         for ping in delayedPings { first = min(first, ping.due) }
         return first

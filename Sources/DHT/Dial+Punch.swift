@@ -44,6 +44,8 @@ struct PunchTalk: Sendable {
     var serverToken: Bytes32?
     /// The punch round goes through the server's relay from now on.
     var isDelayed = false
+    /// How often the turn has not come.
+    var delays = 0
     /// A random punch has been reserved.
     var holdsSlot = false
 }
@@ -238,6 +240,10 @@ extension Dial {
 
     private mutating func delay(now: Instant, shared: inout ConnectShared) {
         punch.isDelayed = true
+        punch.delays += 1
+        guard punch.delays <= ConnectTiming.tryLaterMax else {
+            return giveUp(.punchAborted, now: now, shared: &shared)
+        }
         let extra = Int64.random(
             in: 0...ConnectTiming.tryLater.nanosecondsClamped, using: &shared.random)
         let until = now + ConnectTiming.tryLater + .nanoseconds(extra)

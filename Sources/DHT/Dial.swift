@@ -8,7 +8,7 @@ internal import Wire
 ///
 /// It decides; `HyperDHT` does what it appends to `ConnectShared.actions`. `Dial+Punch` has the
 /// hole punching.
-struct Dial: Sendable {
+struct Dial: Timed {
     enum Phase {
         /// Looking for relays and shaking hands through them.
         case finding
@@ -32,7 +32,7 @@ struct Dial: Sendable {
     // Finding
     private var hints: ArraySlice<NetworkEndpoint>
     private let firstNodes: [NetworkEndpoint]
-    private var isHintInFlight = false
+    private var hintInFlight: NetworkEndpoint?
     private var queue: [NetworkEndpoint] = []
     /// Relays that were tried, in order.
     private(set) var tried: [NetworkEndpoint] = []
@@ -40,7 +40,8 @@ struct Dial: Sendable {
     private var handshakesInFlight = 0
     private var isSearching = false
     private var searchesLeft: Int
-    private var noise: Handshake
+    /// Gone once the server has answered.
+    private var noise: Handshake?
     private var firstMessage: [UInt8] = []
     private var toldOpen = false
     /// Where packets for the stream came from before the handshake was over.
@@ -87,8 +88,13 @@ struct Dial: Sendable {
 
     var isOver: Bool { if case .over = phase { true } else { false } }
 
-    /// On its way to a direct path, or able to get one.
-    var isSettled: Bool { if case .settled = phase { true } else { false } }
+    /// Nothing more comes of it.
+    var hasEnded: Bool {
+        switch phase {
+        case .settled, .over: true
+        case .finding, .waiting, .watching, .punching: false
+        }
+    }
 
     var deadline: Instant {
         var deadline = min(puncher?.deadline ?? .distantFuture, relay.deadline)
@@ -112,7 +118,7 @@ struct Dial: Sendable {
         offer.stream = NoisePayload.Stream(id: localStreamID)
         offer.secretStreamVersion = 1
         offer.relayThrough = ownRelayWish
-        guard let message = try? noise.write(payload: offer.encoded().span) else {
+        guard let message = try? noise?.write(payload: offer.encoded().span) else {
             return end(.couldNotConnect, shared: &shared)
         }
         firstMessage = HandshakeMessage(mode: .fromClient, noise: message).encoded()
@@ -131,8 +137,8 @@ struct Dial: Sendable {
     /// Shakes hands through as many relays at once as is seemly.
     private mutating func fill(shared: inout ConnectShared) {
         guard case .finding = phase else { return }
-        while !isHintInFlight, let hint = hints.popFirst() {
-            isHintInFlight = tryRelay(hint, shared: &shared)
+        while hintInFlight == nil, let hint = hints.popFirst() {
+            if tryRelay(hint, shared: &shared) { hintInFlight = hint }
         }
         let parallelMax = firstNodes.isEmpty ? 2 : 3
         while handshakesInFlight < parallelMax, !queue.isEmpty {
@@ -164,8 +170,8 @@ struct Dial: Sendable {
 
     /// A node says that the peer has announced itself there.
     mutating func found(_ node: NetworkEndpoint, shared: inout ConnectShared) {
-        guard case .finding = phase, !firstNodes.contains(node), !queue.contains(node),
-            !tried.contains(node),
+        // A hint that waits behind a dead one is tried at once.
+        guard case .finding = phase, !queue.contains(node), !tried.contains(node),
             tried.count + queue.count < shared.configuration.limits.relaysPerDialMax
         else { return }
         queue.append(node)
@@ -183,19 +189,20 @@ struct Dial: Sendable {
     ) {
         guard case .finding = phase else { return }
         handshakesInFlight -= 1
-        if firstNodes.contains(relay) { isHintInFlight = false }
+        if relay == hintInFlight { hintInFlight = nil }
         guard let reply, reply.from == relay, let value = reply.value,
             let message = try? HandshakeMessage(decoding: value.span), message.mode == .reply
         else { return fill(shared: &shared) }
         // A forged answer must not spoil the state for the true one that may follow.
         var noise = noise
-        guard let plain = try? noise.read(message.noise.span), let result = noise.result,
+        guard let plain = try? noise?.read(message.noise.span), let result = noise?.result,
             let payload = try? NoisePayload(decoding: plain.span)
         else { return fill(shared: &shared) }
         guard payload.version == 1 else { return end(.incompatible, shared: &shared) }
         guard payload.error == .none, payload.stream != nil else {
             return end(.refused, shared: &shared)
         }
+        self.noise = nil
         self.result = result
         self.payload = payload
         secrets = HolepunchSecrets(

@@ -31,10 +31,37 @@ struct HandshakeBudget: Sendable {
     }
 
     private struct Lane: Sendable {
-        var account = Account()
-        var origins: [NetworkAddress: Account] = [:]
+        private var account = Account()
+        private var origins: [NetworkAddress: Account] = [:]
         /// Of all hosts that have none of their own.
-        var others = Account()
+        private var others = Account()
+        private var sweptAt = Instant.zero
+
+        mutating func spend(
+            rate: Int, burst: Int, origin: NetworkAddress, limits: HyperDHTLimits, now: Instant
+        ) -> Bool {
+            let interval = Duration.seconds(1) / max(1, rate)
+            guard account.allows(now: now, interval: interval, burst: burst) else { return false }
+            let originInterval = Duration.seconds(1) / max(1, limits.handshakesPerOriginPerSecond)
+            sweep(limits.originsPerLaneMax, now: now)
+            let hasOwn = origins[origin] != nil || origins.count < limits.originsPerLaneMax
+            var purse = hasOwn ? origins[origin] ?? Account() : others
+            guard
+                purse.allows(
+                    now: now, interval: originInterval, burst: limits.handshakesPerOriginBurst)
+            else { return false }
+            purse.charge(now: now, interval: originInterval)
+            account.charge(now: now, interval: interval)
+            if hasOwn { origins[origin] = purse } else { others = purse }
+            return true
+        }
+
+        /// Only hosts that still owe something need to be remembered; looked at once a second.
+        private mutating func sweep(_ originsMax: Int, now: Instant) {
+            guard origins.count >= originsMax, now - sweptAt >= .seconds(1) else { return }
+            sweptAt = now
+            origins = origins.filter { $0.value.isEmptyAt > now }
+        }
     }
 
     private let limits: HyperDHTLimits
@@ -44,29 +71,12 @@ struct HandshakeBudget: Sendable {
 
     /// Charges one handshake, if it may be computed.
     mutating func spend(lane: HandshakeLane, origin: NetworkAddress, now: Instant) -> Bool {
-        let laneInterval = Duration.seconds(1) / max(1, limits.handshakesPerLanePerSecond)
-        let originInterval = Duration.seconds(1) / max(1, limits.handshakesPerOriginPerSecond)
-        var state = lanes[lane] ?? Lane()
-        guard
-            state.account.allows(
-                now: now, interval: laneInterval, burst: limits.handshakesPerLaneBurst)
-        else { return false }
-        if state.origins[origin] == nil, state.origins.count >= limits.originsPerLaneMax {
-            // Only hosts that still owe something need to be remembered.
-            state.origins = state.origins.filter { $0.value.isEmptyAt > now }
-        }
-        let isKnown = state.origins[origin] != nil
-        let hasOwn = isKnown || state.origins.count < limits.originsPerLaneMax
-        var account = hasOwn ? state.origins[origin] ?? Account() : state.others
-        let isAllowed = account.allows(
-            now: now, interval: originInterval, burst: limits.handshakesPerOriginBurst)
-        if isAllowed {
-            account.charge(now: now, interval: originInterval)
-            state.account.charge(now: now, interval: laneInterval)
-        }
-        if hasOwn { state.origins[origin] = account } else { state.others = account }
-        lanes[lane] = state
-        return isAllowed
+        let (rate, burst) =
+            lane == .stranger
+            ? (limits.handshakesOfStrangersPerSecond, limits.handshakesOfStrangersBurst)
+            : (limits.handshakesPerLanePerSecond, limits.handshakesPerLaneBurst)
+        return lanes[lane, default: Lane()].spend(
+            rate: rate, burst: burst, origin: origin, limits: limits, now: now)
     }
 
     /// Forgets lanes that no longer are.

@@ -25,8 +25,7 @@ extension HyperDHT {
             guard request.target == listener.target, listener.isListening else { break }
             return handle(request, now: now)
         case .addressChanged, .becamePersistent, .becameEphemeral:
-            look()
-            listener.announcer.refresh(shared: &shared)
+            listener.announcer.refresh()
         case .ready, .online(true):
             look()
             listener.announcer.nodesAnswer(shared: &shared)
@@ -47,7 +46,7 @@ extension HyperDHT {
             dials[tag]?.lanAnswered(reply != nil, now: now, shared: &shared)
         case .sample(let tag, let socket):
             dials[tag]?.sampled(via: socket, reply: reply, now: now, shared: &shared)
-            listener.incoming[tag]?.sampled(via: socket, reply: reply, now: now, shared: &shared)
+            listener[tag]?.sampled(via: socket, reply: reply, now: now, shared: &shared)
         case .announcer(let request):
             listener.announcer.answered(request, reply: reply, now: now, shared: &shared)
             listener.forgetOldRelays()

@@ -39,12 +39,12 @@ extension HyperDHT {
         _ tag: ConnectionTag, _ isAdmitted: Bool, now: Instant,
         into effects: inout HyperDHTEffects
     ) {
-        guard listener.incoming[tag]?.stage == .asking else { return }
+        guard listener[tag]?.stage == .asking else { return }
         look()
         if isAdmitted {
             accept(tag, now: now)
         } else {
-            listener.incoming[tag]?.refuse(now: now)
+            listener[tag]?.refuse(now: now)
         }
         finish(now: now, into: &effects)
     }
@@ -67,7 +67,7 @@ extension HyperDHT {
             else { return }
             look()
             let isFromOwnRelay = listener.announcer.isRelay(request.from)
-            listener.incoming[tag]?.holepunch(
+            listener[tag]?.holepunch(
                 message, request: request, isFromOwnRelay: isFromOwnRelay, now: now,
                 shared: &shared)
         default: return
@@ -90,7 +90,7 @@ extension HyperDHT {
         else { return }
         let digest = Blake2b.hash256(message.noise)
         if let known = listener.tag(forDigest: digest) {
-            listener.incoming[known]?.answer(request, shared: &shared)
+            listener[known]?.answer(request, shared: &shared)
             return
         }
         let lane = listener.lane(of: request, mode: message.mode)
@@ -118,7 +118,7 @@ extension HyperDHT {
         } else {
             listener.insert(entry)
             accept(tag, now: now)
-            listener.incoming[tag]?.answer(request, shared: &shared)
+            listener[tag]?.answer(request, shared: &shared)
         }
     }
 
@@ -126,15 +126,15 @@ extension HyperDHT {
         let streamID = reserveStream(for: tag)
         let relays = listener.announcer.relays
         let relayAddresses = listener.announcer.relayAddresses
-        listener.incoming[tag]?.accept(
+        listener[tag]?.accept(
             streamID: streamID, relays: relays, relayAddresses: relayAddresses, now: now,
             shared: &shared)
-        if listener.incoming[tag]?.localStreamID != streamID { streams[streamID] = nil }
+        if listener[tag]?.localStreamID != streamID { streams[streamID] = nil }
     }
 
     mutating func dropIncoming(now: Instant) {
-        for tag in listener.incoming.keys.sorted() {
-            listener.incoming[tag]?.drop(now: now, shared: &shared)
+        for tag in listener.incoming.tags {
+            listener[tag]?.drop(now: now, shared: &shared)
         }
     }
 
@@ -145,7 +145,7 @@ extension HyperDHT {
         _ tag: ConnectionTag, socket: SocketID, remote: NetworkEndpoint
     ) {
         dials[tag]?.relay.reached(at: remote, socket)
-        listener.incoming[tag]?.relay.reached(at: remote, socket)
+        listener[tag]?.relay.reached(at: remote, socket)
     }
 
     /// The relay has paired the two sides; `.connected` with the path `.relayed` follows.
@@ -160,7 +160,7 @@ extension HyperDHT {
         look()
         dials[tag]?.relayPaired(
             remoteStreamID: remoteStreamID, remote: remote, socket: socket, shared: &shared)
-        listener.incoming[tag]?.relayPaired(
+        listener[tag]?.relayPaired(
             remoteStreamID: remoteStreamID, remote: remote, socket: socket, now: now,
             shared: &shared)
         finish(now: now, into: &effects)
@@ -172,7 +172,7 @@ extension HyperDHT {
     ) {
         look()
         dials[tag]?.relayFailed(shared: &shared)
-        listener.incoming[tag]?.relayFailed(now: now, shared: &shared)
+        listener[tag]?.relayFailed(now: now, shared: &shared)
         finish(now: now, into: &effects)
     }
 }

@@ -70,7 +70,8 @@ struct ConnectShared: Sendable {
     static let sampleNodesMax = 16
 
     mutating func setLocalAddresses(_ addresses: [NetworkEndpoint]) {
-        localAddresses = Array(addresses.prefix(HyperDHTLimits.localAddressesMax))
+        let usable = addresses.filter { $0.address.isSingleHost && $0.port != 0 }
+        localAddresses = Array(usable.prefix(HyperDHTLimits.localAddressesMax))
     }
 
     mutating func nonce() -> [UInt8] { random.bytes(24) }

@@ -16,7 +16,7 @@ package struct HyperDHT: Sendable {
     package let keyPair: KeyPair
 
     var shared: ConnectShared
-    var dials: [ConnectionTag: Dial] = [:]
+    var dials = HyperDHTTable<Dial>()
     var listener: Listener
     /// What each connection that the host has still owns.
     var live: [ConnectionTag: LiveConnection] = [:]
@@ -83,7 +83,7 @@ package struct HyperDHT: Sendable {
     ) {
         guard let tag = shared.sockets.owner(of: socket), source.port != 0 else { return }
         dials[tag]?.probeArrived(from: source, on: socket, now: now, shared: &shared)
-        if let puncher = listener.incoming[tag]?.puncher, puncher.sockets.contains(socket) {
+        if let puncher = listener[tag]?.puncher, puncher.sockets.contains(socket) {
             shared.actions.append(.probe(to: source, via: socket, isLowTTL: false))
         }
         finish(now: now, into: &effects)
@@ -101,7 +101,7 @@ package struct HyperDHT: Sendable {
         guard let tag = streams[streamID] else { return true }
         look()
         dials[tag]?.packetArrived(from: source, on: socket, now: now, shared: &shared)
-        listener.incoming[tag]?.packetArrived(from: source, on: socket, now: now, shared: &shared)
+        listener[tag]?.packetArrived(from: source, on: socket, now: now, shared: &shared)
         finish(now: now, into: &effects)
         return true
     }
@@ -116,15 +116,15 @@ package struct HyperDHT: Sendable {
         _ = node.advance(now: now, into: &effects.node)
         finish(now: now, into: &effects)
         look()
-        for tag in dials.values.filter({ $0.deadline <= now }).map(\.tag).sorted() {
-            dials[tag]?.advance(now: now, shared: &shared)
-        }
+        for tag in dials.due(now: now) { dials[tag]?.advance(now: now, shared: &shared) }
+        dials.lookAgain(now: now)
         for tag in listener.due(now: now) {
-            listener.incoming[tag]?.advance(now: now, shared: &shared)
-            if let forgottenAt = listener.incoming[tag]?.forgottenAt, forgottenAt <= now {
+            listener[tag]?.advance(now: now, shared: &shared)
+            if let forgottenAt = listener[tag]?.forgottenAt, forgottenAt <= now {
                 listener.forget(tag)
             }
         }
+        listener.lookAgain(now: now)
         listener.announcer.advance(now: now, shared: &shared)
         finish(now: now, into: &effects)
         return deadline
@@ -132,16 +132,17 @@ package struct HyperDHT: Sendable {
 
     /// When `advance` must be called. Any call may bring it forward.
     package var deadline: Instant {
-        dials.values.reduce(min(node.deadline, listener.deadline)) { min($0, $1.deadline) }
+        min(node.deadline, listener.deadline, dials.deadline)
     }
 
     /// Gives up all dials and half-open connections, and ignores all packets until `resume`. Nodes
     /// keep the announcement; `unlisten` some seconds before takes it back.
     package mutating func suspend(now: Instant, into effects: inout HyperDHTEffects) {
-        for tag in dials.keys.sorted() {
+        for tag in dials.tags {
             dials[tag]?.cancel(.unavailable, now: now, shared: &shared)
         }
         dropIncoming(now: now)
+        listener.announcer.pause()
         finish(now: now, into: &effects)
         node.suspend(now: now, into: &effects.node)
         finish(now: now, into: &effects)
@@ -155,17 +156,24 @@ package struct HyperDHT: Sendable {
     ) {
         node.resume(serverPort: serverPort, now: now, into: &effects.node)
         look()
-        listener.announcer.refresh(shared: &shared)
+        listener.announcer.restart(shared: &shared)
         finish(now: now, into: &effects)
     }
 
-    /// The host's interfaces have changed.
+    /// The host's interfaces have changed. If an address is gone, all that was asked through it is
+    /// given up, and the node learns anew where it is.
     package mutating func networkChanged(
         localAddresses: [NetworkEndpoint], now: Instant, into effects: inout HyperDHTEffects
     ) {
-        look()
+        let hasLost = shared.localAddresses.contains { !localAddresses.contains($0) }
         shared.setLocalAddresses(localAddresses)
-        listener.announcer.refresh(shared: &shared)
+        if hasLost, !node.isSuspended {
+            node.suspend(now: now, into: &effects.node)
+            finish(now: now, into: &effects)
+            node.resume(now: now, into: &effects.node)
+        }
+        look()
+        if !node.isSuspended { listener.announcer.restart(shared: &shared) }
         finish(now: now, into: &effects)
     }
 
@@ -177,8 +185,8 @@ package struct HyperDHT: Sendable {
         look()
         dials[tag]?.puncher?.lost(socket, now: now, shared: &shared)
         dials[tag]?.advance(now: now, shared: &shared)
-        listener.incoming[tag]?.puncher?.lost(socket, now: now, shared: &shared)
-        listener.incoming[tag]?.advance(now: now, shared: &shared)
+        listener[tag]?.puncher?.lost(socket, now: now, shared: &shared)
+        listener[tag]?.advance(now: now, shared: &shared)
         finish(now: now, into: &effects)
     }
 
@@ -242,7 +250,7 @@ package struct HyperDHT: Sendable {
         _ tag: ConnectionTag, now: Instant, into effects: inout HyperDHTEffects
     ) {
         dials[tag]?.cancel(.cancelled, now: now, shared: &shared)
-        listener.incoming[tag]?.drop(now: now, shared: &shared)
+        listener[tag]?.drop(now: now, shared: &shared)
         finish(now: now, into: &effects)
         guard let connection = live.removeValue(forKey: tag) else { return }
         streams[connection.streamID] = nil
@@ -290,6 +298,7 @@ package struct HyperDHT: Sendable {
 
     /// Handles what the node said and does what the machines want, until neither has anything left.
     mutating func finish(now: Instant, into effects: inout HyperDHTEffects) {
+        guard !effects.node.events.isEmpty || !shared.actions.isEmpty else { return }
         while !effects.node.events.isEmpty || !shared.actions.isEmpty {
             swap(&eventsInHand, &effects.node.events)
             for event in eventsInHand { handle(event, now: now, into: &effects) }
@@ -298,6 +307,6 @@ package struct HyperDHT: Sendable {
             for action in actionsInHand { perform(action, now: now, into: &effects) }
             actionsInHand.removeAll(keepingCapacity: true)
         }
-        for tag in dials.values.filter(\.isOver).map(\.tag).sorted() { dials[tag] = nil }
+        for tag in dials.tags where dials[tag]?.hasEnded == true { dials[tag] = nil }
     }
 }

@@ -31,6 +31,11 @@ enum ConnectTiming {
     /// Before a random punch is asked for again: this, and up to as much more.
     static let tryLater = Duration.seconds(10)
     static let relayPairing = Duration.seconds(15)
+    /// For the client's next holepunch message, when a blind relay is at work and the client may have
+    /// to wait for its turn.
+    static let relayedWait = Duration.seconds(60)
+    /// Waits for a turn, after which the relay has to do.
+    static let tryLaterMax = 8
     static let relayPing = Duration.seconds(3)
     /// Pings between two announcements.
     static let relayPingsPerUpdate = 100

@@ -28,22 +28,25 @@ package struct HyperDHTLimits: Equatable, Sendable {
     // MARK: Listening
 
     /// Handshakes that are remembered at a time, so that a repeated one gets the same answer.
-    package var handshakesMax = 2048
+    package var handshakesMax = 4096
     /// Of these, those that came the same way: straight, through one particular relay of ours, or
     /// through a node that is none of our relays. One flooded way leaves the others free.
-    package var handshakesPerLaneMax = 512
-    /// Of these, those that are neither connected nor over: each holds a stream, and behind a
-    /// firewall a socket.
-    package var halfOpenPerLaneMax = 96
-    /// Of these, those of one client host.
-    package var halfOpenPerOriginMax = 8
-    /// Noise handshakes that one lane may start per second, and at once. One costs about half a
-    /// millisecond.
-    package var handshakesPerLanePerSecond = 60
-    package var handshakesPerLaneBurst = 120
+    package var handshakesPerLaneMax = 1024
+    /// Of these, those whose client has not shown to be where it says: each holds a stream, and
+    /// behind a firewall a socket.
+    package var halfOpenPerLaneMax = 256
+    /// Of these, those of one client host, behind which many peers may sit.
+    package var halfOpenPerOriginMax = 64
+    /// Noise handshakes that one lane may start per second, and at once. One costs about a
+    /// millisecond: with three relays at most 0.42 of a core.
+    package var handshakesPerLanePerSecond = 100
+    package var handshakesPerLaneBurst = 400
+    /// The same of all nodes that are none of our relays, which honest clients do not use.
+    package var handshakesOfStrangersPerSecond = 20
+    package var handshakesOfStrangersBurst = 60
     /// The same of one client host.
-    package var handshakesPerOriginPerSecond = 2
-    package var handshakesPerOriginBurst = 12
+    package var handshakesPerOriginPerSecond = 50
+    package var handshakesPerOriginBurst = 200
     /// Client hosts of a lane whose spending is remembered; all others share one account.
     package var originsPerLaneMax = 256
     /// Copies of one handshake that wait for the host's word.

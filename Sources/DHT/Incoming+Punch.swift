@@ -26,7 +26,7 @@ extension Incoming {
         _ message: HolepunchMessage, request: InboundRequest, isFromOwnRelay: Bool, now: Instant,
         shared: inout ConnectShared
     ) {
-        guard stage == .running || stage == .settled, let client = message.peerAddress,
+        guard stage == .running, let client = message.peerAddress,
             let secrets, punch.messageCount < shared.configuration.limits.holepunchMessagesMax
         else { return }
         guard let payload = secrets.open(message.payload.span) else { return }
@@ -47,6 +47,8 @@ extension Incoming {
         }
         guard punch.pending.count < shared.configuration.limits.waitingRequestsMax else { return }
         punch.pending.append(question)
+        // It may have to wait for its turn, and does not hold up the connection.
+        if relay.isPaired, waitsUntil != nil { waitsUntil = now + ConnectTiming.relayedWait }
         answerPending(now: now, shared: &shared)
     }
 
@@ -82,16 +84,18 @@ extension Incoming {
             puncher.ping(question.client, shared: &shared)
         }
         if puncher.isRemotePunching {
-            waitsUntil = nil
             if puncher.isRandom, !puncher.isPunching, !shared.slots.isFree(now: now) {
                 guard relay.isAtWork else {
                     return abort(question, .tryLater, now: now, shared: &shared)
                 }
+                waitsUntil = now + ConnectTiming.relayedWait
                 return send(describe(question, error: .tryLater), for: question, shared: &shared)
             }
             guard self.puncher?.punch(now: now, shared: &shared) == true else {
                 return abort(question, .aborted, now: now, shared: &shared)
             }
+            // The tries come to an end by themselves.
+            waitsUntil = nil
         }
         if self.puncher?.analysis.kind != .unknown { self.puncher?.freeze() }
         send(describe(question, error: .none), for: question, shared: &shared)

@@ -5,7 +5,7 @@ internal import Wire
 
 /// One client's handshake as the server keeps it, from the first Noise message until ten seconds
 /// after it is over (`connect.md` 2.5). `Incoming+Punch` has the hole punching.
-struct Incoming: Sendable {
+struct Incoming: Timed {
     enum Stage {
         /// The host has been asked whether to answer.
         case asking
@@ -28,12 +28,14 @@ struct Incoming: Sendable {
     /// As the relay tells it.
     let clientAddress: NetworkEndpoint
     private let isDirect: Bool
-    private let arrivalSocket: SocketID
+    /// The node that the handshake came from, and as whom it sees us.
+    private let arrivalPath: RelayPath
     /// Our address, as the sender of the handshake sees it.
     private let ownAddress: NetworkEndpoint
 
     var stage = Stage.running
-    private var noise: Handshake
+    /// Gone once the answer is written: a key in it holds pages of guarded memory.
+    private var noise: Handshake?
     private var waiting: [InboundRequest] = []
     private var reply: [UInt8]?
     private var repliesFromPuncher = false
@@ -51,6 +53,8 @@ struct Incoming: Sendable {
     var waitsUntil: Instant?
     /// When to forget it.
     private(set) var forgottenAt: Instant?
+    /// Connected at the client's word that it is open.
+    private var isUnproven = false
     /// The socket of the stream, if it is one of the puncher's.
     private var keptSocket: SocketID?
 
@@ -66,25 +70,27 @@ struct Incoming: Sendable {
         self.target = target
         clientAddress = message.peerAddress ?? request.from
         isDirect = message.peerAddress == nil
-        arrivalSocket = request.socket
         ownAddress = request.to
+        arrivalPath = RelayPath(relay: request.from, server: request.to)
         noise = Handshake(
             pattern: .ik, role: .responder, prologue: HandshakePrologue.bytes, staticKey: keyPair,
             ephemeralKey: ephemeralKey)
     }
 
-    /// Holds a stream, maybe a socket, and is not yet connected.
+    /// Holds a stream, maybe a socket, and the client has not shown to be where it says.
     var isHalfOpen: Bool {
         switch stage {
         case .asking: true
         case .running: !relay.isPaired
-        case .settled, .connected, .over: false
+        case .connected: isUnproven
+        case .settled, .over: false
         }
     }
 
     var deadline: Instant {
-        [waitsUntil ?? .distantFuture, forgottenAt ?? .distantFuture, relay.deadline]
-            .reduce(puncher?.deadline ?? .distantFuture, min)
+        min(
+            waitsUntil ?? .distantFuture, forgottenAt ?? .distantFuture, relay.deadline,
+            puncher?.deadline ?? .distantFuture)
     }
 
     // MARK: The handshake
@@ -94,7 +100,7 @@ struct Incoming: Sendable {
     /// - Returns: false if it is forged or malformed; it is remembered as over, so that its repeats
     ///   cost nothing.
     mutating func read(_ message: [UInt8], own: Bytes32, now: Instant) -> Bool {
-        guard let plain = try? noise.read(message.span), let key = noise.remotePublicKey,
+        guard let plain = try? noise?.read(message.span), let key = noise?.remotePublicKey,
             key != own, let payload = try? NoisePayload(decoding: plain.span)
         else {
             finish(.over, now: now)
@@ -165,7 +171,9 @@ struct Incoming: Sendable {
         }
         let isOpen = shared.remoteAddress != nil
         offer.natKind = isOpen ? .open : .unknown
-        if !isOpen { offer.holepunch = .init(id: UInt64(number), relays: relays) }
+        if !isOpen {
+            offer.holepunch = .init(id: UInt64(number), relays: withArrivalPath(relays))
+        }
         offer.addresses = shared.remoteAddress.map { [$0] } ?? []
         if shared.configuration.usesLocalAddresses { offer.addresses += shared.localAddresses }
         offer.stream = NoisePayload.Stream(id: offer.error == .none ? streamID : 0)
@@ -176,8 +184,9 @@ struct Incoming: Sendable {
         offer.relayThrough = ownWish
         offer.relayAddresses = relayAddresses.isEmpty ? nil : relayAddresses
 
-        reply = try? noise.write(payload: offer.encoded().span)
-        result = noise.result
+        reply = try? noise?.write(payload: offer.encoded().span)
+        result = noise?.result
+        noise = nil
         guard let reply, let result, reply.count <= HyperDHTLimits.noiseMessageSizeMax else {
             self.reply = nil
             return finish(.over, now: now)
@@ -196,21 +205,37 @@ struct Incoming: Sendable {
         for request in requests { answer(request, shared: &shared) }
     }
 
+    /// The node that the message came by reaches us at this very address, whatever it was when we
+    /// announced ourselves there, and even if its answer to that is still on its way.
+    private func withArrivalPath(_ relays: [RelayPath]) -> [RelayPath] {
+        if isDirect { return relays }
+        var relays = relays
+        if let index = relays.firstIndex(where: { $0.relay == arrivalPath.relay }) {
+            relays[index] = arrivalPath
+        } else {
+            relays.insert(arrivalPath, at: 0)
+        }
+        return relays
+    }
+
     private mutating func chooseWay(
         ownWish: NoisePayload.RelayThrough?, isOpen: Bool, now: Instant,
         shared: inout ConnectShared
     ) {
-        if payload.natKind == .open || isDirect {
+        waitsUntil = now + ConnectTiming.passiveWait
+        // The reference connects at once. The client does so too when it has the answer: to wait for
+        // its first packet costs nothing, and proves that it is where it says.
+        if isDirect { return }
+        if payload.natKind == .open {
+            isUnproven = true
             return establish(
-                clientAddress, via: isDirect ? arrivalSocket : shared.requestSocket, path: .direct,
-                now: now, shared: &shared)
+                clientAddress, via: shared.requestSocket, path: .direct, now: now, shared: &shared)
         }
         if let wish = ownWish ?? payload.relayThrough {
             relay.want(
                 wish, isInitiator: ownWish != nil, tag: tag, localStreamID: localStreamID,
                 now: now, shared: &shared)
         }
-        waitsUntil = now + ConnectTiming.passiveWait
         let isNeighbour =
             clientAddress.address == ownAddress.address && shared.configuration.usesLocalAddresses
             && NetworkEndpoint.onSameNetwork(
@@ -271,7 +296,7 @@ struct Incoming: Sendable {
         shared: inout ConnectShared
     ) {
         guard stage == .running, let result, relay.paired(at: remote, socket) else { return }
-        waitsUntil = nil
+        if waitsUntil != nil { waitsUntil = now + ConnectTiming.relayedWait }
         shared.emit(
             .connected(
                 tag,
@@ -279,11 +304,11 @@ struct Incoming: Sendable {
                     handshake: result, isInitiator: false, dial: nil, localStreamID: localStreamID,
                     remoteStreamID: remoteStreamID, remote: remote, socket: socket,
                     path: .relayed)))
-        if punch.isGivenUp { stage = .settled }
+        if punch.isGivenUp { settle(now: now) }
     }
 
     mutating func relayFailed(now: Instant, shared: inout ConnectShared) {
-        guard stage == .running, relay.fail() else { return }
+        guard relay.fail(), stage == .running else { return }
         if punch.isGivenUp { fail(.relayFailed, now: now, shared: &shared) }
     }
 
@@ -298,10 +323,16 @@ struct Incoming: Sendable {
         puncher?.end(now: now, keeping: nil, shared: &shared)
         shared.actions.append(.cancelRequests(tag))
         if relay.isPaired {
-            stage = .settled
+            settle(now: now)
         } else if !relay.isPending {
             fail(reason, now: now, shared: &shared)
         }
+    }
+
+    /// The relay carries the connection for good.
+    private mutating func settle(now: Instant) {
+        stage = .settled
+        forgottenAt = now + ConnectTiming.handshakeKept
     }
 
     private mutating func fail(
@@ -316,6 +347,11 @@ struct Incoming: Sendable {
         self.stage = stage
         waitsUntil = nil
         punch.pending = []
+        _ = relay.fail()
+        noise = nil
+        puncher = nil
+        secrets = nil
+        result = nil
         forgottenAt = now + ConnectTiming.handshakeKept
     }
 

@@ -29,6 +29,7 @@ struct IterativeQuery: Sendable {
 
     private struct Found: Sendable {
         let distance: Distance
+        let origin: UInt64
         let reply: DHTReply
     }
 
@@ -147,7 +148,9 @@ struct IterativeQuery: Sendable {
         answers += 1
         if reply.error == 0 {
             successes += 1
-            if let id = reply.id { keep(reply, Distance(id, plan.target)) }
+            if let id = reply.id {
+                keep(reply, Distance(id, plan.target), origin: endpoint.origin)
+            }
         } else {
             errors += 1
         }
@@ -191,11 +194,19 @@ struct IterativeQuery: Sendable {
         return distance < last.distance
     }
 
-    private mutating func keep(_ reply: DHTReply, _ distance: Distance) {
-        guard isCloser(distance) else { return }
-        let index = found.firstIndex { distance <= $0.distance } ?? found.count
-        if index < found.count, found[index].distance == distance { return }
-        found.insert(Found(distance: distance, reply: reply), at: index)
+    /// Places near a target are free to whoever tries the ports of one address, so that one network
+    /// gets only a few of the closest: the others are for nodes elsewhere.
+    private mutating func keep(_ reply: DHTReply, _ distance: Distance, origin: UInt64) {
+        guard isCloser(distance), !found.contains(where: { $0.distance == distance }) else {
+            return
+        }
+        let neighbours = found.indices.filter { found[$0].origin == origin }
+        if neighbours.count >= DHTLimits.closestPerNetworkMax, let farthest = neighbours.last {
+            guard distance < found[farthest].distance else { return }
+            found.remove(at: farthest)
+        }
+        let index = found.firstIndex { distance < $0.distance } ?? found.count
+        found.insert(Found(distance: distance, origin: origin, reply: reply), at: index)
         if found.count > DHTLimits.bucketSize { found.removeLast() }
     }
 

@@ -8,7 +8,7 @@ struct Listener: Sendable {
     let target: Bytes32
     var announcer: Announcer
     var isListening = false
-    var incoming: [ConnectionTag: Incoming] = [:]
+    private(set) var incoming = HyperDHTTable<Incoming>()
     private var tags: [Bytes32: ConnectionTag] = [:]
     /// Which number of a handshake is whose; the lowest free one is taken.
     private var numbers: [ConnectionTag?] = []
@@ -36,26 +36,35 @@ struct Listener: Sendable {
         return announcer.isRelay(request.from) ? .relay(request.from) : .stranger
     }
 
-    /// Whether one more handshake may be computed and kept. It is charged if so.
+    /// One handshake, to be changed in place.
+    subscript(tag: ConnectionTag) -> Incoming? {
+        get { incoming[tag] }
+        _modify { yield &incoming[tag] }
+    }
+
+    /// Whether one more handshake may be computed and kept. It is charged first, which costs the
+    /// same however many there are.
     mutating func admits(lane: HandshakeLane, origin: NetworkAddress, now: Instant) -> Bool {
+        guard budget.spend(lane: lane, origin: origin, now: now), hasRoom(lane, origin) else {
+            refusedCount &+= 1
+            return false
+        }
+        return true
+    }
+
+    private func hasRoom(_ lane: HandshakeLane, _ origin: NetworkAddress) -> Bool {
+        guard incoming.count < limits.handshakesMax else { return false }
         var ofLane = 0
         var halfOpenOfLane = 0
         var halfOpenOfOrigin = 0
-        for entry in incoming.values where entry.lane == lane {
+        for entry in incoming.entries.values where entry.lane == lane {
             ofLane += 1
             guard entry.isHalfOpen else { continue }
             halfOpenOfLane += 1
             if entry.clientAddress.address == origin { halfOpenOfOrigin += 1 }
         }
-        guard incoming.count < limits.handshakesMax, ofLane < limits.handshakesPerLaneMax,
-            halfOpenOfLane < limits.halfOpenPerLaneMax,
-            halfOpenOfOrigin < limits.halfOpenPerOriginMax,
-            budget.spend(lane: lane, origin: origin, now: now)
-        else {
-            refusedCount &+= 1
-            return false
-        }
-        return true
+        return ofLane < limits.handshakesPerLaneMax && halfOpenOfLane < limits.halfOpenPerLaneMax
+            && halfOpenOfOrigin < limits.halfOpenPerOriginMax
     }
 
     mutating func takeNumber(for tag: ConnectionTag) -> Int {
@@ -73,20 +82,18 @@ struct Listener: Sendable {
     }
 
     mutating func forget(_ tag: ConnectionTag) {
-        guard let entry = incoming.removeValue(forKey: tag) else { return }
+        guard let entry = incoming[tag] else { return }
+        incoming[tag] = nil
         tags[entry.digest] = nil
         numbers[entry.number] = nil
         while numbers.last == .some(nil) { numbers.removeLast() }
     }
 
     /// Those that have something to do, in the order in which they came.
-    func due(now: Instant) -> [ConnectionTag] {
-        incoming.values.filter { $0.deadline <= now }.map(\.tag).sorted()
-    }
+    func due(now: Instant) -> [ConnectionTag] { incoming.due(now: now) }
+    mutating func lookAgain(now: Instant) { incoming.lookAgain(now: now) }
 
-    var deadline: Instant {
-        incoming.values.reduce(announcer.deadline) { min($0, $1.deadline) }
-    }
+    var deadline: Instant { min(announcer.deadline, incoming.deadline) }
 
     /// Accounts of relays that are none any longer are closed.
     mutating func forgetOldRelays() { budget.keep(relays: announcer.knownRelays) }

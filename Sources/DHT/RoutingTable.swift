@@ -58,6 +58,7 @@ struct RoutingTable: Sendable {
         update(id) {
             $0.pinged = tick
             $0.heard = order
+            $0.downHints = 0
         }
     }
 

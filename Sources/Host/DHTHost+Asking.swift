@@ -38,15 +38,15 @@ extension DHTHost {
         let answers = Gate(
             Answers(
                 replies: Array(repeating: nil, count: inquiries.count), missing: inquiries.count))
-        let isAsked: Bool? = onLoop { host in
-            host.with { node, now, effects in
-                for (index, inquiry) in inquiries.enumerated() {
-                    let id = node.request(
+        let isAsked: Bool? = onLoop { host, node in
+            for (index, inquiry) in inquiries.enumerated() {
+                let id = node.ask { node, now, effects in
+                    node.request(
                         inquiry.request, to: inquiry.destination, via: inquiry.socket,
                         retries: retries, now: now, into: &effects)
-                    // Noted before any answer is looked at: that happens after this.
-                    host.questions[id] = Question(index: index, answers: answers)
                 }
+                // Noted before any answer is looked at: that is done in the loop's next round.
+                host.questions[id] = Question(index: index, answers: answers)
             }
             return true
         }

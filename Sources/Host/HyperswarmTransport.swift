@@ -36,6 +36,9 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         /// Announcements under topics wait so long for the node's own, which they refer to.
         static let listenTime = Duration.seconds(3)
         static let resolveRetry = Duration.seconds(10)
+        /// Relays remembered, and for how long before they are looked up again.
+        static let relaysMax = 32
+        static let relaysFresh = Duration.seconds(600)
     }
 
     private struct Query {
@@ -57,10 +60,16 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     private var discoveryEffects: [Discovery.Effect] = []
     private var sessions: [Bytes32: Discovery.SessionID] = [:]
     private var queries: [QueryID: Query] = [:]
-    /// Queries that only look, made while announcements wait.
-    private var earlyLookups: Set<QueryID> = []
+    /// Queries that take back what was announced.
+    private var withdrawals: Set<QueryID> = []
     private var hints: [Bytes32: [NetworkEndpoint]] = [:]
     private var dials: [DialID: Bytes32] = [:]
+    /// Devices to which no hole could be punched.
+    private var unpunchable: Set<Bytes32> = []
+    /// Relays that serve everybody, and when they were looked up.
+    private var publicRelays: [Bytes32] = []
+    private var relayQuery: QueryID?
+    private var relaysAskedAt: Instant?
     private var random = SystemRandomNumberGenerator()
     private var startedAt = Instant.distantFuture
     private var isReady = false
@@ -103,8 +112,9 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         loop.perform { [self] in node?.endpoint.statistics } ?? nil
     }
 
-    /// Bytes wait on streams that are being closed. On the loop's thread.
-    package var isFlushing: Bool { node?.isFlushing ?? false }
+    /// Bytes wait on streams that are being closed, or announcements are being taken back. On the
+    /// loop's thread.
+    package var isFlushing: Bool { node?.isFlushing == true || !withdrawals.isEmpty }
 
     /// Ends all streams, and closes the sockets. From any thread; waits for that.
     package func close() {
@@ -171,24 +181,20 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
             observer?.transport(self, dialFailed: target, reason: "the DHT cannot be reached")
             return
         }
-        let relays = hints[key] ?? []
+        let nodes = hints[key] ?? []
+        let relay = needsRelay(key, node) ? relay(on: node) : nil
         let dial = node.call { core, now, effects in
             core.connect(
-                to: key, relayAddresses: relays, relayThrough: options.relay, now: now,
-                into: &effects)
+                to: key, relayAddresses: nodes, relayThrough: relay, now: now, into: &effects)
         }
         dials[dial] = key
     }
 
     package func run(now: Instant) -> Instant {
         guard let node, isReady else { return .distantFuture }
-        var due = Instant.distantFuture
-        if now >= mayAnnounceAt || !node.relayAddresses.isEmpty || sessions.isEmpty {
-            due = performDiscovery(now: now)
-        } else {
-            due = mayAnnounceAt
-        }
-        return due
+        discovery.mayAnnounce = now >= mayAnnounceAt || !node.relayAddresses.isEmpty
+        let due = performDiscovery(now: now)
+        return discovery.mayAnnounce ? due : min(due, mayAnnounceAt)
     }
 
     // MARK: Detail
@@ -236,9 +242,10 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
             }
             queries[query] = Query(topic: topic)
         case .withdraw(let topic):
-            _ = node.ask { node, now, effects in
+            let query = node.ask { node, now, effects in
                 node.unannounce(topic, keyPair: keyPair, now: now, into: &effects)
             }
+            withdrawals.insert(query)
         case .cancel(let topic):
             for id in queries.keys.sorted() where queries[id]?.topic == topic {
                 queries[id] = nil
@@ -305,6 +312,11 @@ extension HyperswarmTransport: SwarmNodeObserver {
 
     package func node(_ node: SwarmNode, dialFailed dial: DialID, _ reason: ConnectFailure) {
         guard let key = dials.removeValue(forKey: dial) else { return }
+        if Self.isRelayOfHelp(reason) {
+            if unpunchable.count >= Limits.hintsMax { unpunchable = [] }
+            unpunchable.insert(key)
+            _ = relay(on: node)
+        }
         observer?.transport(self, dialFailed: .device(key), reason: Self.text(of: reason))
     }
 
@@ -319,10 +331,12 @@ extension HyperswarmTransport: SwarmNodeObserver {
             isReady = true
             mayAnnounceAt = now + Limits.listenTime
             if !sessions.isEmpty { listen() }
-            lookUpEarly(on: node)
+            // So that the first dial can name one.
+            if isBehindRandomNAT(node) { _ = relay(on: node) }
         case .queryReply(let id, let reply): take(reply, of: id)
         case .queryEnded(let id, _, _):
-            earlyLookups.remove(id)
+            withdrawals.remove(id)
+            if id == relayQuery { relayQuery = nil }
             guard let query = queries.removeValue(forKey: id) else { return }
             discovery.ended(
                 query.topic, replies: query.replies, peers: query.peers.count, now: now,
@@ -347,30 +361,19 @@ extension HyperswarmTransport: SwarmNodeObserver {
         loop.callAgain()
     }
 
-    /// Announcements wait for the node's own, searches need not.
-    private func lookUpEarly(on node: SwarmNode) {
-        for topic in sessions.keys.sorted() where discovery.looksUp(topic) {
-            let query = node.ask { node, now, effects in
-                node.lookup(topic, now: now, into: &effects)
-            }
-            earlyLookups.insert(query)
-        }
-    }
-
     private func take(_ reply: DHTReply, of id: QueryID) {
-        let isEarly = earlyLookups.contains(id)
-        guard isEarly || queries[id] != nil else { return }
-        queries[id]?.replies += 1
+        if id == relayQuery { return noteRelays(reply) }
+        guard var query = queries[id] else { return }
+        query.replies += 1
+        defer { queries[id] = query }
         guard let value = reply.value, let lookup = try? LookupReply(decoding: value) else {
             return
         }
+        let isWanted = discovery.looksUp(query.topic)
         for peer in lookup.peers where peer.publicKey != options.nodeKey.publicKey {
-            if let query = queries[id] {
-                guard query.peers.count < Limits.peersMax else { return }
-                queries[id]?.peers.insert(peer.publicKey)
-                guard discovery.looksUp(query.topic) else { continue }
-            }
-            note(peer)
+            guard query.peers.count < Limits.peersMax else { return }
+            query.peers.insert(peer.publicKey)
+            if isWanted { note(peer) }
         }
     }
 
@@ -380,6 +383,55 @@ extension HyperswarmTransport: SwarmNodeObserver {
             hints[peer.publicKey] = Array(peer.relayAddresses.prefix(3))
         }
         observer?.transport(self, found: .device(peer.publicKey))
+    }
+
+    // MARK: Relays
+
+    /// Where punching has failed already, and where this device's own NAT gives every destination
+    /// another port.
+    private func needsRelay(_ key: Bytes32, _ node: SwarmNode) -> Bool {
+        unpunchable.contains(key) || isBehindRandomNAT(node)
+    }
+
+    private func isBehindRandomNAT(_ node: SwarmNode) -> Bool {
+        node.dht.isFirewalled && node.dht.publicHost != nil && node.dht.publicPort == nil
+    }
+
+    /// The relay that was named, or any that is announced; looks for those if there are none.
+    private func relay(on node: SwarmNode) -> Bytes32? {
+        if let named = options.relay { return named }
+        let now = monotonicNow()
+        if relayQuery == nil, relaysAskedAt.map({ now >= $0 + Limits.relaysFresh }) ?? true {
+            relaysAskedAt = now
+            relayQuery = node.ask { node, now, effects in
+                node.lookup(BlindRelayMessage.topic, now: now, into: &effects)
+            }
+        }
+        return publicRelays.randomElement(using: &random)
+    }
+
+    private func noteRelays(_ reply: DHTReply) {
+        guard let value = reply.value, let lookup = try? LookupReply(decoding: value) else {
+            return
+        }
+        for peer in lookup.peers
+        where !publicRelays.contains(peer.publicKey)
+            && peer.publicKey != options.nodeKey.publicKey
+        {
+            if publicRelays.count >= Limits.relaysMax { publicRelays.removeFirst() }
+            publicRelays.append(peer.publicKey)
+        }
+    }
+
+    private static func isRelayOfHelp(_ reason: ConnectFailure) -> Bool {
+        switch reason {
+        case .cannotPunch, .punchAborted, .probeTimeout, .doubleRandomized, .remoteAborted,
+            .remoteNotPunching, .remoteNotPunchable:
+            true
+        case .peerNotFound, .couldNotConnect, .incompatible, .refused, .relayFailed, .unavailable,
+            .cancelled:
+            false
+        }
     }
 
     /// What came of a dial, for people.
@@ -393,7 +445,7 @@ extension HyperswarmTransport: SwarmNodeObserver {
         case .punchAborted, .remoteAborted, .remoteNotPunching: "no way through the NATs was found"
         case .probeTimeout: "one of the two networks could not be made out"
         case .doubleRandomized:
-            "both networks change ports with every destination: a relay is needed (--relay)"
+            "both networks change ports with every destination: only a relay helps (--relay)"
         case .relayFailed: "the relay did not answer"
         case .unavailable: "too many dials at once"
         case .cancelled: "given up"

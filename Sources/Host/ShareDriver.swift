@@ -208,9 +208,10 @@ extension ShareDriver {
         case .reject(let id, let reason):
             book.violated(id.rawValue, now: monotonicNow(), using: &random)
             end(id, reason: reason, isGentle: false)
-        case .identified(let id, let key, let session):
+        case .identified(let id, let key, let session, let instance):
             book.identified(
-                id.rawValue, key: key, session: session, now: monotonicNow(), into: &bookEffects)
+                id.rawValue, key: key, session: session, instance: instance, now: monotonicNow(),
+                into: &bookEffects)
             performBookEffects()
         case .found(let address, let source):
             book.add(.address(address), source: source, now: monotonicNow())

@@ -1,7 +1,7 @@
 package import Base
 package import Crypto
 package import DHT
-import Swarm
+package import Swarm
 import UDX
 package import Wire
 
@@ -19,9 +19,12 @@ package struct SwarmNodeOptions: Sendable {
     package var knownNodes: [NetworkEndpoint] = []
     package var mode = DHTConfiguration.Mode.adaptive
     package var isFirewalled = true
+    /// Port 0 stands for that of the server socket.
     package var publicAddress: NetworkEndpoint?
     /// Whether peers are told this machine's addresses on the local network.
     package var usesLocalAddresses = true
+    /// What this node does as a blind relay; nil if it is none. A relay takes no other connections.
+    package var relay: BlindRelayLimits?
 
     package init(keyPair: KeyPair, bootstrap: [NetworkEndpoint]) {
         self.keyPair = keyPair
@@ -64,6 +67,8 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
     private var batch = DatagramBatch()
     private var buffers: [[UInt8]] = []
     private var watch: NetworkWatch?
+    private lazy var relayClients = RelayClients(node: self, ownKey: options.keyPair.publicKey)
+    private var relayServers: RelayServers?
     private var isOpen = false
     private var isPerforming = false
 
@@ -94,7 +99,9 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
             &+ UInt64(wall.nanoseconds / 1_000_000)
         let node = DHTConfiguration(
             bootstrap: options.bootstrap, mode: options.mode, isFirewalled: options.isFirewalled,
-            publicAddress: options.publicAddress, serverPort: serverPort, clientPort: clientPort,
+            publicAddress: options.publicAddress.map {
+                NetworkEndpoint(address: $0.address, port: $0.port == 0 ? serverPort : $0.port)
+            }, serverPort: serverPort, clientPort: clientPort,
             knownNodes: options.knownNodes,
             unixMillisecondsAtZero: milliseconds &- now.nanoseconds / 1_000_000)
         var configuration = HyperDHTConfiguration(node: node)
@@ -133,6 +140,7 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
             .client, to: NetworkEndpoint(address: options.address, port: 0))
         core = Self.makeCore(options, serverPort: serverPort, clientPort: clientPort)
         watch = try? NetworkWatch(loop: loop) { [weak self] in self?.networkChanged() }
+        relayServers = options.relay.map { RelayServers(node: self, limits: $0) }
         isOpen = true
         loop.add(self)
         core.start(now: monotonicNow(), into: &effects)
@@ -158,6 +166,8 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
     package func close() {
         _ = loop.perform { [self] in
             guard isOpen else { return }
+            relayClients.close()
+            relayServers?.close()
             for stream in streams.values.sorted(by: { $0.localID < $1.localID }) {
                 stream.fail("this device stops")
             }
@@ -176,6 +186,9 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
     /// Bytes of streams that are being closed wait to be acknowledged.
     package var isFlushing: Bool { streams.values.contains { $0.isFlushing } }
     package var streamCount: Int { streams.count }
+    /// What this node has passed on as a relay, in bytes, and for how many pairs it does at present.
+    package var relayedBytes: UInt64 { relayServers?.service.forwardedBytes ?? 0 }
+    package var relayedPairs: Int { relayServers?.service.pairingCount ?? 0 }
 
     /// What the node knows.
     package var dht: DHTNode { _read { yield core.node } }
@@ -209,9 +222,11 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
             stream.scheduledAt = .distantFuture
             if now >= stream.deadline { stream.advance(now: now) } else { schedule(stream) }
         }
+        let relayDue = min(
+            relayClients.run(now: now), relayServers?.run(now: now) ?? .distantFuture)
         flushTouched(now: now)
         perform()
-        return min(core.deadline, deadlines.earliest)
+        return min(core.deadline, deadlines.earliest, relayDue)
     }
 
     private func networkChanged() {
@@ -241,7 +256,11 @@ extension SwarmNode: DatagramReceiver {
     private func receivedPacket(
         _ datagram: Span<UInt8>, from source: NetworkEndpoint, on socket: SocketID, now: Instant
     ) {
-        guard let header = UDXHeader.parse(datagram), let stream = streams[header.streamID] else {
+        guard let header = UDXHeader.parse(datagram) else { return }
+        guard let stream = streams[header.streamID] else {
+            relayServers?.forward(
+                datagram, streamID: header.streamID, from: source, on: socket, now: now,
+                into: &batch)
             return
         }
         if stream.isElsewhere(source, socket) {
@@ -307,6 +326,8 @@ extension SwarmNode {
         case .connected(let tag, let established):
             guard let stream = tags[tag] else { return }
             stream.connect(established, now: monotonicNow())
+            if let dial = established.dial, relayClients.connected(stream, dial: dial) { return }
+            if established.dial == nil, let relayServers { return relayServers.accept(stream) }
             if let observer {
                 observer.node(self, connected: stream, dial: established.dial)
             } else {
@@ -316,11 +337,14 @@ extension SwarmNode {
             tags[tag]?.reroute(
                 remoteStreamID: id, remote: remote, socket: socket, path: path,
                 now: monotonicNow())
-        case .relayWanted(let tag, _):
-            core.relayFailed(tag, now: monotonicNow(), into: &effects)
+            relayClients.leave(tag)
+        case .relayWanted(let tag, let wish): relayClients.want(tag, wish)
         case .failed(let tag, let dial, let reason):
             if let stream = tags.removeValue(forKey: tag) { streams[stream.localID] = nil }
-            if let dial { observer?.node(self, dialFailed: dial, reason) }
+            relayClients.release(tag)
+            if let dial, !relayClients.failed(dial) {
+                observer?.node(self, dialFailed: dial, reason)
+            }
         case .question(let question):
             core.admit(question.tag, true, now: monotonicNow(), into: &effects)
         case .listening(let relays): observer?.node(self, isListeningAt: relays)
@@ -397,8 +421,19 @@ extension SwarmNode {
         guard streams[stream.localID] === stream else { return }
         streams[stream.localID] = nil
         tags[stream.tag] = nil
+        relayClients.release(stream.tag)
         core.release(stream.tag, now: monotonicNow(), into: &effects)
         loop.callAgain()
+    }
+
+    /// The relay that `tag` counted on is gone, or gives it up.
+    func relayEnded(_ tag: ConnectionTag) {
+        if let stream = tags[tag], stream.isRelayed {
+            stream.fail("the relay is gone")
+        } else {
+            core.relayFailed(tag, now: monotonicNow(), into: &effects)
+            loop.callAgain()
+        }
     }
 
     func takeBuffer() -> [UInt8] { buffers.popLast() ?? [] }

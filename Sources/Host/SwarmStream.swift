@@ -52,6 +52,7 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
         udx = UDXStream(localID: streamID)
     }
 
+    var isRelayed: Bool { state != .reserved && state != .closed && path == .relayed }
     package var localID: UInt32 { udx.localID }
     package var address: String { udx.remote.map { "\($0)" } ?? "?" }
     package var origin: String { udx.remote.map { "\($0.address)" } ?? "?" }

@@ -18,7 +18,8 @@ package enum ShareEffect: Equatable, Sendable {
     /// The peer proved its device key, and that it may be here. A connection of which this is not
     /// said within `SwarmLimits.identifyTimeout` is closed; of two with one key, one is closed.
     /// `session` is what only this connection's two sides share: the handshake hash, cut to 32 bytes.
-    case identified(ConnectionID, key: Bytes32, session: Bytes32)
+    /// `instance` is the other side's number for its running process.
+    case identified(ConnectionID, key: Bytes32, session: Bytes32, instance: UInt64 = 0)
     /// A place to dial: from a link, or told by a peer.
     case found(PeerAddress, PeerBook.Source)
     case log(String)

@@ -4,8 +4,9 @@ package import Wire
 /// Messages of the `holdfast/control` channel, in the order of their types.
 ///
 /// The Open carries version (uint, 1) and capability (32 bytes); and, on a connection whose handshake
-/// was between node keys, the device key (32) and its signature over `deviceProof` (64 bytes). Nothing
-/// else is sent before the remote's Open has been checked.
+/// was between node keys, the device key (32) and its signature over `deviceProof` (64 bytes); then a
+/// number drawn anew by every process (8 bytes), by which a device that was restarted is known.
+/// Nothing else is sent before the remote's Open has been checked.
 ///
 ///     type  message  fields
 ///     0     hello    device name string, has log bool, log key 32 bytes if it has one

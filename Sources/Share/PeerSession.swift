@@ -48,6 +48,8 @@ struct PeerSession {
     let isNodeKeyed: Bool
     /// The remote's device key, once it is proved.
     var remoteKey: Bytes32?
+    /// The remote's number for its running process; 0 if it does not say.
+    var remoteInstance: UInt64 = 0
     var handshakeHash: [UInt8] = []
     /// Whether the remote has shown that it holds the share key.
     var isMember = false

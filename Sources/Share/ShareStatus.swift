@@ -16,13 +16,24 @@ package struct ShareStatus: Codable, Equatable, Sendable {
         package var address: String
         /// `connecting`, `connected` or `paused`.
         package var state: String
+        /// A `PeerPath`.
+        package var path: String
+        package var roundTripMilliseconds: Double?
         package var bytesSent: UInt64
         package var bytesReceived: UInt64
+        /// For the host alone, which knows the connection's path: not part of the JSON.
+        package var connection: UInt64 = 0
+
+        private enum CodingKeys: String, CodingKey {
+            case device, key, address, state, path, roundTripMilliseconds, bytesSent
+            case bytesReceived
+        }
 
         package init(
-            device: String, key: String, address: String, state: String, bytesSent: UInt64,
-            bytesReceived: UInt64
+            device: String, key: String, address: String, state: String, path: String = "",
+            bytesSent: UInt64, bytesReceived: UInt64
         ) {
+            self.path = path
             self.device = device
             self.key = key
             self.address = address
@@ -40,6 +51,8 @@ package struct ShareStatus: Codable, Equatable, Sendable {
     package var transport = ""
     package var paused = false
     package var peers: [Peer] = []
+    /// What keeps transports from their work, in words.
+    package var problems: [String] = []
     /// Log key (hexadecimal) to the count of blocks applied.
     package var clock: [String: UInt64] = [:]
     /// Of the view, hexadecimal: equal exactly on converged devices.

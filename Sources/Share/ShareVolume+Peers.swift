@@ -268,6 +268,7 @@ extension ShareVolume: ConnectionHandler {
             open.writeBytes32(identity.device.publicKey)
             open.writeRaw(identity.device.sign(proof))
         }
+        open.writeUInt64(instance)
         session.control = session.mux.open(
             ControlMessage.protocolName, id: keys.controlChannel.bytes, handshake: open.bytes)
     }
@@ -325,7 +326,9 @@ extension ShareVolume: ConnectionHandler {
             if let key = session.remoteKey,
                 let shared = Bytes32(Array(session.handshakeHash.prefix(32)))
             {
-                table.effects.append(.identified(session.id, key: key, session: shared))
+                table.effects.append(
+                    .identified(
+                        session.id, key: key, session: shared, instance: session.remoteInstance))
             }
             try greet(on: &session, &table)
         } else if let slot = session.logs[channel]?.slot {
@@ -350,6 +353,7 @@ extension ShareVolume: ConnectionHandler {
             let capability = try? reader.readBytes32(),
             capability == keys.capability(handshakeHash: hash, isInitiator: isInitiator)
         else { throw SessionError("the peer does not hold this share's key") }
+        defer { session.remoteInstance = (try? reader.readUInt64()) ?? 0 }
         guard session.isNodeKeyed else { return }
         let proof = ControlMessage.deviceProof(handshakeHash: hash, isInitiator: isInitiator)
         guard let key = try? reader.readBytes32(),

@@ -17,11 +17,13 @@ extension ShareVolume {
             return table.ids.compactMap { table.sessions[$0] }
         }
         status.peers = sessions.map { session in
-            ShareStatus.Peer(
+            var peer = ShareStatus.Peer(
                 device: session.device, key: session.remoteKey?.hex ?? "",
                 address: session.address,
                 state: session.isMember ? "connected" : "connecting",
                 bytesSent: session.bytesSent, bytesReceived: session.bytesReceived)
+            peer.connection = session.id.rawValue
+            return peer
         }
         var remoteLengths: [WriterSlot: UInt64] = [:]
         for log in sessions.flatMap(\.logs.values) {

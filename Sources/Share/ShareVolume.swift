@@ -16,6 +16,8 @@ package final class ShareVolume: Volume {
     let identity: ShareIdentity
     let chunks: any ChunkStorage
     let environment: any ShareEnvironment
+    /// Tells peers apart the processes that this device runs one after the other.
+    let instance: UInt64
     private let barrier: any DurabilityBarrier
     private let diskSpace: @Sendable () -> (total: UInt64, free: UInt64)
     private let observer = Guarded(WeakObserver())
@@ -36,6 +38,7 @@ package final class ShareVolume: Volume {
         self.identity = identity
         self.chunks = chunks
         self.environment = environment
+        instance = environment.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
         self.diskSpace = diskSpace
         barrier = storage.barrier
         let opened = try Engine(

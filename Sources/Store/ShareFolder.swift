@@ -16,7 +16,7 @@ package struct ShareSettings: Codable, Equatable, Sendable {
     package var name: String
     /// An absolute path; empty if the share was never mounted.
     package var mountPoint: String
-    /// `auto`, `hyperswarm`, `relay`, `direct` or `disabled`.
+    /// `auto`, `hyperswarm`, `direct` or `disabled`.
     package var transport: String
     /// Addresses of peers for the direct transport, as in `host:port`.
     package var peers: [String]
@@ -24,12 +24,21 @@ package struct ShareSettings: Codable, Equatable, Sendable {
     package var listen: String
     /// The port it had last when any free one would do: tried first, as links name it.
     package var listenPort: UInt16
+    /// Nodes of the DHT to ask first, as in `host:port`; empty for those of the public network.
+    package var bootstrap: [String]
+    /// The key of a peer that runs a blind relay, hexadecimal; empty for none.
+    package var relay: String
+    /// The UDP port it had last: tried first.
+    package var udpPort: UInt16
+    /// Whether peers are looked for on the local network.
+    package var usesLAN: Bool
     /// By path from the root of the share; the longest that fits counts.
     package var policies: [String: Policy]
 
     package init(
         name: String, mountPoint: String = "", transport: String = "auto", peers: [String] = [],
-        listen: String = "", listenPort: UInt16 = 0,
+        listen: String = "", listenPort: UInt16 = 0, bootstrap: [String] = [],
+        relay: String = "", udpPort: UInt16 = 0, usesLAN: Bool = true,
         policies: [String: Policy] = [:]
     ) {
         self.name = name
@@ -38,6 +47,10 @@ package struct ShareSettings: Codable, Equatable, Sendable {
         self.peers = peers
         self.listen = listen
         self.listenPort = listenPort
+        self.bootstrap = bootstrap
+        self.relay = relay
+        self.udpPort = udpPort
+        self.usesLAN = usesLAN
         self.policies = policies
     }
 
@@ -52,6 +65,10 @@ package struct ShareSettings: Codable, Equatable, Sendable {
         peers = try values.decodeIfPresent([String].self, forKey: .peers) ?? []
         listen = try values.decodeIfPresent(String.self, forKey: .listen) ?? ""
         listenPort = try values.decodeIfPresent(UInt16.self, forKey: .listenPort) ?? 0
+        bootstrap = try values.decodeIfPresent([String].self, forKey: .bootstrap) ?? []
+        relay = try values.decodeIfPresent(String.self, forKey: .relay) ?? ""
+        udpPort = try values.decodeIfPresent(UInt16.self, forKey: .udpPort) ?? 0
+        usesLAN = try values.decodeIfPresent(Bool.self, forKey: .usesLAN) ?? true
         policies = try values.decodeIfPresent([String: Policy].self, forKey: .policies) ?? [:]
     }
 }

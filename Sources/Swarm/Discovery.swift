@@ -40,6 +40,8 @@ package struct Discovery: Sendable {
         /// What is asked has changed since that query began.
         var isStale = false
         var hasAnnounced = false
+        /// Searched while announcing had to wait.
+        var hasLookedEarly = false
         /// At least one query has ended since the last change.
         var isSettled = false
         var dueAt: Instant
@@ -57,6 +59,9 @@ package struct Discovery: Sendable {
     /// In the order they were joined.
     private var topics: [Topic] = []
     private var lastSession: UInt64 = 0
+    /// False while this device is not yet reachable under its key, to which announcements refer:
+    /// they wait, searches do not.
+    package var mayAnnounce = true
     /// Topics left while announced.
     private var withdrawals: [Effect] = []
 
@@ -137,6 +142,10 @@ package struct Discovery: Sendable {
                 due = min(due, topics[index].dueAt)
                 continue
             }
+            guard mayAnnounce || !topics[index].announces else {
+                lookEarly(index, now: now, into: &effects)
+                continue
+            }
             topics[index].isAsking = true
             topics[index].startedAt = now
             let topic = topics[index].topic
@@ -184,6 +193,15 @@ extension Discovery {
         topics[index].misses = 0
         topics[index].dueAt = now
         topics[index].isStale = before.isAsking
+    }
+
+    private mutating func lookEarly(_ index: Int, now: Instant, into effects: inout [Effect]) {
+        guard topics[index].looksUp, !topics[index].hasLookedEarly else { return }
+        topics[index].hasLookedEarly = true
+        topics[index].isAsking = true
+        // So that the announcement follows whatever comes of it.
+        topics[index].isStale = true
+        effects.append(.lookup(topic: topics[index].topic))
     }
 
     private mutating func wait(
@@ -236,7 +254,7 @@ package struct DiscoveryLimits: Sendable {
     package var retryFirst: Duration = .seconds(1)
     package var retryLongest: Duration = .seconds(30)
     /// Waits while nobody is announced, and after a peer was lost: they double.
-    package var eagerFirst: Duration = .seconds(1)
+    package var eagerFirst: Duration = .milliseconds(500)
     package var missLongest: Duration = .seconds(60)
     /// Searches soon after a peer was lost.
     package var eagerRounds = 4

@@ -52,6 +52,8 @@ package struct PeerBook: Sendable {
         let key: Bytes32
         /// The same on both sides, different for every connection.
         let session: Bytes32
+        /// Of the process behind it; 0 if it does not say.
+        let instance: UInt64
         let since: Instant
     }
 
@@ -140,17 +142,20 @@ package struct PeerBook: Sendable {
 
     /// The other end has proved its key, and that it may be here.
     ///
-    /// - Parameter session: a value that both sides of this connection and of no other have, such
-    ///   as the handshake hash.
+    /// - Parameters:
+    ///   - session: a value that both sides of this connection and of no other have, such as the
+    ///     handshake hash.
+    ///   - instance: the other end's number for its running process.
     package mutating func identified(
-        _ connection: UInt64, key: Bytes32, session: Bytes32, now: Instant,
+        _ connection: UInt64, key: Bytes32, session: Bytes32, instance: UInt64 = 0, now: Instant,
         into effects: inout [Effect]
     ) {
         due = .zero
         guard let index = connections.firstIndex(where: { $0.number == connection }),
             connections[index].peer == nil
         else { return }
-        connections[index].peer = Peer(key: key, session: session, since: now)
+        connections[index].peer = Peer(
+            key: key, session: session, instance: instance, since: now)
         if let candidate = candidateIndex(of: connection) { candidates[candidate].key = key }
         if key == ownKey {
             close(connection, "this device itself", into: &effects)
@@ -284,6 +289,8 @@ extension PeerBook {
     /// device that it is connected to, so the other side must have lost it.
     private func prefers(_ new: Connection, over old: Connection, now: Instant) -> Bool {
         guard let newPeer = new.peer, let oldPeer = old.peer else { return true }
+        // A process that was started anew has lost all its connections.
+        if newPeer.instance != oldPeer.instance { return true }
         if now >= oldPeer.since + limits.settledAfter { return true }
         if new.quality != old.quality { return new.quality > old.quality }
         if new.isInitiator != old.isInitiator {

@@ -19,7 +19,7 @@ struct BBR: Sendable {
     private static let fullGrowth = 1.25
     private static let fullRounds = 3
     /// Of what a round delivered; more lost says that a queue is full.
-    private static let overflow = 0.1
+    private static let overflow = 0.5
     private static let aggregationRounds: UInt64 = 5
     private static let aggregationMax = 0.1
     private static let processing = 0.001

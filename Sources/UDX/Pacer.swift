@@ -18,6 +18,8 @@ struct Pacer: Sendable {
     init(rate: Double, burst: Int) {
         self.rate = rate
         tokens = Double(burst)
+        // The first packets leave at once, however the rate compares.
+        tokens = max(tokens, quantum)
     }
 
     /// Bytes per burst.

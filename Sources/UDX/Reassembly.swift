@@ -13,8 +13,8 @@ struct Reassembly: Sendable {
     static let slotSize = 1536
     /// What a stored packet counts for in the window at least, since it takes a slot.
     private static let chargeMin = 1024
-    /// Slots kept when everything has been delivered.
-    private static let capacityKept = 512
+    /// Slots that an idle stream keeps.
+    private static let capacityKept = 64
 
     /// Sequence numbers ahead of the expected one that are taken; a power of two.
     let capacityMax: Int
@@ -32,6 +32,8 @@ struct Reassembly: Sendable {
         while capacity < window / Self.chargeMin, capacity < 1 << 16 { capacity *= 2 }
         capacityMax = capacity
     }
+
+    private init(capacityMax: Int) { self.capacityMax = capacityMax }
 
     private var capacity: Int { lengths.count }
     /// What the window shrinks by.
@@ -76,12 +78,18 @@ struct Reassembly: Sendable {
         present[slot >> 6] &= ~(1 << UInt64(slot & 63))
         packets -= 1
         bytes -= length
-        if packets == 0, capacity > Self.capacityKept {
-            slab = []
-            lengths = []
-            present = []
-        }
         return true
+    }
+
+    /// Whether memory is held that only a bad stretch of the path needs.
+    var isLarge: Bool { packets == 0 && capacity > Self.capacityKept }
+
+    /// Gives the memory back.
+    ///
+    /// - Precondition: nothing is stored.
+    mutating func release() {
+        precondition(packets == 0, "\(packets) packets would be lost")
+        self = Reassembly(capacityMax: capacityMax)
     }
 
     /// The next run of stored packets at or after `sequence`, as [start, end).

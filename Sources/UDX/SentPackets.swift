@@ -101,6 +101,16 @@ struct SentPackets: Sendable {
         deliveredCount += 1
     }
 
+    /// Notes that everything from `start` to before `end` is delivered, so that nobody walks there again.
+    mutating func joinDelivered(_ start: UInt32, _ end: UInt32) {
+        var sequence = start
+        while sequence.precedes(end) {
+            let next = self[sequence].deliveredTo
+            if next.precedes(end) { self[sequence].deliveredTo = end }
+            sequence = sequence.precedes(next) ? next : sequence &+ 1
+        }
+    }
+
     /// - Precondition: the packet is in flight.
     mutating func markLost(_ sequence: UInt32) {
         leave(sequence)

@@ -38,6 +38,8 @@ package struct UDXLimits: Sendable {
     package var unconnectedBytes = 256 << 10
     /// Packets between the oldest unacknowledged and the newest, however large the peer's window.
     package var packetsOutstanding = 32768
+    /// Bytes sent and kept because an older packet is not acknowledged.
+    package var bytesOutstanding = 16 << 20
     /// Runs named in one acknowledgement: as many as fit the smallest path. The reference names 50 and
     /// reads any number.
     package var selectiveRuns = 140

@@ -49,7 +49,7 @@ extension UDXStream {
                     sequence &+= 1
                 }
             }
-            if sent[start].deliveredTo.precedes(end) { sent[start].deliveredTo = end }
+            sent.joinDelivered(start, end)
         }
     }
 
@@ -75,11 +75,10 @@ extension UDXStream {
     /// What follows for round trip, losses and window once all that was delivered is known.
     private mutating func finish(_ sample: inout DeliveryRate.Sample, priorInFlight: Int) {
         timeoutBackoff = 0
-        if let sampled = sample.roundTrip {
-            roundTrip.add(sampled, now: now)
-            isTailProbeAllowed = true
-        }
-        sample.lost = detectLosses()
+        tailProbes = 0
+        if let sampled = sample.roundTrip { roundTrip.add(sampled, now: now) }
+        sample.lost = detectLosses() + unreportedLoss
+        unreportedLoss = 0
         if sample.lost > 0 { enterRecovery(newlyDelivered: sample.newlyDelivered) }
         let rate = rate.rate(of: sample, now: now, smallestRoundTrip: roundTrip.smallest)
         leaveRecoveryIfDone()

@@ -61,25 +61,40 @@ extension UDXStream {
         recovery = .timedOut
         recoveryEnd = sent.next
         timeoutBackoff = now + 2 * roundTrip.timeout
+        tailProbes = 0
         congestion.timedOut(inFlight: sent.inFlightBytes)
         return true
     }
 
     /// When the packet in flight that was sent first counts as unheard.
     var timeoutDeadline: UInt64? {
-        sent.firstInFlight.map { max(sent[$0].sentAt + roundTrip.timeout, timeoutBackoff) }
+        sent.firstInFlight.map {
+            // After one time-out, probes for the tail do not put off the next.
+            timeoutBackoff > 0 ? timeoutBackoff : sent[$0].sentAt + roundTrip.timeout
+        }
     }
 
-    /// When the last packets are probed for, because no answer came: after two round trips, once per
-    /// round trip sample, and only while all seems well.
+    /// When the last packets are probed for, because no answer came for two round trips, then four, then
+    /// eight.
+    ///
+    /// RFC 8985 probes once, and only while nothing is known to be lost. Here a lost retransmission is
+    /// probed for as well, and so is one that followed a time-out: a short window or a short stream
+    /// on a bad path would else wait for one time-out after the other.
     var tailProbeDeadline: UInt64? {
-        guard isTailProbeAllowed, !isTailProbeDue, case .none = recovery, sent.deliveredCount == 0,
-            sent.lostCount == 0, let last = sent.lastInFlight, let smoothed = roundTrip.smoothed
+        guard tailProbes < Self.tailProbesMax, !isTailProbeDue, sent.lostCount == 0,
+            let last = sent.lastInFlight, let smoothed = roundTrip.smoothed ?? firstGuess
         else { return nil }
         // Whoever has one packet only may wait for a second before it answers.
         let delay = 2 * smoothed + (sent.inFlightCount == 1 ? 2 * Nanoseconds.millisecond : 0)
-        return sent[last].sentAt + delay
+        return sent[last].sentAt + delay << UInt64(tailProbes)
     }
+
+    /// Of the round trip, when the first packet has timed out before any answer came.
+    private var firstGuess: UInt64? {
+        if case .timedOut = recovery { 125 * Nanoseconds.millisecond } else { nil }
+    }
+
+    private static var tailProbesMax: Int { 3 }
 
     mutating func adoptPathMTU() {
         payloadMax = pathMTU.size - overhead

@@ -70,6 +70,8 @@ extension UDXStream {
         } else if !reassembly.insert(content, at: sequence, expected: expected) {
             statistics.packetsDuplicate += 1
             return
+        } else {
+            reorderedAt = now
         }
         if route == nil { unconnectedBytes += content.count }
         if header.kind.contains(.end) { remoteEnd = sequence }

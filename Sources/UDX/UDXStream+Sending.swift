@@ -52,6 +52,9 @@ extension UDXStream {
             return false
         }
         let size = min(queuedBytes, payloadMax)
+        guard outgoing.count - queuedBytes + size <= configuration.limits.bytesOutstanding else {
+            return false
+        }
         return sent.undeliveredBytes + size <= sendWindow || sent.undeliveredBytes == 0
     }
 

@@ -12,7 +12,7 @@ extension UDXStream {
         var next = min(timeoutDeadline ?? .max, tailProbeDeadline ?? .max, lossDeadline ?? .max)
         if maySendLost || (maySendNew && sent.lostCount == 0) { next = min(next, pacer.nextBurst) }
         if isWindowShut { next = min(next, pollAt ?? now) }
-        next = min(next, keepAliveAt ?? .max)
+        next = min(next, keepAliveAt ?? .max, releaseAt ?? .max)
         return Instant(nanoseconds: next)
     }
 
@@ -20,8 +20,11 @@ extension UDXStream {
     package mutating func advance(now: Instant, events: inout [UDXEvent]) {
         observe(now)
         guard !isClosed, route != nil else { return }
-        if let lossDeadline, self.now >= lossDeadline, detectLosses() > 0 {
-            enterRecovery(newlyDelivered: 0)
+        if let releaseAt, self.now >= releaseAt { reassembly.release() }
+        if let lossDeadline, self.now >= lossDeadline {
+            let lost = detectLosses()
+            unreportedLoss += lost
+            if lost > 0 { enterRecovery(newlyDelivered: 0) }
         }
         if let timeoutDeadline, self.now >= timeoutDeadline {
             guard timeOut() else {
@@ -29,7 +32,7 @@ extension UDXStream {
                 return
             }
         } else if let tailProbeDeadline, self.now >= tailProbeDeadline {
-            isTailProbeAllowed = false
+            tailProbes += 1
             isTailProbeDue = true
         }
         if let pollAt, isWindowShut, self.now >= pollAt,
@@ -39,6 +42,11 @@ extension UDXStream {
             return
         }
         reportProgress(events: &events)
+    }
+
+    /// When memory for packets out of order is given back: five seconds after the last one.
+    private var releaseAt: UInt64? {
+        reassembly.isLarge ? reorderedAt + 5 * Nanoseconds.second : nil
     }
 
     /// There is no state that waits after the end: a peer that has everything, and whose END has come,

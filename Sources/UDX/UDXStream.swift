@@ -75,7 +75,10 @@ package struct UDXStream: Sendable {
     var lossDeadline: UInt64?
     /// After a time-out the next one waits so long.
     var timeoutBackoff: UInt64 = 0
-    var isTailProbeAllowed = true
+    /// Bytes found lost by the clock, which the next acknowledgement reports.
+    var unreportedLoss = 0
+    /// Sent since something was delivered or timed out.
+    var tailProbes = 0
     var isTailProbeDue = false
 
     // Shut window
@@ -91,6 +94,8 @@ package struct UDXStream: Sendable {
     var remoteEnd: UInt32?
     var isRemoteEnded = false
     var unconnectedBytes = 0
+    /// When a packet last came before its turn.
+    var reorderedAt: UInt64 = 0
     var isAcknowledgementDue = false
     /// Where the next acknowledgement's runs begin, if the last could not name all.
     var nextRun: UInt32 = 0
@@ -138,6 +143,8 @@ package struct UDXStream: Sendable {
     package var roundTripTime: Duration? {
         roundTrip.smoothed.map { .nanoseconds(Int64(clamping: $0)) }
     }
+    /// Bytes of the largest IP packet that is known to pass.
+    package var pathMTUBytes: Int { pathMTU.size }
     /// Bytes written that have not been sent once.
     package var queuedBytes: Int { Int(truncatingIfNeeded: outgoing.end &- unsentFrom) }
     /// Bytes written that have not been acknowledged, sent or not.
@@ -165,10 +172,8 @@ package struct UDXStream: Sendable {
         remoteID: UInt32, remote: NetworkEndpoint, via socket: SocketID, now: Instant
     ) {
         observe(now)
-        if !sent.isEmpty {
-            formerRoute = route
-            routeSequence = sent.next
-        }
+        formerRoute = route
+        routeSequence = sent.next
         route = Route(remoteID: remoteID, remote: remote, socket: socket)
         startPath()
         // The other side hears from us on the new path even if nothing is being written.
@@ -236,6 +241,7 @@ package struct UDXStream: Sendable {
     mutating func close(_ reason: UDXCloseReason) {
         guard !isClosed else { return }
         phase = .closed(reason)
+        isAcknowledgementDue = false
         outgoing = ByteRing()
         unsentFrom = 0
         sent = SentPackets(firstSequence: sent.next)

@@ -10,6 +10,7 @@ struct Application {
     let makeService: (_ home: String?) -> any ShareService
     /// Starts a daemon and waits until it reports; `Daemon.start` outside of tests.
     var startDaemon: (_ words: [String], _ logFile: String) throws(HostError) -> StartReport
+    var surroundings = Surroundings.ofProcess
 
     func run(_ words: [String]) -> ExitCode {
         do throws(CommandFailure) {
@@ -31,7 +32,8 @@ struct Application {
     private func run(_ parsed: ParsedCommand) throws(CommandFailure) {
         let context = CommandContext(
             parsed: parsed, environment: environment, console: console,
-            service: makeService(parsed.value("home")), startDaemon: startDaemon)
+            service: makeService(parsed.value("home")), startDaemon: startDaemon,
+            surroundings: surroundings)
         switch parsed.name {
         case .create: try context.create()
         case .join: try context.join()
@@ -44,6 +46,9 @@ struct Application {
         case .resume: try context.setPaused(false)
         case .log: try context.log()
         case .check: try context.check()
+        case .dht: try context.dht()
+        case .warm: try context.warm()
+        case .doctor: try context.doctor()
         // The parser turns it into what it asks for.
         case .help: break
         }

@@ -13,7 +13,7 @@ extension CommandContext {
 
     func join() throws(CommandFailure) {
         let mountPoint = try newMountPoint(1)
-        let link = try readLink()
+        let link = try linkArgument()
         let options = ServeOptions(parsed)
         let share = try service.join(link: link, mountPoint: mountPoint, options: options)
         try serve(share, options, isNew: true, printsLink: false)
@@ -62,7 +62,8 @@ extension CommandContext {
         return path
     }
 
-    private func readLink() throws(CommandFailure) -> String {
+    /// The first argument, or the first line of standard input if that is a dash.
+    func linkArgument() throws(CommandFailure) -> String {
         guard parsed.argument(0) == "-" else { return parsed.argument(0) ?? "" }
         guard let line = console.readLine(limitBytes: Self.linkBytesMax) else {
             throw CommandFailure(

@@ -7,6 +7,7 @@ struct CommandContext {
     let console: any Console
     let service: any ShareService
     let startDaemon: (_ words: [String], _ logFile: String) throws(HostError) -> StartReport
+    let surroundings: Surroundings
 
     /// How long a daemon may take for what is done at once.
     static let answerTimeout: Duration = .seconds(30)

@@ -1,3 +1,4 @@
+import Base
 import Host
 import Swarm
 
@@ -151,13 +152,17 @@ struct CommandParser {
             guard choices.contains(value) else {
                 throw usage(
                     "\(source) cannot be \(shown(value))",
-                    "use \(choices.joined(separator: " or "))")
+                    "use \(choices.dropLast().joined(separator: ", ")) or \(choices.last ?? "")")
             }
         case .address(_, let allowsAnyPort):
             guard let address = PeerAddress(value), allowsAnyPort || address.port != 0 else {
                 throw usage(
                     "\(source) cannot be \(shown(value))",
                     "use HOST:PORT, as in 192.0.2.1:4711 or [2001:db8::1]:4711")
+            }
+        case .key:
+            guard Bytes32(hex: value) != nil else {
+                throw usage("\(source) cannot be \(shown(value))", "use 64 hexadecimal digits")
             }
         case .count(_, let range):
             guard let count = Int(value), range.contains(count) else {

@@ -1,6 +1,7 @@
 /// The commands there are.
 enum CommandName: String, CaseIterable {
-    case create, join, mount, unmount, invite, status, peers, pause, resume, log, check, help
+    case create, join, mount, unmount, invite, status, peers, pause, resume, log, check
+    case dht, warm, doctor, help
 }
 
 /// One command, as parsing, help and completions need it.
@@ -33,12 +34,15 @@ struct OptionSpecification {
         /// `HOST:PORT`, checked when it is read.
         case address(String, allowsAnyPort: Bool)
         case count(String, ClosedRange<Int>)
+        /// 64 hexadecimal digits.
+        case key(String)
 
         /// Upper case, as the help shows it.
         var name: String? {
             switch self {
             case .flag: nil
-            case .text(let name), .choice(let name, _), .address(let name, _), .count(let name, _):
+            case .text(let name), .choice(let name, _), .address(let name, _), .count(let name, _),
+                .key(let name):
                 name
             }
         }

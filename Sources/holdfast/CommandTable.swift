@@ -49,7 +49,7 @@ enum CommandTable {
             arguments: [optionalMountPoint], options: [json] + common,
             details: [
                 "With --json: one object a line, one line a share, with the keys share, name, "
-                    + "device, mountpoint, transport, running, paused, peers, clock, digest, "
+                    + "device, mountpoint, transport, running, paused, peers, problems, clock, digest, "
                     + "pending (blocks, chunks, bytes), files, bytes, refused and conflicts. "
                     + "Devices with equal digests show the same."
             ]),
@@ -57,8 +57,11 @@ enum CommandTable {
             name: .peers, summary: "show the devices that a share is connected to",
             arguments: [mountPoint("where the share is mounted")], options: [json] + common,
             details: [
-                "With --json: an array of objects with the keys device, key, address, state, "
-                    + "bytesSent and bytesReceived."
+                "The path says how a device is reached: tcp (an address that was given, or found on "
+                    + "the local network), direct, punched (through NATs), LAN or relayed (by way "
+                    + "of a third peer, which cannot read it).",
+                "With --json: an array of objects with the keys device, key, address, state, path, "
+                    + "roundTripMilliseconds (if known), bytesSent and bytesReceived.",
             ]),
         CommandSpecification(
             name: .pause, summary: "stop syncing; the mount goes on working",
@@ -93,6 +96,79 @@ enum CommandTable {
             ] + common,
             details: ["Ends with 7 if anything is damaged; says what, and what to do."]),
         CommandSpecification(
+            name: .dht, summary: "run a node of the DHT, through which devices find each other",
+            arguments: [],
+            options: [
+                OptionSpecification(
+                    name: "listen", value: .address("HOST:PORT", allowsAnyPort: true),
+                    help: "where to listen (UDP, IPv4), port 0 for any free one; default: "
+                        + "0.0.0.0:49737, or the next free port"),
+                bootstrap,
+                OptionSpecification(
+                    name: "public", value: .flag,
+                    help: "others can reach the node where it listens: it stores for them from "
+                        + "the start, as the first nodes of a network must; of itself on 127.0.0.1"
+                ),
+                OptionSpecification(
+                    name: "blind-relay", value: .flag,
+                    help: "also pass on encrypted traffic between devices that cannot reach each "
+                        + "other; prints the key that they can name with --relay"),
+                json, home,
+            ],
+            details: [
+                "Runs in the foreground until SIGINT or SIGTERM, then ends with 0. A few of these "
+                    + "are a network of their own: give all of them, and all devices, the same "
+                    + "--bootstrap; each node leaves itself out of it.",
+                "A blind relay sees who sends how much to whom, and ciphertext. It is announced, so "
+                    + "devices find it by themselves when they need one; its key is always the same "
+                    + "on this device.",
+                "Without --public the node finds out whether others can reach it, and stores for "
+                    + "them once it has been reachable for twenty minutes.",
+                "Prints where it listens, when it is ready and what changes; once a minute, on "
+                    + "standard error, how many nodes it knows and what traffic it had. With "
+                    + "--json: one object a line, with the keys event (listening, ready, changed, "
+                    + "counts or stopped), address, publicAddress, persistent, firewalled, nodes, "
+                    + "datagramsIn, datagramsOut, bytesIn, bytesOut, and of a blind relay relayKey, "
+                    + "relayedPairs and relayedBytes.",
+            ]),
+        CommandSpecification(
+            name: .warm, summary: "keep looking for the devices of a share, without mounting it",
+            arguments: [
+                ArgumentSpecification(
+                    name: "LINK|TOPIC", isRequired: true,
+                    help: "an invite link, or a topic: 64 hexadecimal digits or 52 characters of "
+                        + "z-base-32; - reads it from standard input, which other users of this "
+                        + "machine cannot see")
+            ],
+            options: [bootstrap, json, home],
+            details: [
+                "Runs a node of the DHT in the foreground and walks to the topic every five "
+                    + "minutes, and more often while nobody is announced there; prints after each "
+                    + "walk how many devices are announced and how many nodes answered.",
+                "What that is good for: the nodes around the topic are asked, so dead ones are "
+                    + "noticed and live ones known, and the way to it stays short; this node "
+                    + "passes on and, where others can reach it, stores. It announces nothing: "
+                    + "announcements are signed by the devices, only they can renew theirs, and "
+                    + "devices would try to connect to one of ours in vain. It reads nothing of "
+                    + "the share.",
+                "With --json: one object a line, those of holdfast dht, and after each walk one "
+                    + "with the keys topic, name, devices, nodes and milliseconds.",
+            ]),
+        CommandSpecification(
+            name: .doctor, summary: "check whether this machine and its network let a share sync",
+            arguments: [], options: [bootstrap, json, home],
+            details: [
+                "Looks at: the bootstrap nodes and their round trips; whether UDP goes out and "
+                    + "comes in; what the router does to ports (NAT), and where others see this "
+                    + "machine; whether strangers can reach it; FUSE; the clock; the kernel. "
+                    + "Each is ok, a warning or a problem, with what to do.",
+                "Ends with 0 if a mount would sync, with 1 if no share can be mounted, and with 4 "
+                    + "if no node of the DHT answers.",
+                "With --json: an object with the keys nat (none, consistent, random or unknown), "
+                    + "mapped (addresses), reachable, bootstrap (address, roundTripMilliseconds), "
+                    + "checks (name, state, finding, remedy) and exitCode.",
+            ]),
+        CommandSpecification(
             name: .help, summary: "show this overview, or all about one command",
             arguments: [
                 ArgumentSpecification(
@@ -121,6 +197,14 @@ enum CommandTable {
         name: "limit", value: .count("COUNT", 1...100_000),
         help: "show so many operations at most; default: 100")
 
+    /// Of the commands that take part in the DHT.
+    static let bootstrap = OptionSpecification(
+        name: "bootstrap", value: .address("HOST:PORT", allowsAnyPort: false),
+        help:
+            "a node of the DHT to ask first; may be given several times; default: those of the public "
+            + "network",
+        isRepeatable: true)
+
     private static let shareName = OptionSpecification(
         name: "name", value: .text("NAME"),
         help: "what the share is called; default: the name of the folder")
@@ -131,9 +215,19 @@ enum CommandTable {
     /// Of the commands that start a daemon.
     private static let serving = [
         OptionSpecification(
-            name: "transport", value: .choice("NAME", ["direct", "disabled"]),
-            help: "how to reach other devices: direct (TCP to the addresses of --peer and of the "
-                + "link) or disabled (not at all); default: direct"),
+            name: "transport",
+            value: .choice("NAME", ["auto", "hyperswarm", "direct", "disabled"]),
+            help: "how to reach other devices: hyperswarm (UDP, found through the DHT wherever "
+                + "they are), direct (TCP to the addresses of --peer and of the link), auto (both, "
+                + "and the local network) or disabled (not at all); default: auto"),
+        bootstrap,
+        OptionSpecification(
+            name: "relay", value: .key("KEY"),
+            help: "the key of a peer that runs a blind relay, for networks between which no hole "
+                + "can be punched: it passes on what it cannot read"),
+        OptionSpecification(
+            name: "no-lan", value: .flag,
+            help: "look for nobody on the local network; --transport without it looks again"),
         OptionSpecification(
             name: "peer", value: .address("HOST:PORT", allowsAnyPort: false),
             help: "where another device can be reached; may be given several times",

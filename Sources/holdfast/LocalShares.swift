@@ -130,6 +130,11 @@ struct LocalShares: ShareService {
             if let transport = options.transport { settings.transport = transport }
             if let peers = options.peers { settings.peers = peers.map { "\($0)" } }
             if let listen = options.listen { settings.listen = "\(listen)" }
+            if let nodes = options.bootstrap { settings.bootstrap = nodes.map { "\($0)" } }
+            if let relay = options.relay { settings.relay = relay }
+            if options.transport != nil || options.withoutLAN {
+                settings.usesLAN = !options.withoutLAN
+            }
             if settings != before { try folder.setSettings(settings) }
             return settings
         }
@@ -161,6 +166,14 @@ struct LocalShares: ShareService {
         return try report.lines()
     }
 
+    // MARK: Relaying
+
+    func relayKey() throws(CommandFailure) -> KeyPair {
+        // Apart from the device's own: who meets the relay learns nothing of the device.
+        let label = Array("holdfast blind relay key".utf8)
+        return KeyPair(seed: Blake2b.hash256(key: try device(named: nil).keyPair.seed, label))
+    }
+
     // MARK: Parts
 
     private func openState() throws(StateError) -> StateFolder {
@@ -182,9 +195,11 @@ struct LocalShares: ShareService {
         -> ShareSettings
     {
         ShareSettings(
-            name: name, mountPoint: mountPoint, transport: options.transport ?? "direct",
+            name: name, mountPoint: mountPoint, transport: options.transport ?? "auto",
             peers: options.peers?.map { "\($0)" } ?? [],
-            listen: options.listen.map { "\($0)" } ?? "")
+            listen: options.listen.map { "\($0)" } ?? "",
+            bootstrap: options.bootstrap?.map { "\($0)" } ?? [], relay: options.relay ?? "",
+            usesLAN: !options.withoutLAN)
     }
 
     private func identity(of folder: ShareFolder, deviceName: String?) throws(CommandFailure)

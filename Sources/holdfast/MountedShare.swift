@@ -30,7 +30,7 @@ final class MountedShare: RunningShare {
     /// Serves the kernel on one thread, and stops it from another.
     private let mounting: WorkerPool
     private let driver: ShareDriver
-    private let direct: DirectTransport?
+    private let transports: ShareTransports
     private let mount: FuseMount
     private let isStopping = Atomic(false)
     /// Held for as long as this lives.
@@ -70,17 +70,19 @@ final class MountedShare: RunningShare {
             if freed > 0 { log.write("packs: \(freed) bytes of unused chunks given back") }
         }
 
-        let direct = try Self.transport(settings, loop, workers)
-        self.direct = direct
-        try Self.remember(direct?.listenAddress?.port, settings, in: folder)
+        let transports = try ShareTransports(
+            settings, nodeKey: volume.keys.nodeKey(of: identity.device), loop: loop,
+            workers: workers)
+        self.transports = transports
         let driver = ShareDriver(
-            loop: loop, handler: volume, transports: direct.map { [$0] } ?? [],
+            loop: loop, handler: volume, transports: transports.all,
             topics: ShareTopics(
                 data: volume.keys.dataTopic, bootstrap: volume.keys.bootstrapTopic),
             ownKey: identity.device.publicKey, log: log)
         self.driver = driver
         do throws(CommandFailure) {
-            if let direct { try hosted { () throws(HostError) in try direct.attach(driver) } }
+            try transports.attach(driver)
+            try transports.rememberPorts(in: folder)
             driver.start(isMember: volume.isAdmitted)
             try Self.waitForAdmission(volume, driver)
             driver.becomeMember()
@@ -88,6 +90,7 @@ final class MountedShare: RunningShare {
                 volume, packs, staging, options, workers, log)
         } catch {
             driver.stop()
+            transports.close()
             workers.stop()
             mounting.stop()
             throw error
@@ -100,31 +103,6 @@ final class MountedShare: RunningShare {
                 })
         }
         mounting.submit { mount.run() }
-    }
-
-    private static func transport(
-        _ settings: ShareSettings, _ loop: EventLoop, _ workers: WorkerPool
-    ) throws(CommandFailure) -> DirectTransport? {
-        guard settings.transport != "disabled" else { return nil }
-        return try hosted { () throws(HostError) in
-            try DirectTransport(
-                loop: loop, workers: workers,
-                listen: PeerAddress(settings.listen) ?? .everywhere,
-                preferredPort: settings.listenPort,
-                peers: settings.peers.compactMap { PeerAddress($0) })
-        }
-    }
-
-    /// So that the next start has the same port, which links and peers know.
-    private static func remember(
-        _ port: UInt16?, _ settings: ShareSettings, in folder: ShareFolder
-    ) throws(CommandFailure) {
-        guard let port, port != settings.listenPort else { return }
-        try stated { () throws(StateError) in
-            var settings = try folder.settings()
-            settings.listenPort = port
-            try folder.setSettings(settings)
-        }
     }
 
     private static func mount(
@@ -173,12 +151,14 @@ final class MountedShare: RunningShare {
         let tried = driver.dialStates.map { state in
             "\(state.target)" + (state.problem.map { " (\($0))" } ?? "")
         }
+        let problems = driver.transportProblems.map { "; \($0)" }.joined()
         return CommandFailure(
             .noPeer,
             tried.isEmpty
-                ? "no address of a member is known: name one with --peer HOST:PORT"
+                ? "no member of the share was found: start one, or name the address of one with "
+                    + "--peer HOST:PORT\(problems)"
                 : "no member of the share answered at \(tried.joined(separator: ", ")): start one "
-                    + "there, or name another with --peer HOST:PORT")
+                    + "there, or name another with --peer HOST:PORT\(problems)")
     }
 
     // MARK: Life
@@ -194,6 +174,7 @@ final class MountedShare: RunningShare {
         workers.drain()
         defer {
             driver.stop()
+            transports.close()
             workers.stop()
             mounting.stop()
         }
@@ -204,9 +185,7 @@ final class MountedShare: RunningShare {
         }
         // Connected peers hear of the last blocks, if they listen.
         let deadline = monotonicNow() + .milliseconds(500)
-        while let direct, loop.perform({ direct.isFlushing }) == true, monotonicNow() < deadline {
-            usleep(10_000)
-        }
+        while transports.isFlushing, monotonicNow() < deadline { usleep(10_000) }
     }
 
     // MARK: Control
@@ -259,6 +238,19 @@ final class MountedShare: RunningShare {
         status.name = settings.name
         status.mountpoint = settings.mountPoint
         status.transport = settings.transport
+        status.problems = driver.transportProblems
+        let links = driver.linkStates
+        for index in status.peers.indices {
+            let number = status.peers[index].connection
+            guard let link = links.first(where: { $0.connection.rawValue == number }) else {
+                continue
+            }
+            status.peers[index].address = link.address
+            status.peers[index].path = link.path.rawValue
+            status.peers[index].roundTripMilliseconds = link.roundTripTime.map {
+                Double($0.nanosecondsClamped / 1000) / 1000
+            }
+        }
         return status
     }
 

@@ -1,3 +1,4 @@
+import Crypto
 import Host
 import Swarm
 
@@ -20,6 +21,11 @@ struct ServeOptions: Equatable, Sendable {
     var peers: [PeerAddress]?
     var listen: PeerAddress?
     var deviceName: String?
+    /// Nodes of the DHT to ask first.
+    var bootstrap: [PeerAddress]?
+    /// 64 hexadecimal digits.
+    var relay: String?
+    var withoutLAN = false
     /// How the share is shown, this time only.
     var mounting: Set<MountFlag> = []
     var source: String?
@@ -29,6 +35,9 @@ struct ServeOptions: Equatable, Sendable {
         peers = parsed.values["peer"] == nil ? nil : parsed.addresses("peer")
         listen = parsed.addresses("listen").first
         deviceName = parsed.value("device-name")
+        bootstrap = parsed.values["bootstrap"] == nil ? nil : parsed.addresses("bootstrap")
+        relay = parsed.value("relay")
+        withoutLAN = parsed.isSet("no-lan")
         mounting = Set(MountFlag.allCases.filter { parsed.isSet($0.rawValue) })
         source = parsed.value("source")
     }
@@ -40,6 +49,9 @@ struct ServeOptions: Equatable, Sendable {
         for peer in peers ?? [] { words.append("--peer=\(peer)") }
         if let listen { words.append("--listen=\(listen)") }
         if let deviceName { words.append("--device-name=\(deviceName)") }
+        for node in bootstrap ?? [] { words.append("--bootstrap=\(node)") }
+        if let relay { words.append("--relay=\(relay)") }
+        if withoutLAN { words.append("--no-lan") }
         if let source { words.append("--source=\(source)") }
         words += MountFlag.allCases.filter(mounting.contains).map { "--\($0.rawValue)" }
         return words
@@ -87,6 +99,9 @@ protocol ShareService: Sendable {
     func start(
         _ share: KnownShare, options: ServeOptions, loop: EventLoop, log: Log
     ) throws(CommandFailure) -> any RunningShare
+
+    /// The key under which this device works as a blind relay: always the same.
+    func relayKey() throws(CommandFailure) -> KeyPair
 
     /// Verifies a share's stored state, and makes the view again first if asked.
     ///

@@ -17,6 +17,9 @@ enum StatusText {
         rows.append(("share", status.share))
         rows.append(
             ("syncing", status.paused ? "paused" : "by \(EscapedText.escaped(status.transport))"))
+        for problem in status.problems {
+            rows.append(("network", EscapedText.escaped(problem)))
+        }
         let connected = status.peers.filter { $0.state == "connected" }
         let names = connected.prefix(8).map { EscapedText.quoted($0.device) }
         let more = connected.count > names.count ? " and more" : ""
@@ -41,11 +44,13 @@ enum StatusText {
         let rows = peers.map { peer in
             [
                 EscapedText.escaped(peer.device), EscapedText.escaped(peer.state),
-                EscapedText.escaped(peer.address), size(peer.bytesSent), size(peer.bytesReceived),
-                EscapedText.escaped(String(peer.key.prefix(16))),
+                EscapedText.escaped(peer.address), EscapedText.escaped(peer.path),
+                roundTrip(peer.roundTripMilliseconds), size(peer.bytesSent),
+                size(peer.bytesReceived), EscapedText.escaped(String(peer.key.prefix(16))),
             ]
         }
-        return table(["DEVICE", "STATE", "ADDRESS", "SENT", "RECEIVED", "KEY"], rows)
+        return table(
+            ["DEVICE", "STATE", "ADDRESS", "PATH", "RTT", "SENT", "RECEIVED", "KEY"], rows)
     }
 
     static func table(of entries: [LogEntry]) -> String {
@@ -90,6 +95,15 @@ enum StatusText {
             default: ""
             }
         return "\(value)\(digits) \(units[unit])"
+    }
+
+    /// With two digits at least: `0.34 ms`, `12 ms`.
+    private static func roundTrip(_ milliseconds: Double?) -> String {
+        guard let milliseconds else { return "-" }
+        guard milliseconds < 10 else { return "\(Int(min(milliseconds.rounded(), 1e9))) ms" }
+        let hundredths = Int((milliseconds * 100).rounded())
+        let rest = hundredths % 100
+        return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest) ms"
     }
 
     private static func pending(_ pending: ShareStatus.Pending) -> String {

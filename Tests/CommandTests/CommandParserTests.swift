@@ -78,7 +78,7 @@ import Testing
             (["status", "--json=yes"], "--json takes no value: write it alone"),
             (
                 ["create", "/m", "--transport", "pigeon"],
-                "--transport cannot be pigeon: use direct or disabled"
+                "--transport cannot be pigeon: use auto, hyperswarm, direct or disabled"
             ),
             (
                 ["create", "/m", "--peer", "host:0"],
@@ -126,7 +126,7 @@ import Testing
     @Test func `a wrong value in the environment is blamed on it`() {
         #expect(
             failure(["mount", "/m"], ["HOLDFAST_TRANSPORT": "x"])?.message
-                == "HOLDFAST_TRANSPORT cannot be x: use direct or disabled")
+                == "HOLDFAST_TRANSPORT cannot be x: use auto, hyperswarm, direct or disabled")
         #expect(
             failure(["status"], ["HOLDFAST_JSON": "perhaps"])?.message
                 == "HOLDFAST_JSON is perhaps: set it to 1 or 0")

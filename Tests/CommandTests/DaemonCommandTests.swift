@@ -73,7 +73,7 @@ import Testing
             #expect(bench.console.output.hasPrefix("DEVICE      STATE      ADDRESS"))
             #expect(
                 bench.console.output.contains(
-                    "bob\\x1b[2J  connected  10.0.0.1:1  10 bytes  123 kB"))
+                    "bob\\x1b[2J  connected  10.0.0.1:1  LAN   0.34 ms  10 bytes  123 kB"))
             #expect(bench.run("peers", ".", "--json") == .success)
             #expect(bench.console.output.hasPrefix("[\n{\"address\":\"10.0.0.1:1\""))
             #expect(bench.run("log") == .success)

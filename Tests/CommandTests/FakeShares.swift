@@ -1,4 +1,5 @@
 import Base
+import Crypto
 import FoundationEssentials
 import Glibc
 import Host
@@ -7,16 +8,38 @@ import Synchronization
 
 @testable import holdfast
 
-/// A console in memory.
-final class FakeConsole: Console {
-    var output = ""
-    var errors = ""
-    var input: [String] = []
-    var currentDirectory = "/"
+/// A console in memory; from any thread.
+final class FakeConsole: Console, Sendable {
+    private struct State {
+        var output = ""
+        var errors = ""
+        var input: [String] = []
+        var currentDirectory = "/"
+    }
+    private let state = Mutex(State())
 
-    func write(_ text: String) { output += text }
-    func writeError(_ text: String) { errors += text }
-    func readLine(limitBytes: Int) -> String? { input.isEmpty ? nil : input.removeFirst() }
+    var output: String {
+        get { state.withLock { $0.output } }
+        set { state.withLock { $0.output = newValue } }
+    }
+    var errors: String {
+        get { state.withLock { $0.errors } }
+        set { state.withLock { $0.errors = newValue } }
+    }
+    var input: [String] {
+        get { state.withLock { $0.input } }
+        set { state.withLock { $0.input = newValue } }
+    }
+    var currentDirectory: String {
+        get { state.withLock { $0.currentDirectory } }
+        set { state.withLock { $0.currentDirectory = newValue } }
+    }
+
+    func write(_ text: String) { state.withLock { $0.output += text } }
+    func writeError(_ text: String) { state.withLock { $0.errors += text } }
+    func readLine(limitBytes: Int) -> String? {
+        state.withLock { $0.input.isEmpty ? nil : $0.input.removeFirst() }
+    }
 }
 
 /// A folder of one test, with everything in it gone afterwards.
@@ -67,8 +90,9 @@ final class FakeRunning: RunningShare {
             status.peers = [
                 .init(
                     device: "bob\u{1b}[2J", key: "0123456789abcdef0123", address: "10.0.0.1:1",
-                    state: "connected", bytesSent: 10, bytesReceived: 123_456)
+                    state: "connected", path: "LAN", bytesSent: 10, bytesReceived: 123_456)
             ]
+            status.peers[0].roundTripMilliseconds = 0.344
             reply(ControlResponse(status: status))
         case .invite: reply(ControlResponse(link: "holdfast:word"))
         case .log:
@@ -150,6 +174,8 @@ final class FakeService: ShareService {
         return state.withLock { $0.running }
     }
 
+    func relayKey() throws(CommandFailure) -> KeyPair { KeyPair(seed: .zero) }
+
     func check(folder: String, rebuilds: Bool) throws(CommandFailure) -> [String] {
         try note("check \(folder) \(rebuilds)")
         return ["all \u{1b}well"]
@@ -165,11 +191,15 @@ final class Bench {
     var home: String?
     var started: [(words: [String], logFile: String)] = []
     var report = StartReport()
+    var surroundings = Surroundings.ofProcess
 
     init() { service = FakeService(folder: folder.path) }
 
     @discardableResult
-    func run(_ words: String...) -> ExitCode {
+    func run(_ words: String...) -> ExitCode { run(words) }
+
+    @discardableResult
+    func run(_ words: [String]) -> ExitCode {
         console.output = ""
         console.errors = ""
         let application = Application(
@@ -181,7 +211,7 @@ final class Bench {
             startDaemon: { words, logFile throws(HostError) in
                 self.started.append((words, logFile))
                 return self.report
-            })
+            }, surroundings: surroundings)
         return application.run(words)
     }
 }

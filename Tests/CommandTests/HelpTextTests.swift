@@ -42,13 +42,15 @@ import Testing
             names == [
                 "HOLDFAST_NAME", "HOLDFAST_TRANSPORT", "HOLDFAST_PEER", "HOLDFAST_LISTEN",
                 "HOLDFAST_DEVICE_NAME", "HOLDFAST_FOREGROUND", "HOLDFAST_HOME", "HOLDFAST_JSON",
-                "HOLDFAST_LIMIT", "HOLDFAST_REBUILD",
+                "HOLDFAST_LIMIT", "HOLDFAST_REBUILD", "HOLDFAST_BOOTSTRAP", "HOLDFAST_RELAY",
+                "HOLDFAST_NO_LAN", "HOLDFAST_PUBLIC", "HOLDFAST_BLIND_RELAY",
             ])
     }
 
     @Test func `every option of every command is understood as its help writes it`() throws {
         let samples = [
             "NAME": "direct", "HOST:PORT": "host:1", "FOLDER": "/f", "COUNT": "5",
+            "KEY": String(repeating: "5a", count: 32),
         ]
         for command in CommandTable.commands where command.name != .help {
             var words = [command.name.rawValue] + command.arguments.map { _ in "/x" }

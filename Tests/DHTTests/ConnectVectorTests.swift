@@ -125,7 +125,9 @@ struct ConnectVectorTests {
             keyPair: client, ephemeralKey: ephemeral[0], localStreamID: streamID, hints: [],
             relayThrough: nil)
         dial.start(shared: &clientShared)
-        let relay = NetworkEndpoint(address: .v4(0x0506_0708), port: 49737)
+        let path = messages[1].payload.noisePayload.holepunch?.relays.first
+        let relay = path?.relay ?? NetworkEndpoint(address: .v4(0x0506_0708), port: 49737)
+        let own = path?.server ?? NetworkEndpoint(address: .v4(0x0909_0909), port: 9)
         dial.found(relay, shared: &clientShared)
         let first = try #require(clientShared.handshakeRequest)
         #expect(first.noise == messages[0].noise.bytes)
@@ -139,7 +141,7 @@ struct ConnectVectorTests {
             remoteAddress: isOpen ? answer.addresses.first : nil)
         let clientAddress = NetworkEndpoint(address: .v4(0x0102_0304), port: 5678)
         let request = InboundRequest(
-            from: relay, to: NetworkEndpoint(address: .v4(0x0909_0909), port: 9), socket: .client,
+            from: relay, to: own, socket: .client,
             transaction: 7, command: .peerHandshake, target: dial.target,
             value: HandshakeMessage(
                 mode: .fromRelay, noise: first.noise, peerAddress: clientAddress

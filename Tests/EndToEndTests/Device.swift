@@ -10,8 +10,11 @@ final class Device {
     let home: String
     let mountPoint: String
     let port = Machine.freePort()
+    /// Of the DHT through which it finds others; nil for one that is told their addresses.
+    let bootstrap: String?
 
-    init(_ name: String, in place: Place) {
+    init(_ name: String, in place: Place, bootstrap: String? = nil) {
+        self.bootstrap = bootstrap
         self.name = name
         self.place = place
         home = "\(place.path)/state/\(name)"
@@ -22,10 +25,15 @@ final class Device {
 
     /// Options as their environment twins, so that `mount` has the same as `create`.
     var environment: [String: String] {
-        [
-            "HOLDFAST_HOME": home, "HOLDFAST_DEVICE_NAME": name, "HOLDFAST_TRANSPORT": "direct",
-            "HOLDFAST_LISTEN": "127.0.0.1:\(port)",
-        ]
+        var environment = ["HOLDFAST_HOME": home, "HOLDFAST_DEVICE_NAME": name]
+        if let bootstrap {
+            environment["HOLDFAST_TRANSPORT"] = "hyperswarm"
+            environment["HOLDFAST_BOOTSTRAP"] = bootstrap
+        } else {
+            environment["HOLDFAST_TRANSPORT"] = "direct"
+            environment["HOLDFAST_LISTEN"] = "127.0.0.1:\(port)"
+        }
+        return environment
     }
 
     // MARK: Commands
@@ -140,13 +148,14 @@ struct Status: Decodable {
     }
 
     struct Peer: Decodable {
-        var device, state: String
+        var device, state, path: String
         var bytesSent, bytesReceived: UInt64
     }
 
     var share, name, device, mountpoint, transport: String
     var paused: Bool
     var peers: [Peer]
+    var problems: [String]
     var clock: [String: UInt64]
     var digest: String
     var pending: Pending

@@ -84,7 +84,8 @@ final class SwarmDevice {
             loop: loop, handler: handler, transports: [transport], topics: testTopics,
             ownKey: self.key.publicKey, log: log)
         handler.state.withLock { state in
-            state.onOpen = { id, _ in [identification(id)] }
+            // Both sides write at once, as a share does: it is by packets that they find each other.
+            state.onOpen = { id, _ in [identification(id), .send(id, [1, 2, 3])] }
         }
     }
 

@@ -28,10 +28,10 @@ private final class Desk {
         book.opened(connection, dialed: dialed, origin: origin, now: now, into: &effects)
     }
 
-    func identified(_ connection: UInt64, key: UInt8, session: UInt8) {
+    func identified(_ connection: UInt64, key: UInt8, session: UInt8, instance: UInt64 = 0) {
         book.identified(
             connection, key: Bytes32(repeating: key), session: Bytes32(repeating: session),
-            now: now, into: &effects)
+            instance: instance, now: now, into: &effects)
     }
 
     func closed(_ connection: UInt64) {
@@ -295,5 +295,64 @@ private func address(_ port: UInt16) -> DialTarget {
         #expect(desk.book.targets.first == address(1))
         #expect(desk.book.targets.contains(address(5)))
         #expect(desk.book.targets.count == 3)
+    }
+
+    @Test func `a device that was started anew replaces its connection at once`() {
+        let desk = Desk(key: 1)
+        #expect(desk.opened(1, dialed: address(1)))
+        desk.identified(1, key: 2, session: 1, instance: 7)
+        desk.pass(.milliseconds(100))
+        // By every other rule the first one would stay.
+        #expect(desk.opened(2))
+        desk.identified(2, key: 2, session: 9, instance: 8)
+        #expect(
+            desk.take() == [.close(connection: 1, reason: "a second connection to the same device")]
+        )
+    }
+
+    @Test func `a device that dialed us is not dialed by its key`() {
+        let desk = Desk()
+        let device = DialTarget.device(Bytes32(repeating: 5))
+        desk.book.add(device, source: .learnt, now: desk.now)
+        #expect(
+            desk.book.opened(
+                1, dialed: nil, remote: device, origin: "10.0.0.1", now: desk.now,
+                into: &desk.effects))
+        #expect(desk.take() == [])
+        desk.identified(1, key: 2, session: 1)
+        desk.pass(.seconds(10))
+        #expect(desk.take() == [])
+        desk.closed(1)
+        #expect(desk.take() == [.dial(device)])
+    }
+
+    @Test func `devices that were announced and never met are forgotten`() {
+        let desk = Desk()
+        for number in UInt8(1)...100 {
+            desk.book.add(.device(Bytes32(repeating: number)), source: .learnt, now: desk.now)
+        }
+        for _ in 0..<5000 where !desk.book.targets.isEmpty {
+            for case .dial(let target) in desk.take() { desk.dialFailed(target) }
+            desk.pass(.milliseconds(100))
+        }
+        #expect(desk.book.targets.isEmpty)
+    }
+
+    @Test func `of two connections to one device that by the better way stays`() {
+        for (first, second) in [(0, 1), (1, 0), (2, 1), (1, 2)] {
+            let desk = Desk()
+            for (connection, quality) in [(UInt64(1), first), (2, second)] {
+                #expect(
+                    desk.book.opened(
+                        connection, dialed: nil, quality: quality, origin: "10.0.0.1",
+                        now: desk.now, into: &desk.effects))
+                desk.identified(connection, key: 2, session: UInt8(connection))
+            }
+            let loser: UInt64 = first > second ? 2 : 1
+            #expect(
+                desk.take() == [
+                    .close(connection: loser, reason: "a second connection to the same device")
+                ])
+        }
     }
 }

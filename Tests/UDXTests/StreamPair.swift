@@ -31,11 +31,14 @@ struct StreamPair {
     }
 
     /// Lets packets cross until neither side has anything to say.
-    mutating func settle() {
+    ///
+    /// - Parameter observe: sees every datagram of a's.
+    mutating func settle(observe: ([UInt8]) -> Void = { _ in }) {
         for _ in 0..<100_000 {
             let fromA = datagrams { a.flush(now: now, into: &$0) }
             let fromB = datagrams { b.flush(now: now, into: &$0) }
             for datagram in fromA {
+                observe(datagram)
                 b.receive(datagram.span, now: now, received: &receivedByB, events: &eventsOfB)
             }
             for datagram in fromB {
@@ -60,3 +63,53 @@ func datagrams(_ body: (inout DatagramBatch) -> Void) -> [[UInt8]] {
     body(&batch)
     return batch.entries.map { Array(batch.bytes[$0.range]) }
 }
+
+extension StreamPair {
+    mutating func toA(_ datagram: [UInt8]) {
+        a.receive(datagram.span, now: now, received: &receivedByA, events: &eventsOfA)
+    }
+
+    mutating func toB(_ datagram: [UInt8]) {
+        b.receive(datagram.span, now: now, received: &receivedByB, events: &eventsOfB)
+    }
+
+    /// Runs a alone, its packets lost, until it closes.
+    mutating func waitInVain() -> UDXCloseReason? {
+        for _ in 0..<1000 where !a.isClosed {
+            _ = datagrams { a.flush(now: now, into: &$0) }
+            guard a.deadline < .distantFuture else { return nil }
+            now = max(now, a.deadline)
+            a.advance(now: now, events: &eventsOfA)
+        }
+        return a.closeReason
+    }
+
+    /// A packet as a peer might lay it out; for b unless told otherwise.
+    static func packet(
+        _ kind: UDXHeader.Kind, to id: UInt32 = 2, sequence: UInt32 = 0,
+        acknowledgement: UInt32 = 0, window: UInt32 = 4 << 20, dataOffset: UInt8 = 0,
+        payload: [UInt8]
+    ) -> [UInt8] {
+        var bytes: [UInt8] = []
+        UDXHeader(
+            kind: kind, dataOffset: dataOffset, streamID: id, window: window, sequence: sequence,
+            acknowledgement: acknowledgement
+        ).write(into: &bytes)
+        return bytes + payload
+    }
+
+    /// An acknowledgement with runs.
+    static func runs(
+        to id: UInt32, acknowledgement: UInt32, _ runs: [(UInt32, UInt32)]
+    ) -> [UInt8] {
+        var body = WireWriter()
+        for (start, end) in runs {
+            body.writeUInt32(start)
+            body.writeUInt32(end)
+        }
+        return packet(.selective, to: id, acknowledgement: acknowledgement, payload: body.bytes)
+    }
+}
+
+/// The header of a datagram; nil if it has none.
+func header(of datagram: [UInt8]) -> UDXHeader? { UDXHeader.parse(datagram.span) }
