@@ -298,7 +298,9 @@ extension FileTree {
 
     /// A directory gains, loses or renames an entry.
     private func touchListing(of directory: Held<ObjectRow>, _ context: OperationContext) {
-        set(&directory.row.modified, to: context.stamp.timestamp, context)
+        // Not to before it was made.
+        let now = context.stamp.timestamp(notBefore: directory.row.created)
+        set(&directory.row.modified, to: now, context)
         touch(directory, context)
     }
 }

@@ -163,7 +163,7 @@ extension FileTree {
             if writers.precedes(changed, other.changed) { changed = other.changed }
         }
         attributes.modified = modified.value
-        attributes.changed = changed.timestamp
+        attributes.changed = changed.timestamp(notBefore: modified.value)
         return attributes
     }
 
@@ -177,7 +177,8 @@ extension FileTree {
             id: row.id, object: row.id, number: row.number ?? row.id, kind: row.kind,
             mode: row.mode.value, uid: row.uid.value, gid: row.gid.value, device: row.device,
             size: size, modified: modified,
-            changed: row.changed.timestamp, accessed: row.accessed.value, created: row.created,
+            changed: row.changed.timestamp(notBefore: modified), accessed: row.accessed.value,
+            created: row.created,
             links: row.links, parent: nil)
     }
 

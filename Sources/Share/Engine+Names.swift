@@ -249,6 +249,10 @@ extension Engine {
         for twin in twins { try author(.remove(.init(twin.id, from: to))) }
         try copyAttributes(from: source.object, to: target.object)
         try author(.remove(.init(sourceEntry, from: from)))
+        if to != from {
+            // No entry moves there, but programs see one that does.
+            try author(.setAttribute(.init(object: to, modified: environment.wallTime())))
+        }
         try swapNumbers(source.object, target.object)
         return .saved(
             saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)

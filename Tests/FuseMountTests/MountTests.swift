@@ -310,6 +310,74 @@ struct MountTests {
     }
 
     @Test
+    func `fallocate asks for no more than the file lacks`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), randomBytes(200_000, seed: 1))
+        let file = try check(open(mount.at("a"), O_RDWR))
+        defer { close(file) }
+        mount.volume.state.withLock { $0.freeBytes = 100_000 }
+        try check(fallocate(file, 0, 0, 250_000))
+        #expect(fallocate(file, 1, 0, 400_000) == -1 && errno == ENOSPC)
+        #expect(try status(file).st_size == 250_000)
+    }
+
+    @Test
+    func `the table of mounts tells the truth`() throws {
+        let mount = try TestMount {
+            $0.source = "notes,of\\all"
+            $0.readOnly = true
+        }
+        defer { mount.end() }
+        let table = String(decoding: try readFile("/proc/self/mounts"), as: UTF8.self)
+        let line = table.split(separator: "\n").first { $0.contains(mount.path) }
+        let fields = try #require(line).split(separator: " ")
+        // The kernel shows a backslash as \134.
+        #expect(fields[0] == "notes,of\\134all")
+        #expect(fields[2] == "fuse.holdfast")
+        let options = fields[3].split(separator: ",")
+        for option in ["ro", "nosuid", "nodev", "noatime"] {
+            #expect(options.contains { $0 == option }, "\(option)")
+        }
+    }
+
+    @Test(.enabled(if: geteuid() == 0))
+    func `a handle finds its file when the kernel has forgotten it`() throws {
+        let first = try TestMount()
+        try check(mkdir(first.at("d"), 0o755))
+        try writeFile(first.at("d/f"), [1])
+        try writeFile(first.at("d/tmp"), [1, 2])
+        try check(rename(first.at("d/tmp"), first.at("d/f")))
+        try writeFile(first.at("gone"), [1])
+        let handles = try ["d/f", "d", "gone"].map { name in
+            // Room for 128 bytes; size and type come first.
+            var handle = [UInt32](repeating: 0, count: 34)
+            handle[0] = 128
+            var number: Int32 = 0
+            try check(name_to_handle_at(AT_FDCWD, first.at(name), &handle, &number, 0))
+            return handle
+        }
+        try check(unlink(first.at("gone")))
+        first.end()
+        // Nothing is known to the kernel now.
+        let second = try TestMount(volume: first.volume)
+        defer { second.end() }
+        let root = try check(open(second.path, O_RDONLY | O_DIRECTORY))
+        defer { close(root) }
+        var handle = handles[0]
+        let file = try check(open_by_handle_at(root, &handle, O_RDWR))
+        defer { close(file) }
+        #expect(try readAll(file) == [1, 2])
+        #expect(try status(file).st_ino == (try status(second.at("d/f"))).st_ino)
+        handle = handles[1]
+        let directory = try check(open_by_handle_at(root, &handle, O_RDONLY | O_DIRECTORY))
+        defer { close(directory) }
+        #expect(try status(directory).st_ino == (try status(second.at("d"))).st_ino)
+        handle = handles[2]
+        #expect(open_by_handle_at(root, &handle, O_RDONLY) == -1 && errno == ESTALE)
+    }
+
+    @Test
     func `a mount point that cannot be used is refused with a reason`() throws {
         #expect(throws: MountError.missing(mountPoint: "/nowhere/at/all")) {
             _ = try TestMount(path: "/nowhere/at/all")

@@ -218,6 +218,36 @@ extension PosixTests {
             seekdir(directory, place)
             #expect(readdir(directory)?.pointee.d_ino == number)
         },
+        Behaviour("a symlink's target is 1 to 4095 bytes") { folder in
+            #expect(symlink("", folder.at("l")) == -1 && errno == ENOENT)
+            let longest = String(repeating: "n", count: 4095)
+            #expect(symlink(longest + "n", folder.at("l")) == -1 && errno == ENAMETOOLONG)
+            try check(symlink(longest, folder.at("l")))
+            #expect(open(folder.at("l"), O_RDONLY) == -1 && errno == ENAMETOOLONG)
+            try check(symlink("self", folder.at("self")))
+            #expect(open(folder.at("self"), O_RDONLY) == -1 && errno == ELOOP)
+            #expect(open(folder.at("self"), O_RDONLY | O_NOFOLLOW) == -1 && errno == ELOOP)
+        },
+        Behaviour("a listing shows the numbers that stat shows, after a save by rename too") {
+            folder in
+            try writeFile(folder.at("f"), [1])
+            try writeFile(folder.at("tmp"), [2])
+            try check(rename(folder.at("tmp"), folder.at("f")))
+            try check(link(folder.at("f"), folder.at("g")))
+            guard let directory = opendir(folder.path) else { throw Failure(code: errno) }
+            defer { closedir(directory) }
+            let number = try status(folder.at("f")).st_ino
+            var listed: [ino_t] = []
+            while let entry = readdir(directory) {
+                if entry.pointee.d_type == UInt8(DT_REG) { listed.append(entry.pointee.d_ino) }
+            }
+            #expect(listed == [number, number])
+        },
+        Behaviour("a fifo's device number means nothing") { folder in
+            guard geteuid() == 0 else { return }
+            try check(mknod(folder.at("fifo"), S_IFIFO | 0o600, 0x0105))
+            #expect(try status(folder.at("fifo")).st_rdev == 0)
+        },
         Behaviour("special files keep kind and number") { folder in
             try check(mkfifo(folder.at("fifo"), 0o640))
             #expect(try status(folder.at("fifo")).st_mode & S_IFMT == S_IFIFO)

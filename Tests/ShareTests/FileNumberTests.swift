@@ -77,6 +77,20 @@ import Testing
         #expect(report.problems == [])
     }
 
+    @Test func `a save into another directory changes that directory's times`() throws {
+        let network = Network(seed: 5)
+        let alice = try network.addDevice("alice")
+        try alice.mkdir("d")
+        try alice.write("d/f", "one")
+        try alice.write("tmp", "two")
+        let before = try alice.volume.attributes(of: try alice.directory("d"))
+        network.run(seconds: 2)
+        try alice.rename("tmp", "d/f")
+        let after = try alice.volume.attributes(of: try alice.directory("d"))
+        #expect(before.modified < after.modified)
+        #expect(before.changed < after.changed)
+    }
+
     @Test func `what is refused takes nothing else with it`() throws {
         let network = Network(seed: 4)
         let alice = try network.addDevice("alice")
