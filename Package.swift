@@ -92,6 +92,10 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "simulate", dependencies: ["Base", "Simulation"], swiftSettings: strict),
+        .executableTarget(
+            name: "measure",
+            dependencies: ["Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Host"],
+            swiftSettings: strict),
         // Tests
         tests("Base", ["Base"]),
         tests("Wire", ["Base", "Wire"], resources: [.copy("Vectors")]),

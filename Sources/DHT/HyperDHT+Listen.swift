@@ -26,6 +26,13 @@ extension HyperDHT {
         finish(now: now, into: &effects)
     }
 
+    /// The peer that answers to handshakes name as a blind relay; from the configuration at first.
+    /// Set it once this node's own NAT turns out to be random.
+    package var serverRelay: Bytes32? {
+        get { shared.configuration.relayThrough }
+        set { shared.configuration.relayThrough = newValue }
+    }
+
     package var isListening: Bool { listener.isListening }
 
     /// At most three nodes at which this one has announced itself, to be told to peers.

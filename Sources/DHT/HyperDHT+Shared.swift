@@ -53,7 +53,7 @@ struct ConnectShared: Sendable {
     var random: DHTRandom
     var sockets: PunchSockets
     var slots: PunchSlots
-    let configuration: HyperDHTConfiguration
+    var configuration: HyperDHTConfiguration
     var actions: [ConnectAction] = []
 
     // What the node says of itself, refreshed before each event.

@@ -39,6 +39,8 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         /// Relays remembered, and for how long before they are looked up again.
         static let relaysMax = 32
         static let relaysFresh = Duration.seconds(600)
+        /// A dial that needs a relay waits so long for one to be found.
+        static let relayPatience = Duration.milliseconds(300)
     }
 
     private struct Query {
@@ -70,6 +72,8 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     private var publicRelays: [Bytes32] = []
     private var relayQuery: QueryID?
     private var relaysAskedAt: Instant?
+    /// To be dialed once a relay is found, or after a moment without.
+    private var waitingKeys: [Bytes32] = []
     private var random = SystemRandomNumberGenerator()
     private var startedAt = Instant.distantFuture
     private var isReady = false
@@ -163,6 +167,7 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
             node?.call { core, now, effects in core.cancel(dial, now: now, into: &effects) }
         }
         dials = [:]
+        waitingKeys = []
         node?.call { core, now, effects in core.unlisten(now: now, into: &effects) }
     }
 
@@ -181,8 +186,16 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
             observer?.transport(self, dialFailed: target, reason: "the DHT cannot be reached")
             return
         }
-        let nodes = hints[key] ?? []
         let relay = needsRelay(key, node) ? relay(on: node) : nil
+        if relay == nil, needsRelay(key, node), awaitsRelays(now: monotonicNow()) {
+            if !waitingKeys.contains(key) { waitingKeys.append(key) }
+            return loop.callAgain()
+        }
+        dial(key, through: relay, on: node)
+    }
+
+    private func dial(_ key: Bytes32, through relay: Bytes32?, on node: SwarmNode) {
+        let nodes = hints[key] ?? []
         let dial = node.call { core, now, effects in
             core.connect(
                 to: key, relayAddresses: nodes, relayThrough: relay, now: now, into: &effects)
@@ -192,6 +205,19 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
 
     package func run(now: Instant) -> Instant {
         guard let node, isReady else { return .distantFuture }
+        if !waitingKeys.isEmpty {
+            guard !publicRelays.isEmpty || !awaitsRelays(now: now) else {
+                let until = (relaysAskedAt ?? now) + Limits.relayPatience
+                return min(until, runDiscovery(node, now: now))
+            }
+            let keys = waitingKeys
+            waitingKeys = []
+            for key in keys { dial(key, through: relay(on: node), on: node) }
+        }
+        return runDiscovery(node, now: now)
+    }
+
+    private func runDiscovery(_ node: SwarmNode, now: Instant) -> Instant {
         discovery.mayAnnounce = now >= mayAnnounceAt || !node.relayAddresses.isEmpty
         let due = performDiscovery(now: now)
         return discovery.mayAnnounce ? due : min(due, mayAnnounceAt)
@@ -331,12 +357,14 @@ extension HyperswarmTransport: SwarmNodeObserver {
             isReady = true
             mayAnnounceAt = now + Limits.listenTime
             if !sessions.isEmpty { listen() }
-            // So that the first dial can name one.
-            if isBehindRandomNAT(node) { _ = relay(on: node) }
+            nameRelay(on: node)
         case .queryReply(let id, let reply): take(reply, of: id)
         case .queryEnded(let id, _, _):
             withdrawals.remove(id)
-            if id == relayQuery { relayQuery = nil }
+            if id == relayQuery {
+                relayQuery = nil
+                nameRelay(on: node)
+            }
             guard let query = queries.removeValue(forKey: id) else { return }
             discovery.ended(
                 query.topic, replies: query.replies, peers: query.peers.count, now: now,
@@ -393,6 +421,12 @@ extension HyperswarmTransport: SwarmNodeObserver {
         unpunchable.contains(key) || isBehindRandomNAT(node)
     }
 
+    /// Behind a random NAT, the first dial can name a relay, and so can answers to those who dial.
+    private func nameRelay(on node: SwarmNode) {
+        guard isBehindRandomNAT(node), let relay = relay(on: node) else { return }
+        node.call { core, _, _ in core.serverRelay = relay }
+    }
+
     private func isBehindRandomNAT(_ node: SwarmNode) -> Bool {
         node.dht.isFirewalled && node.dht.publicHost != nil && node.dht.publicPort == nil
     }
@@ -408,6 +442,11 @@ extension HyperswarmTransport: SwarmNodeObserver {
             }
         }
         return publicRelays.randomElement(using: &random)
+    }
+
+    private func awaitsRelays(now: Instant) -> Bool {
+        guard relayQuery != nil, let relaysAskedAt else { return false }
+        return now < relaysAskedAt + Limits.relayPatience
     }
 
     private func noteRelays(_ reply: DHTReply) {

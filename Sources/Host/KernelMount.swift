@@ -30,7 +30,8 @@ package enum KernelMount {
         guard unsafe stat(path, &status) == 0 else {
             switch errno {
             case ENOENT, ENOTDIR: return .missing
-            case ENOTCONN:
+            // The second while the kernel is still giving up what was asked of the dead process.
+            case ENOTCONN, ECONNABORTED:
                 return .stale(type: try MountTable.current().entry(at: path)?.type ?? "")
             case let code: throw .system(code: code, action: "looking at \(path)")
             }
@@ -39,7 +40,8 @@ package enum KernelMount {
             guard entry.type.hasPrefix("fuse") else { return .otherMount(type: entry.type) }
             // The kernel answers stat from its cache for a day; statfs always asks the process.
             var space = statvfs()
-            let isAnswered = unsafe statvfs(path, &space) == 0 || errno != ENOTCONN
+            let isAnswered =
+                unsafe statvfs(path, &space) == 0 || (errno != ENOTCONN && errno != ECONNABORTED)
             return isAnswered ? .mounted(type: entry.type) : .stale(type: entry.type)
         }
         guard status.st_mode & S_IFMT == S_IFDIR else { return .notDirectory }

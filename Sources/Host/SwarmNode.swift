@@ -385,9 +385,11 @@ extension SwarmNode {
     }
 
     private func flush(_ stream: SwarmStream, now: Instant) {
+        stream.deliver()
         guard streams[stream.localID] === stream else { return }
-        stream.flush(now: now, into: &batch)
+        stream.fill(&batch, now: now)
         schedule(stream)
+        stream.reportDrained()
     }
 
     private func schedule(_ stream: SwarmStream) {

@@ -38,6 +38,7 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
     private var events: [UDXEvent] = []
     /// What the observer was last told.
     private var reportedBytes = 0
+    private var isReporting = false
     /// In the node's list of streams to flush.
     var isTouched = false
     /// When the node's heap has it.
@@ -146,28 +147,34 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
 
     /// Hands on what came in, and then what happened.
     func deliver() {
+        // Before it is taken, what came stays where it is.
+        guard state != .fresh, state != .reserved else { return }
         if !received.isEmpty, state == .open {
             var bytes: [UInt8] = []
             swap(&bytes, &received)
             observer?.streamReceived(number, bytes.span)
             bytes.removeAll(keepingCapacity: true)
             node.giveBack(bytes)
-        } else if state == .finishing || state == .closed {
+        } else if received.capacity > 0 {
+            // Acknowledgements only, or nobody reads any more.
+            received.removeAll(keepingCapacity: true)
+            node.giveBack(received)
             received = []
         }
         takeEvents()
     }
 
-    /// Appends what may leave now.
-    func flush(now: Instant, into batch: inout DatagramBatch) {
-        // Before it is taken, what came stays where it is.
-        if state == .open || state == .finishing { deliver() }
-        udx.flush(now: now, into: &batch)
+    /// Appends what may leave now. Calls nobody: the batch is the node's own.
+    func fill(_ batch: inout DatagramBatch, now: Instant) { udx.flush(now: now, into: &batch) }
+
+    /// Tells that the queue got shorter, if it did.
+    func reportDrained() {
         let queued = udx.queuedBytes
-        if queued < reportedBytes, state == .open {
-            reportedBytes = queued
-            observer?.streamDrained(number, queuedBytes: queued)
-        }
+        guard queued < reportedBytes, state == .open, !isReporting else { return }
+        reportedBytes = queued
+        isReporting = true
+        observer?.streamDrained(number, queuedBytes: queued)
+        isReporting = false
     }
 
     /// Its deadline has come.

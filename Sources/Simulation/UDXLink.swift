@@ -64,14 +64,17 @@ package struct UDXLink: Sendable {
             min(a.outgoing.nextDelivery, b.outgoing.nextDelivery))
         guard next < .distantFuture, next <= limit else { return false }
         now = max(now, next)
-        deliver(from: &a, to: &b)
-        deliver(from: &b, to: &a)
+        Self.deliver(from: &a, to: &b, now: now)
+        Self.deliver(from: &b, to: &a, now: now)
         if a.stream.deadline <= now { a.act(now: now) }
         if b.stream.deadline <= now { b.act(now: now) }
         return true
     }
 
-    private func deliver(from sender: inout End, to receiver: inout End) {
+    /// Static: a method would be called on a copy of the whole link, and every buffer be copied with it.
+    private static func deliver(
+        from sender: inout End, to receiver: inout End, now: Instant
+    ) {
         var isAny = false
         while let datagram = sender.outgoing.receive(now: now) {
             receiver.stream.receive(

@@ -110,7 +110,8 @@ package struct Discovery: Sendable {
         topics[index].isSettled = true
         if topics[index].announces, replies > 0 { topics[index].hasAnnounced = true }
         let wait = wait(after: replies, peers, at: index, using: &random)
-        topics[index].dueAt = now + wait
+        topics[index].dueAt = max(
+            now + wait, (topics[index].startedAt ?? now) + limits.queryIntervalLeast)
     }
 
     /// Searches at once, and a few times more soon after: a peer was lost, or missed.

@@ -5,7 +5,7 @@ import Testing
 struct AttackTests {
     private var options: DHTOptions {
         var options = DHTOptions()
-        options.nodes = 80
+        options.nodes = 60
         return options
     }
 
@@ -45,9 +45,9 @@ struct AttackTests {
     }
 
     @Test func `a flood of good announcements is taken no faster than the limits say`() throws {
-        let row = try #require(FloodScenario.run(seed: 1, count: 10_000, origins: 200))
-        #expect(row.sent == 10_000)
-        // 2,000 at once, 1,000 in the one second.
-        #expect((2500...3100).contains(row.taken))
+        let row = try #require(FloodScenario.run(seed: 1, count: 5_000, origins: 100))
+        #expect(row.sent == 5_000)
+        // 2,000 at once, 500 in the half second.
+        #expect((2000...2600).contains(row.taken))
     }
 }

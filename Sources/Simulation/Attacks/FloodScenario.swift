@@ -14,7 +14,7 @@ package enum FloodScenario {
         package let grownBytes: Int
         /// Per announcement, taken or not.
         package let processorTime: Duration
-        /// Of announcements by somebody else, one a second, not repeated.
+        /// Of announcements by others, each a single datagram.
         package let honestSent: Int
         package let honestTaken: Int
     }
@@ -34,7 +34,8 @@ package enum FloodScenario {
         let batch = 500
         while sent < count {
             if sent.isMultiple(of: 50_000) {
-                // Every five seconds: a token lasts 7.5.
+                // Every five seconds: a token lasts 7.5. The pause is for the budget of one network.
+                node.wait(.milliseconds(50))
                 tokens = (0..<origins).compactMap { node.token(for: LoneNode.stranger($0)) }
                 guard tokens.count == origins else { return nil }
                 grown = max(grown, ProcessMeter.residentBytesGrown)
@@ -44,15 +45,18 @@ package enum FloodScenario {
                     of: Bytes32(using: &random), by: keyPair,
                     token: tokens[(sent + index) % origins])
             }
+            let pauses = datagrams.map { _ in Int.random(in: 0...200, using: &random) }
             let start = ProcessMeter.processorTime
             for (index, datagram) in datagrams.enumerated() {
                 let source = LoneNode.stranger((sent + index) % origins)
                 taken += node.flood(datagram, from: source)
+                node.now = node.now + .microseconds(pauses[index])
             }
             time += ProcessMeter.processorTime - start
             sent += datagrams.count
-            node.wait(.milliseconds(50))
-            if sent.isMultiple(of: 10_000) {
+            node.wait(.zero)
+            // At any point between two of the flood.
+            if Int.random(in: 0..<4, using: &random) == 0 {
                 honestSent += 1
                 if announceHonestly(&node, honestSent, &random) { honestTaken += 1 }
             }

@@ -2,7 +2,7 @@ internal import UDX
 
 /// The table of `simulate link`: what one stream gets of a link, beside TCP with CUBIC on the same.
 package enum LinkReport {
-    package static func text(seed: UInt64, duration: Duration = .seconds(30)) -> String {
+    package static func text(seed: UInt64, duration: Duration = .seconds(10)) -> String {
         var table = TextTable([
             "link of 100 Mbit/s", "loss", "UDX gets", "CUBIC gets", "UDX sent again", "round trip",
         ])

@@ -1,0 +1,16 @@
+// Measures the swarm on loopback, for Scripts/bench: one stream beside TCP, connecting and looking up
+// through a DHT, idle connections. Prints one line of JSON a figure.
+import Glibc
+
+do {
+    let megabytes = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1024
+    let small = try makeNetwork(3)
+    try measureTCP(megabytes)
+    try measureStream(megabytes, small)
+    let network = try makeNetwork(32)
+    try measureMeeting(network, rounds: 100)
+    try measureIdle(network, count: 1000)
+} catch {
+    print("measure: \(error)")
+    exit(1)
+}
