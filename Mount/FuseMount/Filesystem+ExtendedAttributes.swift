@@ -35,7 +35,7 @@ extension Filesystem {
 
     func listxattr(_ id: InodeID, size: Int, _ reply: consuming FuseReply) {
         // As disk filesystems do: who may not read them does not see them either.
-        let showsTrusted = reply.caller.uid == 0
+        let showsTrusted = reply.caller.isRoot
         let result = Result { () throws(VolumeError) -> [UInt8] in
             let inode = try inode(id)
             let names =

@@ -221,13 +221,17 @@ final class Filesystem: Sendable {
 
     /// Takes setuid and setgid bits and capabilities away before content changes, as
     /// HANDLE_KILLPRIV_V2 promises.
-    func clearPrivileges(of file: FileState, byRoot: Bool) throws(VolumeError) {
-        guard file.mayHavePrivileges(byRoot: byRoot), !file.isOrphan else { return }
+    func clearPrivileges(of file: FileState, by caller: Caller) throws(VolumeError) {
+        guard file.mayHavePrivileges(byRoot: caller.isRoot), !file.isOrphan else { return }
         let node = file.node
         let attributes = try volume.attributes(of: node)
         var hasSetID = attributes.mode & 0o6000 != 0
-        let mode = attributes.modeWithoutPrivileges
-        if !byRoot, mode != attributes.mode {
+        var mode = attributes.modeWithoutPrivileges
+        // Outside the group the bit goes even where it means something else than setgid.
+        if mode & 0o2000 != 0, !caller.isRoot, !caller.isMember(of: attributes.gid) {
+            mode &= ~0o2000
+        }
+        if !caller.isRoot, mode != attributes.mode {
             _ = try volume.setAttributes(of: node, to: AttributeChange(mode: mode))
             invalidator.forgetAttributes(of: file.id)
             hasSetID = false

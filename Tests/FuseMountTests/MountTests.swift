@@ -516,6 +516,21 @@ struct MountTests {
                 (try? status(path).st_mode & 0o7777) == 0o777
             }
         }
+        // Where the group may not execute, its own members keep the bit.
+        let path = mount.at("member")
+        try writeFile(path, [1])
+        let write = ["/bin/sh", "-c", "echo x >> $0", path]
+        for (groups, left) in [("--clear-groups", 0o666), ("--groups=777", 0o2666)]
+            as [(String, mode_t)]
+        {
+            chown(path, 0, 777)
+            chmod(path, 0o6666)
+            let stranger = ["/usr/bin/setpriv", "--reuid=12345", "--regid=12345", groups] + write
+            #expect(try Program(stranger).wait() == 0)
+            mount.eventually("\(groups) leaves \(left)") {
+                (try? status(path).st_mode & 0o7777) == left
+            }
+        }
     }
 
     /// For tools by hand: HOLDFAST_SERVE=/mount/point swift test --filter 'a fake share'
