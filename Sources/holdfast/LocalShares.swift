@@ -1,6 +1,7 @@
 import Base
 import Chunks
 import Crypto
+import FuseMount
 import Host
 import Share
 import Store
@@ -114,7 +115,9 @@ struct LocalShares: ShareService {
         let settings = try update(folder, with: options)
         let identity = try identity(of: folder, deviceName: options.deviceName)
         return try MountedShare(
-            identity, folder: folder, lock: lock, settings: settings, loop: loop, log: log)
+            identity, folder: folder, lock: lock, settings: settings,
+            mounting: MountOptions(settings, options),
+            loop: loop, log: log)
     }
 
     /// What was given now is remembered for the next mount.

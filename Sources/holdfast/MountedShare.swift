@@ -39,7 +39,7 @@ final class MountedShare: RunningShare {
     /// Opens the share, connects, waits for admission if the device is new, and mounts.
     init(
         _ identity: ShareIdentity, folder: ShareFolder, lock: consuming ShareLock,
-        settings: ShareSettings, loop: EventLoop, log: Log
+        settings: ShareSettings, mounting options: MountOptions, loop: EventLoop, log: Log
     ) throws(CommandFailure) {
         self.lock = lock
         self.settings = settings
@@ -86,7 +86,8 @@ final class MountedShare: RunningShare {
             driver.start(isMember: volume.isAdmitted)
             try Self.waitForAdmission(volume, driver)
             driver.becomeMember()
-            mount = try Self.mount(volume, packs, staging, settings, workers, log)
+            mount = try Self.mount(
+                volume, packs, staging, options, workers, log)
         } catch {
             driver.stop()
             transports.close()
@@ -106,12 +107,12 @@ final class MountedShare: RunningShare {
 
     private static func mount(
         _ volume: ShareVolume, _ packs: PackStore, _ staging: StagingDirectory,
-        _ settings: ShareSettings, _ workers: WorkerPool, _ log: Log
+        _ options: MountOptions, _ workers: WorkerPool, _ log: Log
     ) throws(CommandFailure) -> FuseMount {
         do throws(MountError) {
             return try FuseMount(
                 volume: volume, chunks: packs, contentKeys: volume.keys.contentKeys,
-                staging: staging, options: MountOptions(mountPoint: settings.mountPoint),
+                staging: staging, options: options,
                 submit: { work in
                     if !workers.submit(work) { work() }
                 }, log: { log.write($0) })
