@@ -57,6 +57,8 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
     private let options: SwarmNodeOptions
     private var core: HyperDHT
     private var effects = HyperDHTEffects()
+    /// Those that are being carried out, while doing so adds to `effects`.
+    private var effectsInHand = HyperDHTEffects()
     /// Of what was asked of the node within the core.
     private var nodeEffects = DHTEffects()
     private var streams: [UInt32: SwarmStream] = [:]
@@ -308,11 +310,11 @@ extension SwarmNode {
             let nodeEvents = nodeEffects.events
             nodeEffects.removeAll()
             for event in nodeEvents { observer?.node(self, reports: event) }
-            let events = effects.events
-            for case .openSocket(let socket) in events { openSocket(socket) }
-            endpoint.send(effects.datagrams)
-            effects.removeAll()
-            for event in events { perform(event) }
+            swap(&effects, &effectsInHand)
+            for case .openSocket(let socket) in effectsInHand.events { openSocket(socket) }
+            endpoint.send(effectsInHand.datagrams)
+            for event in effectsInHand.events { perform(event) }
+            effectsInHand.removeAll()
         }
     }
 
