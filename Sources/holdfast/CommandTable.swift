@@ -234,7 +234,7 @@ enum CommandTable {
             isRepeatable: true),
         OptionSpecification(
             name: "listen", value: .address("HOST:PORT", allowsAnyPort: true),
-            help: "where to accept connections, port 0 for any free one; default: all "
+            help: "where to accept TCP connections, port 0 for any free one; default: all "
                 + "addresses of this machine, any free port"),
         OptionSpecification(
             name: "device-name", value: .text("NAME"),
