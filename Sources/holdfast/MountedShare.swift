@@ -31,6 +31,7 @@ final class MountedShare: RunningShare {
     private let mounting: WorkerPool
     private let driver: ShareDriver
     private let transports: ShareTransports
+    private let wayfinder: Wayfinder
     private let mount: FuseMount
     private let isStopping = Atomic(false)
     /// Held for as long as this lives.
@@ -70,16 +71,21 @@ final class MountedShare: RunningShare {
             if freed > 0 { log.write("packs: \(freed) bytes of unused chunks given back") }
         }
 
+        let (known, note) = Wayfinder.read(folder, settings)
+        if let note { log.write(note) }
         let transports = try ShareTransports(
-            settings, nodeKey: volume.keys.nodeKey(of: identity.device), loop: loop,
-            workers: workers)
+            settings, nodeKey: volume.keys.nodeKey(of: identity.device),
+            memory: SwarmMemory(known), loop: loop, workers: workers)
         self.transports = transports
         let driver = ShareDriver(
             loop: loop, handler: volume, transports: transports.all,
             topics: ShareTopics(
                 data: volume.keys.dataTopic, bootstrap: volume.keys.bootstrapTopic),
-            ownKey: identity.device.publicKey, log: log)
+            ownKey: identity.device.publicKey,
+            hints: known.addresses.compactMap { PeerAddress($0) }, log: log)
         self.driver = driver
+        let wayfinder = Wayfinder(folder, known, driver, transports, log)
+        self.wayfinder = wayfinder
         do throws(CommandFailure) {
             try transports.attach(driver)
             try transports.rememberPorts(in: folder)
@@ -100,6 +106,10 @@ final class MountedShare: RunningShare {
             loop.add(
                 Ticker(interval: Limits.tickInterval) {
                     _ = workers.trySubmit { mount.tick() }
+                })
+            loop.add(
+                Ticker(interval: Wayfinder.keepInterval) {
+                    _ = workers.trySubmit { wayfinder.keep() }
                 })
         }
         mounting.submit { mount.run() }
@@ -173,6 +183,7 @@ final class MountedShare: RunningShare {
         mounting.drain()
         workers.drain()
         defer {
+            wayfinder.keep()
             driver.stop()
             transports.close()
             workers.stop()
