@@ -229,14 +229,16 @@ private func negotiate(_ connection: inout fuse_conn_info, cachesLinks: Bool) {
     // pages because a time differs. Symlinks never change; but what a contained mount says of one
     // depends on where it stands.
     let wanted =
-        UInt32(FUSE_CAP_EXPLICIT_INVAL_DATA)
+        UInt32(FUSE_CAP_EXPLICIT_INVAL_DATA) | UInt32(FUSE_CAP_EXPORT_SUPPORT)
         | (cachesLinks ? UInt32(FUSE_CAP_CACHE_SYMLINKS) : 0)
     // Splicing would only move bytes that we want in memory; the first version of KILLPRIV is
-    // replaced by the second, which the hook asks for.
+    // replaced by the second, which the hook asks for. When direct I/O of aio(7) completes on its own,
+    // the kernel leaves pages that were read meanwhile (xfstests generic/451): one must wait for it.
     let refused =
         UInt32(FUSE_CAP_AUTO_INVAL_DATA) | UInt32(FUSE_CAP_SPLICE_READ)
         | UInt32(FUSE_CAP_SPLICE_WRITE) | UInt32(FUSE_CAP_SPLICE_MOVE)
         | UInt32(FUSE_CAP_HANDLE_KILLPRIV) | UInt32(FUSE_CAP_WRITEBACK_CACHE)
+        | UInt32(FUSE_CAP_ASYNC_DIO)
     connection.want |= wanted & connection.capable
     connection.want &= ~refused
     connection.max_background = MountLimits.backgroundRequestsMax

@@ -17,9 +17,9 @@ extension Filesystem {
     func setattr(
         _ id: InodeID, _ wanted: stat, _ valid: Int32, hasHandle: Bool, _ reply: consuming FuseReply
     ) {
-        let isRoot = reply.caller.uid == 0
+        let caller = reply.caller
         let result = Result { () throws(VolumeError) in
-            try setattr(id, wanted, valid, hasHandle: hasHandle, byRoot: isRoot)
+            try setattr(id, wanted, valid, hasHandle: hasHandle, by: caller)
         }
         switch result {
         case .success(let attributes):
@@ -29,11 +29,11 @@ extension Filesystem {
     }
 
     private func setattr(
-        _ id: InodeID, _ wanted: stat, _ valid: Int32, hasHandle: Bool, byRoot: Bool
+        _ id: InodeID, _ wanted: stat, _ valid: Int32, hasHandle: Bool, by caller: Caller
     ) throws(VolumeError) -> Attributes {
         if valid & FUSE_SET_ATTR_SIZE != 0 {
             guard wanted.st_size >= 0 else { throw .notSupported }
-            try truncate(id, to: UInt64(wanted.st_size), publishes: !hasHandle, byRoot: byRoot)
+            try truncate(id, to: UInt64(wanted.st_size), publishes: !hasHandle, by: caller)
         }
         let inode = try inode(id)
         var change = AttributeChange()
@@ -81,13 +81,13 @@ extension Filesystem {
         return try patched(attributes, of: id, readAt: before)
     }
 
-    private func truncate(_ id: InodeID, to size: UInt64, publishes: Bool, byRoot: Bool)
+    private func truncate(_ id: InodeID, to size: UInt64, publishes: Bool, by caller: Caller)
         throws(VolumeError)
     {
         guard size <= MountLimits.fileSizeMax else { throw .tooLarge }
         let file = try pinLoaded(id)
         defer { table.unpin(file) }
-        try change(file, byRoot: byRoot) { () throws(StorageError) in
+        try change(file, by: caller) { () throws(StorageError) in
             try file.truncate(to: size, in: depot, chunks: chunks)
         }
         if publishes { try publisher.publish(file) }

@@ -121,7 +121,7 @@ extension Filesystem {
         switch index {
         case 0: status.st_ino = ino_t(listing.node.rawValue)
         case 1: status.st_ino = ino_t(listing.parent.rawValue)
-        default: status.st_ino = ino_t(listing.items[index - 2].node.rawValue)
+        default: status.st_ino = ino_t(listing.items[index - 2].number.rawValue)
         }
         status.st_mode =
             index < 2 ? FileKind.directory.modeBits : listing.items[index - 2].kind.modeBits

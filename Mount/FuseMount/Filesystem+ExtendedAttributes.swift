@@ -1,11 +1,18 @@
 internal import CFuse3
 internal import Share
+internal import Synchronization
 
 /// Names of extended attributes that the mount itself knows.
 enum ExtendedAttribute {
     static let capability = [UInt8]("security.capability".utf8)
-    /// ACLs live here; without them the kernel checks mode bits alone.
-    static let systemPrefix = [UInt8]("system.".utf8)
+    static let trusted = [UInt8]("trusted.".utf8)
+    /// What Linux knows, but for `system.`: ACLs live there; without them the kernel checks mode
+    /// bits alone.
+    static let spaces = ["user.", "trusted.", "security."].map { [UInt8]($0.utf8) }
+
+    static func isKnown(_ name: [UInt8]) -> Bool {
+        spaces.contains { name.count > $0.count && name.starts(with: $0) }
+    }
 }
 
 extension Filesystem {
@@ -15,18 +22,33 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
-            if inode.orphan != nil { throw .noAttribute }
-            return try volume.extendedAttribute(name, of: inode.node)
+            guard let orphan = inode.orphan else {
+                return try volume.extendedAttribute(name, of: inode.node)
+            }
+            return try extended(orphan, of: inode.node) { (all) throws(VolumeError) in
+                guard let value = all[name] else { throw .noAttribute }
+                return value
+            }
         }
         answer(result, size: size, reply)
     }
 
     func listxattr(_ id: InodeID, size: Int, _ reply: consuming FuseReply) {
+        // As disk filesystems do: who may not read them does not see them either.
+        let showsTrusted = reply.caller.isRoot
         let result = Result { () throws(VolumeError) -> [UInt8] in
             let inode = try inode(id)
-            if inode.orphan != nil { return [] }
+            let names =
+                if let orphan = inode.orphan {
+                    try extended(orphan, of: inode.node) { $0.keys.sorted(by: precedes) }
+                } else {
+                    try volume.extendedAttributeNames(of: inode.node)
+                }
             var list: [UInt8] = []
-            for name in try volume.extendedAttributeNames(of: inode.node) {
+            for name in names where ExtendedAttribute.isKnown(name) {
+                guard showsTrusted || !name.starts(with: ExtendedAttribute.trusted) else {
+                    continue
+                }
                 list.append(contentsOf: name)
                 list.append(0)
             }
@@ -42,13 +64,21 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
-            guard inode.orphan == nil else { throw .notSupported }
             guard value.count <= MountLimits.attributeValueSizeMax else { throw .tooLarge }
             if name == ExtendedAttribute.capability { inode.file?.expectPrivileges() }
-            try volume.setExtendedAttribute(
-                name, of: inode.node, to: unsafe [UInt8](value),
-                mustExist: Int(flags) & HOLDFAST_XATTR_REPLACE != 0,
-                mustBeNew: Int(flags) & HOLDFAST_XATTR_CREATE != 0)
+            let bytes = unsafe [UInt8](value)
+            let mustExist = Int(flags) & HOLDFAST_XATTR_REPLACE != 0
+            let mustBeNew = Int(flags) & HOLDFAST_XATTR_CREATE != 0
+            guard let orphan = inode.orphan else {
+                return try volume.setExtendedAttribute(
+                    name, of: inode.node, to: bytes, mustExist: mustExist, mustBeNew: mustBeNew)
+            }
+            try extended(orphan, of: inode.node) { (all) throws(VolumeError) in
+                if mustExist, all[name] == nil { throw .noAttribute }
+                if mustBeNew, all[name] != nil { throw .attributeExists }
+                all[name] = bytes
+            }
+            orphan.attributes.withLock { $0.changed = Clock.wallTime() }
         }
         switch result {
         case .success: reply.succeed()
@@ -63,8 +93,13 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
-            guard inode.orphan == nil else { throw .noAttribute }
-            try volume.removeExtendedAttribute(name, of: inode.node)
+            guard let orphan = inode.orphan else {
+                return try volume.removeExtendedAttribute(name, of: inode.node)
+            }
+            try extended(orphan, of: inode.node) { (all) throws(VolumeError) in
+                guard all.removeValue(forKey: name) != nil else { throw .noAttribute }
+            }
+            orphan.attributes.withLock { $0.changed = Clock.wallTime() }
         }
         switch result {
         case .success: reply.succeed()
@@ -74,8 +109,40 @@ extension Filesystem {
 
     private func attributeName(_ name: UnsafePointer<CChar>) throws(VolumeError) -> [UInt8] {
         let name = try unsafe self.name(name)
-        guard !name.starts(with: ExtendedAttribute.systemPrefix) else { throw .notSupported }
+        // A space alone names nothing.
+        guard !ExtendedAttribute.spaces.contains(name) else { throw .invalidName }
+        guard ExtendedAttribute.isKnown(name) else { throw .notSupported }
         return name
+    }
+
+    /// All that a node has.
+    func extendedAttributes(of node: NodeID) throws(VolumeError) -> [[UInt8]: [UInt8]] {
+        var all: [[UInt8]: [UInt8]] = [:]
+        for name in try volume.extendedAttributeNames(of: node) {
+            all[name] = try volume.extendedAttribute(name, of: node)
+        }
+        return all
+    }
+
+    /// Reads or changes those of a file without a name: nobody else sees them.
+    private func extended<Result>(
+        _ orphan: Orphan, of node: NodeID,
+        _ body: (inout [[UInt8]: [UInt8]]) throws(VolumeError) -> Result
+    ) throws(VolumeError) -> Result {
+        if orphan.extended.withLock({ $0 == nil }) {
+            let stored = try extendedAttributes(of: node)
+            orphan.extended.withLock { $0 = $0 ?? stored }
+        }
+        return try orphan.extended.withLock { (extended) throws(VolumeError) in
+            var all = extended ?? [:]
+            defer { extended = all }
+            nonisolated(unsafe) let result = try body(&all)
+            return unsafe result
+        }
+    }
+
+    private func precedes(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+        left.lexicographicallyPrecedes(right)
     }
 
     /// A size of 0 asks how long the value is.

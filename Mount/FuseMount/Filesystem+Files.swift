@@ -27,7 +27,7 @@ extension Filesystem {
             let file = try pinLoaded(id)
             do throws(VolumeError) {
                 if flags & O_TRUNC != 0 {
-                    try change(file, byRoot: caller.uid == 0) { () throws(StorageError) in
+                    try change(file, by: caller) { () throws(StorageError) in
                         try file.truncate(to: 0, in: depot, chunks: chunks)
                     }
                 }
@@ -217,7 +217,7 @@ extension Filesystem {
         let file = handle.file
         do {
             try waitForRoom(reply)
-            try change(file, byRoot: isPage || reply.caller.uid == 0) { () throws(StorageError) in
+            try change(file, by: isPage ? .kernel : reply.caller) { () throws(StorageError) in
                 try unsafe file.write(bytes, at: offset, in: depot)
             }
         } catch {
@@ -237,11 +237,11 @@ extension Filesystem {
 
     /// Changes a file's content, with all that goes with it.
     ///
-    /// - Parameter byRoot: root keeps setuid and setgid bits.
+    /// - Parameter caller: root keeps setuid and setgid bits.
     func change(
-        _ file: FileState, byRoot: Bool, _ body: () throws(StorageError) -> FileState.Change
+        _ file: FileState, by caller: Caller, _ body: () throws(StorageError) -> FileState.Change
     ) throws(VolumeError) {
-        try clearPrivileges(of: file, byRoot: byRoot)
+        try clearPrivileges(of: file, by: caller)
         let change = try lift(body)
         if change.wasClean { publisher.noteDirty(file) }
         if change.isLarge { publisher.flatten(file) }
@@ -256,19 +256,26 @@ extension Filesystem {
         guard !end.overflow, end.partialValue <= MountLimits.fileSizeMax else {
             return reply.fail(EFBIG)
         }
-        let byRoot = reply.caller.uid == 0
+        let caller = reply.caller
         let result = Result { () throws(VolumeError) in
             switch mode & ~FALLOC_FL_KEEP_SIZE {
             case 0:
                 // Nothing is set aside; but what could never be written is refused now.
-                let statistics = try volume.statistics()
-                guard count <= statistics.diskBytesFree else { throw .storage(.full) }
-                guard !keepsSize, end.partialValue > handle.file.size else { return }
-                try change(handle.file, byRoot: byRoot) { () throws(StorageError) in
+                let size = handle.file.size
+                if end.partialValue > size {
+                    let statistics = try volume.statistics()
+                    guard end.partialValue - max(offset, size) <= statistics.diskBytesFree else {
+                        throw .storage(.full)
+                    }
+                }
+                guard !keepsSize, end.partialValue > size else {
+                    return try clearPrivileges(of: handle.file, by: caller)
+                }
+                try change(handle.file, by: caller) { () throws(StorageError) in
                     try handle.file.truncate(to: end.partialValue, in: depot, chunks: chunks)
                 }
             case FALLOC_FL_PUNCH_HOLE where keepsSize, FALLOC_FL_ZERO_RANGE:
-                try change(handle.file, byRoot: byRoot) { () throws(StorageError) in
+                try change(handle.file, by: caller) { () throws(StorageError) in
                     try handle.file.zero(
                         offset..<end.partialValue, grows: !keepsSize, in: depot)
                 }
@@ -289,14 +296,14 @@ extension Filesystem {
     func copyFileRange(
         from source: CopyEnd, to target: CopyEnd, count: Int, _ reply: consuming FuseReply
     ) {
-        let byRoot = reply.caller.uid == 0
+        let caller = reply.caller
         do {
             try waitForRoom(reply)
-            switch try copy(from: source, to: target, count: count, byRoot: byRoot) {
+            switch try copy(from: source, to: target, count: count, by: caller) {
             case .bytes(let copied): reply.wrote(copied)
             case .missing(let missing):
                 fetch(missing, reply) { pending in
-                    self.copyAgain(from: source, to: target, count: count, byRoot, pending)
+                    self.copyAgain(from: source, to: target, count: count, caller, pending)
                 }
             }
         } catch {
@@ -305,11 +312,11 @@ extension Filesystem {
     }
 
     private func copyAgain(
-        from source: CopyEnd, to target: CopyEnd, count: Int, _ byRoot: Bool,
+        from source: CopyEnd, to target: CopyEnd, count: Int, _ caller: Caller,
         _ pending: PendingReply
     ) -> [ChunkReference]? {
         do {
-            switch try copy(from: source, to: target, count: count, byRoot: byRoot) {
+            switch try copy(from: source, to: target, count: count, by: caller) {
             case .bytes(let copied): pending.take()?.wrote(copied)
             case .missing(let missing): return missing
             }
@@ -320,7 +327,7 @@ extension Filesystem {
     }
 
     /// Shares the chunks of a whole file with an empty one; else copies as much as is here.
-    private func copy(from source: CopyEnd, to target: CopyEnd, count: Int, byRoot: Bool)
+    private func copy(from source: CopyEnd, to target: CopyEnd, count: Int, by caller: Caller)
         throws(VolumeError) -> FileState.ReadOutcome
     {
         let size = source.handle.file.size
@@ -333,7 +340,7 @@ extension Filesystem {
             source.handle.file !== target.handle.file
         {
             var isShared = false
-            try change(target.handle.file, byRoot: byRoot) { () throws(StorageError) in
+            try change(target.handle.file, by: caller) { () throws(StorageError) in
                 let change = target.handle.file.share(content, chunks: chunks)
                 isShared = change != nil
                 return change ?? FileState.Change()
@@ -341,10 +348,10 @@ extension Filesystem {
             if isShared { return .bytes(count) }
         }
         return try copyBytes(
-            from: source, to: target, count: min(count, MountLimits.copySizeMax), byRoot: byRoot)
+            from: source, to: target, count: min(count, MountLimits.copySizeMax), by: caller)
     }
 
-    private func copyBytes(from source: CopyEnd, to target: CopyEnd, count: Int, byRoot: Bool)
+    private func copyBytes(from source: CopyEnd, to target: CopyEnd, count: Int, by caller: Caller)
         throws(VolumeError) -> FileState.ReadOutcome
     {
         let buffer = unsafe buffers.borrow(MountLimits.readSizeMax)
@@ -364,7 +371,7 @@ extension Filesystem {
             }
             guard read > 0 else { break }
             let bytes = unsafe UnsafeRawBufferPointer(rebasing: part[..<read])
-            try change(target.handle.file, byRoot: byRoot) { () throws(StorageError) in
+            try change(target.handle.file, by: caller) { () throws(StorageError) in
                 try unsafe target.handle.file.write(
                     bytes, at: target.offset + UInt64(copied), in: depot)
             }

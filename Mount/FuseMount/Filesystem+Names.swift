@@ -11,6 +11,7 @@ extension Filesystem {
         let before = changes.now
         let result = Result { () throws(VolumeError) in
             let name = try unsafe self.name(name)
+            if let attributes = try exported(name, of: parent) { return attributes }
             let directory = try directory(parent)
             let attributes = try volume.lookup(name, in: directory)
             if attributes.kind == .symlink { symlinks?.note(attributes.node, in: directory) }
@@ -25,6 +26,21 @@ extension Filesystem {
             _ = reply.entry(Entry(id: 0, status: stat(), cacheSeconds: seconds))
         case .failure(let error): reply.fail(code(error))
         }
+    }
+
+    /// How the kernel finds what a file handle means when it has forgotten it: by looking up `.`, and
+    /// `..` for the directory above.
+    private func exported(_ name: [UInt8], of id: InodeID) throws(VolumeError) -> Attributes? {
+        guard name == [46] || name == [46, 46] else { return nil }
+        let inode = table.find(id)
+        if let inode, inode.orphan != nil { throw .stale }
+        let node: NodeID
+        if let inode {
+            node = inode.node
+        } else {
+            node = try volume.node(showing: NodeID(rawValue: id.rawValue))
+        }
+        return try volume.attributes(of: name == [46] ? node : try volume.parent(of: node))
     }
 
     func forget(_ id: InodeID, _ count: UInt64, _ reply: consuming FuseReply) {
@@ -50,7 +66,9 @@ extension Filesystem {
         guard let kind = FileKind(modeBits: mode), kind != .directory, kind != .symlink else {
             return reply.fail(EINVAL)
         }
-        unsafe make(parent, name, kind, mode: mode, device: device, reply)
+        // A number means something for devices only; the kernel lets any kind have one.
+        let isDevice = kind == .characterDevice || kind == .blockDevice
+        unsafe make(parent, name, kind, mode: mode, device: isDevice ? device : 0, reply)
     }
 
     func mkdir(
@@ -176,16 +194,15 @@ extension Filesystem {
     /// - Parameter victim: its attributes before.
     /// - Parameter content: what its file goes on showing, if that is not the volume's.
     private func orphan(
-        _ victim: Attributes, content: OpenedContent?, showing number: NodeID? = nil
+        _ victim: Attributes, content: OpenedContent?, extended: [[UInt8]: [UInt8]]? = nil
     ) throws(VolumeError) {
         guard let id = table.id(of: victim.node) else { return }
         var attributes = victim
         attributes.links = 0
         attributes.changed = Clock.wallTime()
-        if let number { attributes.node = number }
         let file = table.file(of: victim.node)
         file?.patch(&attributes)
-        table.orphan(id, Orphan(attributes: attributes, content: content))
+        table.orphan(id, Orphan(attributes: attributes, content: content, extended: extended))
         if let content { file?.load(content, chunks: chunks) }
         if let file { try publisher.orphan(file) }
     }
@@ -266,6 +283,10 @@ extension Filesystem {
         }
         let held = request.mode == .replace ? victim.flatMap { holdIfLastName($0) } : nil
         defer { if let held { publisher.release(held) } }
+        // If this is a save, the object has the temporary file's afterwards.
+        let extended = try held.map { (file) throws(VolumeError) in
+            try extendedAttributes(of: file.node)
+        }
         let result = try volume.rename(
             request.name, in: directory, to: request.newName, in: newDirectory, request.mode)
         switch result {
@@ -281,7 +302,7 @@ extension Filesystem {
                 try orphan(victim, content: nil)
             }
         case .saved(let saved, let temporary, let replacedContent):
-            try save(saved, temporary, over: victim, replacedContent)
+            try save(saved, temporary, over: victim, replacedContent, extended)
         }
         if source.kind == .symlink { symlinks?.note(source.node, in: newDirectory) }
         if case .exchanged = result, let victim, victim.kind == .symlink {
@@ -299,13 +320,14 @@ extension Filesystem {
     }
 
     /// A save by rename: the temporary file's inode becomes the saved object, whose old inode goes on
-    /// without a name, showing the temporary's number.
+    /// without a name. Each keeps its number: `Attributes.number` has changed hands.
     private func save(
-        _ saved: NodeID, _ temporary: NodeID, over victim: Attributes?, _ content: OpenedContent
+        _ saved: NodeID, _ temporary: NodeID, over victim: Attributes?, _ content: OpenedContent,
+        _ extended: [[UInt8]: [UInt8]]?
     ) throws(VolumeError) {
         let source = table.id(of: temporary)
         if let victim, victim.node == saved {
-            try orphan(victim, content: content, showing: temporary)
+            try orphan(victim, content: content, extended: extended ?? [:])
         }
         guard let source else { return }
         table.rebind(source, to: saved)

@@ -79,7 +79,10 @@ final class Filesystem: Sendable {
             log("a staged file of the last run is gone: \(error)")
             return try volume.forgetStaged(record.node)
         }
-        let file = table.pin(record.node) { FileState(id: $0, node: record.node) }
+        let number = (try? volume.attributes(of: record.node))?.number ?? record.node
+        let file = table.pin(record.node, showing: number) {
+            FileState(id: $0, node: record.node)
+        }
         file.restore(record, staged: staged, chunks: chunks, now: Clock.now())
         publisher.noteDirty(file)
         do {
@@ -147,7 +150,7 @@ final class Filesystem: Sendable {
     /// - Parameter before: the count of changes before `attributes` were read.
     func bind(_ attributes: Attributes, readAt before: UInt64) -> Entry {
         // From here on a change finds the inode in the table.
-        let inode = table.bind(attributes.node)
+        let inode = table.bind(attributes.node, showing: attributes.number)
         let shown = try? patched(attributes, of: inode.id, readAt: before)
         return Entry(
             id: inode.id.rawValue, status: status(shown ?? attributes),
@@ -161,7 +164,7 @@ final class Filesystem: Sendable {
 
     func status(_ attributes: Attributes) -> stat {
         var status = stat()
-        status.st_ino = ino_t(attributes.node.rawValue)
+        status.st_ino = ino_t(attributes.number.rawValue)
         status.st_mode = attributes.kind.modeBits | attributes.mode & 0o7777
         status.st_nlink = nlink_t(attributes.links)
         // What is the user's own keeps its group.
@@ -218,13 +221,17 @@ final class Filesystem: Sendable {
 
     /// Takes setuid and setgid bits and capabilities away before content changes, as
     /// HANDLE_KILLPRIV_V2 promises.
-    func clearPrivileges(of file: FileState, byRoot: Bool) throws(VolumeError) {
-        guard file.mayHavePrivileges(byRoot: byRoot), !file.isOrphan else { return }
+    func clearPrivileges(of file: FileState, by caller: Caller) throws(VolumeError) {
+        guard file.mayHavePrivileges(byRoot: caller.isRoot), !file.isOrphan else { return }
         let node = file.node
         let attributes = try volume.attributes(of: node)
         var hasSetID = attributes.mode & 0o6000 != 0
-        let mode = attributes.modeWithoutPrivileges
-        if !byRoot, mode != attributes.mode {
+        var mode = attributes.modeWithoutPrivileges
+        // Outside the group the bit goes even where it means something else than setgid.
+        if mode & 0o2000 != 0, !caller.isRoot, !caller.isMember(of: attributes.gid) {
+            mode &= ~0o2000
+        }
+        if !caller.isRoot, mode != attributes.mode {
             _ = try volume.setAttributes(of: node, to: AttributeChange(mode: mode))
             invalidator.forgetAttributes(of: file.id)
             hasSetID = false
@@ -241,7 +248,7 @@ final class Filesystem: Sendable {
 extension Attributes {
     /// As Linux clears them: setgid only where the group may execute; else it means something else.
     var modeWithoutPrivileges: UInt32 {
-        guard kind == .file else { return mode }
+        guard kind != .directory else { return mode }
         return mode & 0o0010 != 0 ? mode & ~0o6000 : mode & ~0o4000
     }
 }

@@ -32,10 +32,11 @@ struct Entry {
     deinit { unsafe _ = fuse_reply_err(request, EIO) }
 
     /// The caller's identity; not valid for pages the kernel writes back.
-    var caller: (uid: UInt32, gid: UInt32, thread: Int32) {
+    var caller: Caller {
         // libfuse keeps the context in the request, which lives until the reply.
-        guard let context = unsafe fuse_req_ctx(request) else { return (0, 0, 0) }
-        return unsafe (context.pointee.uid, context.pointee.gid, context.pointee.pid)
+        guard let context = unsafe fuse_req_ctx(request) else { return .kernel }
+        return unsafe Caller(
+            uid: context.pointee.uid, gid: context.pointee.gid, thread: context.pointee.pid)
     }
 
     /// Whether the caller was sent a signal meanwhile.

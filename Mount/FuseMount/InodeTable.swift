@@ -2,21 +2,16 @@ internal import Chunks
 internal import Share
 internal import Synchronization
 
-/// A node id of the kernel: counts up within a session, and names another object never again.
-///
-/// The low half is a slot of the table, the high half the slot's generation. 1 is the root.
+/// A node id of the kernel: the number that the object shows, so that handles of files
+/// (`name_to_handle_at`, NFS) outlive the kernel's cache and a restart. 1 is the root.
 struct InodeID: RawRepresentable, Hashable, Sendable {
     let rawValue: UInt64
     static let root = InodeID(rawValue: 1)
 
     init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    fileprivate init(slot: Int, generation: UInt32) {
-        rawValue = UInt64(generation) << 32 | UInt64(slot)
-    }
-
-    fileprivate var slot: Int { Int(rawValue & 0xffff_ffff) }
-    fileprivate var generation: UInt32 { UInt32(rawValue >> 32) }
+    /// Where the number is taken by another inode that the kernel still has: an id of this session.
+    fileprivate init(session: UInt64) { rawValue = 1 << 63 | session }
 }
 
 /// An object that lost its last name while the kernel still knows it: its attributes live here.
@@ -24,10 +19,15 @@ final class Orphan: Sendable {
     let attributes: Mutex<Attributes>
     /// What a file replaced by a save goes on showing; nil where the volume still tells.
     let content: OpenedContent?
+    /// By name; nil until someone asks, while the volume still tells.
+    let extended: Mutex<[[UInt8]: [UInt8]]?>
 
-    init(attributes: Attributes, content: OpenedContent?) {
+    init(
+        attributes: Attributes, content: OpenedContent?, extended: [[UInt8]: [UInt8]]? = nil
+    ) {
         self.attributes = Mutex(attributes)
         self.content = content
+        self.extended = Mutex(extended)
     }
 }
 
@@ -47,10 +47,10 @@ struct Inode: Sendable {
 /// Its lock is held for moments and nothing is called under it. Memory: about 72 bytes an inode.
 final class InodeTable: Sendable {
     private struct Slot {
+        var id: InodeID
         var node: NodeID
-        var lookups: UInt64
-        var generation: UInt32
-        var isOrphan: Bool
+        var lookups: UInt64 = 0
+        var isOrphan = false
         /// Which versions the kernel's pages are of, if it has any: see `FileState.mark`.
         var pages: UInt64 = 0
         var file: FileState?
@@ -59,59 +59,73 @@ final class InodeTable: Sendable {
     private struct State {
         var slots: [Slot] = []
         var free: [UInt32] = []
+        var slotOfID: [InodeID: UInt32] = [:]
+        /// Of the nodes whose id is not their own number.
         var slotOfNode: [NodeID: UInt32] = [:]
         var orphans: [UInt32: Orphan] = [:]
+        var sessionIDs: UInt64 = 0
 
         /// The slot that `id` means, if the kernel may still use it.
-        func slot(_ id: InodeID) -> Int? {
-            let slot = id.slot
-            guard slot > 0, slot < slots.count, slots[slot].generation == id.generation,
-                slots[slot].lookups > 0 || slots[slot].file != nil
+        func slot(_ id: InodeID) -> Int? { slotOfID[id].map { Int($0) } }
+
+        /// The slot that stands for a node with a name.
+        func slot(of node: NodeID) -> Int? {
+            if let slot = slotOfNode[node] { return Int(slot) }
+            guard let slot = slot(InodeID(rawValue: node.rawValue)), slots[slot].node == node,
+                !slots[slot].isOrphan
             else { return nil }
             return slot
         }
 
-        func id(_ slot: Int) -> InodeID {
-            InodeID(slot: slot, generation: slots[slot].generation)
-        }
-
         func inode(_ slot: Int) -> Inode {
             Inode(
-                id: id(slot), node: slots[slot].node, file: slots[slot].file,
+                id: slots[slot].id, node: slots[slot].node, file: slots[slot].file,
                 orphan: slots[slot].isOrphan ? orphans[UInt32(slot)] : nil,
                 pages: slots[slot].pages)
         }
 
-        mutating func slot(for node: NodeID) -> Int {
-            if let slot = slotOfNode[node] { return Int(slot) }
+        mutating func slot(for node: NodeID, showing number: NodeID) -> Int {
+            if let slot = slot(of: node) { return slot }
+            var id = InodeID(rawValue: number.rawValue)
+            if slotOfID[id] != nil {
+                sessionIDs += 1
+                id = InodeID(session: sessionIDs)
+            }
+            let new = Slot(id: id, node: node)
             let slot: Int
             if let old = free.popLast() {
                 slot = Int(old)
-                slots[slot].node = node
-                slots[slot].pages = 0
+                slots[slot] = new
             } else {
                 slot = slots.count
-                slots.append(
-                    Slot(node: node, lookups: 0, generation: 0, isOrphan: false, file: nil))
+                slots.append(new)
             }
-            slotOfNode[node] = UInt32(slot)
+            slotOfID[id] = UInt32(slot)
+            stand(slot, for: node)
             return slot
+        }
+
+        mutating func stand(_ slot: Int, for node: NodeID) {
+            slots[slot].node = node
+            if slots[slot].id.rawValue != node.rawValue { slotOfNode[node] = UInt32(slot) }
+        }
+
+        mutating func forgetNode(of slot: Int) {
+            let node = slots[slot].node
+            if slotOfNode[node] == UInt32(slot) { slotOfNode[node] = nil }
         }
 
         /// - Returns: a file that nobody can reach any more; to be discarded.
         mutating func freeIfUnused(_ slot: Int) -> FileState? {
-            guard slots[slot].lookups == 0, slot != InodeID.root.slot else { return nil }
+            guard slots[slot].lookups == 0, slots[slot].id != .root else { return nil }
             let file = slots[slot].file
             if let file {
                 guard slots[slot].isOrphan, !file.isPinned else { return nil }
                 slots[slot].file = nil
             }
-            if slotOfNode[slots[slot].node] == UInt32(slot) { slotOfNode[slots[slot].node] = nil }
+            forgetNode(of: slot)
             if slots[slot].isOrphan { orphans[UInt32(slot)] = nil }
-            slots[slot].isOrphan = false
-            // A slot whose generations are used up is never handed out again.
-            guard slots[slot].generation < UInt32.max else { return file }
-            slots[slot].generation += 1
+            slotOfID[slots[slot].id] = nil
             free.append(UInt32(slot))
             return file
         }
@@ -121,34 +135,32 @@ final class InodeTable: Sendable {
 
     init() {
         var state = State()
-        let unused = NodeID(rawValue: 0)
-        state.slots = [
-            Slot(node: unused, lookups: 0, generation: 0, isOrphan: false, file: nil),
-            Slot(node: .root, lookups: 1, generation: 0, isOrphan: false, file: nil),
-        ]
-        state.slotOfNode[.root] = 1
+        let root = state.slot(for: .root, showing: .root)
+        state.slots[root].lookups = 1
         self.state = Mutex(state)
     }
 
     /// Inodes in use.
-    var count: Int { state.withLock { $0.slots.count - 1 - $0.free.count } }
+    var count: Int { state.withLock { $0.slots.count - $0.free.count } }
 
     func find(_ id: InodeID) -> Inode? {
         state.withLock { state in state.slot(id).map { state.inode($0) } }
     }
 
     func id(of node: NodeID) -> InodeID? {
-        state.withLock { state in state.slotOfNode[node].map { state.id(Int($0)) } }
+        state.withLock { state in state.slot(of: node).map { state.slots[$0].id } }
     }
 
     func file(of node: NodeID) -> FileState? {
-        state.withLock { state in state.slotOfNode[node].flatMap { state.slots[Int($0)].file } }
+        state.withLock { state in state.slot(of: node).flatMap { state.slots[$0].file } }
     }
 
     /// Counts one look-up of `node`, to be undone by `forget`.
-    func bind(_ node: NodeID) -> Inode {
+    ///
+    /// - Parameter number: as `Attributes` have it.
+    func bind(_ node: NodeID, showing number: NodeID) -> Inode {
         state.withLock { state in
-            let slot = state.slot(for: node)
+            let slot = state.slot(for: node, showing: number)
             state.slots[slot].lookups += 1
             return state.inode(slot)
         }
@@ -164,7 +176,7 @@ final class InodeTable: Sendable {
 
     func forget(_ id: InodeID, count: UInt64 = 1) {
         let unreachable: FileState? = state.withLock { state in
-            guard let slot = state.slot(id), slot != InodeID.root.slot else { return nil }
+            guard let slot = state.slot(id), id != .root else { return nil }
             state.slots[slot].lookups -= min(count, state.slots[slot].lookups)
             return state.freeIfUnused(slot)
         }
@@ -183,10 +195,10 @@ final class InodeTable: Sendable {
     }
 
     /// As `pin`, for a node that the kernel need not know.
-    func pin(_ node: NodeID, make: (InodeID) -> FileState) -> FileState {
+    func pin(_ node: NodeID, showing number: NodeID, make: (InodeID) -> FileState) -> FileState {
         state.withLock { state in
-            let slot = state.slot(for: node)
-            let file = state.slots[slot].file ?? make(state.id(slot))
+            let slot = state.slot(for: node, showing: number)
+            let file = state.slots[slot].file ?? make(state.slots[slot].id)
             state.slots[slot].file = file
             file.pin()
             return file
@@ -202,9 +214,10 @@ final class InodeTable: Sendable {
     func dropIfIdle(_ file: FileState) {
         guard !file.isPinned else { return }
         let unreachable: FileState? = state.withLock { state in
-            let slot = file.id.slot
             // `pin` works under this lock too.
-            guard slot < state.slots.count, state.slots[slot].file === file else { return nil }
+            guard let slot = state.slot(file.id), state.slots[slot].file === file else {
+                return nil
+            }
             if file.isIdle {
                 state.slots[slot].pages = file.mark
                 state.slots[slot].file = nil
@@ -218,19 +231,16 @@ final class InodeTable: Sendable {
     func rebind(_ id: InodeID, to node: NodeID) {
         state.withLock { state in
             guard let slot = state.slot(id), state.slots[slot].node != node else { return }
-            let old = state.slots[slot].node
-            if state.slotOfNode[old] == UInt32(slot) { state.slotOfNode[old] = nil }
-            state.slots[slot].node = node
-            state.slotOfNode[node] = UInt32(slot)
+            state.forgetNode(of: slot)
+            state.stand(slot, for: node)
         }
     }
 
     /// The object has no name any more; its inode lives on without the volume.
     func orphan(_ id: InodeID, _ orphan: Orphan) {
         state.withLock { state in
-            guard let slot = state.slot(id), slot != InodeID.root.slot else { return }
-            let node = state.slots[slot].node
-            if state.slotOfNode[node] == UInt32(slot) { state.slotOfNode[node] = nil }
+            guard let slot = state.slot(id), id != .root else { return }
+            state.forgetNode(of: slot)
             state.slots[slot].isOrphan = true
             state.orphans[UInt32(slot)] = orphan
         }

@@ -34,6 +34,8 @@ enum MountLimits {
     static let copySizeMax = 32 << 20
     /// Times a read is tried again after its chunks came: once per level of list chunks, and more.
     static let fetchRoundsMax = 16
+    /// Bytes of /proc/THREAD/status that are read: groups stand in its first lines.
+    static let statusSizeMax = 16_384
     /// An extended attribute's value (Linux allows no more).
     static let attributeValueSizeMax = 65_536
     /// Bytes that are saved aside before a truncation during a job; beyond, the job starts again.

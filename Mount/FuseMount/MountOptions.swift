@@ -2,6 +2,8 @@
 package struct MountOptions: Equatable, Sendable {
     /// Absolute, or made so from the working directory before anything is mounted.
     package var mountPoint: String
+    /// What the kernel's table of mounts shows as the source.
+    package var source = "holdfast"
     /// No change through this mount; the kernel answers EROFS.
     package var readOnly = false
     /// Other users may enter; the kernel checks permissions in any case.

@@ -56,7 +56,10 @@ enum MountPoint {
     /// The options that libfuse is given.
     static func words(_ options: MountOptions) -> [String] {
         // The kernel checks permissions in any case: other users can only come in with that.
-        var words = ["fsname=holdfast", "subtype=holdfast", "default_permissions"]
+        let source = options.source.replacing("\\", with: "\\\\").replacing(",", with: "\\,")
+        var words = ["fsname=\(source)", "subtype=holdfast", "default_permissions"]
+        // Reading changes nothing here: times of access are those that programs set.
+        words.append("noatime")
         if options.allowOther { words.append("allow_other") }
         words.append(options.readOnly ? "ro" : "rw")
         words.append(options.suid ? "suid" : "nosuid")

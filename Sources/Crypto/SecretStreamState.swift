@@ -52,22 +52,31 @@ package struct SecretStreamState: Sendable {
     /// - Throws: `.badLength` below 17 bytes, `.forged` if this is not the next message. The state is
     ///   then as it was.
     package mutating func pull(_ sealed: Span<UInt8>) throws(CryptoError) -> [UInt8] {
+        var message: [UInt8] = []
+        try pull(sealed, into: &message)
+        return message
+    }
+
+    /// The same to the end of `output`, which stays as it was if this throws.
+    package mutating func pull(
+        _ sealed: Span<UInt8>, into output: inout [UInt8]
+    ) throws(CryptoError) {
         guard sealed.count >= Self.overhead else { throw .badLength(sealed.count) }
         let size = sealed.count - Self.overhead
         var code: Int32 = 0
-        let message = [UInt8](capacity: size) { (output: inout OutputSpan<UInt8>) in
-            // The output has room for `size` bytes; libsodium writes all of them or, when it
-            // refuses, none, and then none is counted.
-            unsafe output.withUnsafeMutableBufferPointer { buffer, initializedCount in
+        output.append(addingCapacity: size) { room in
+            // The room is for `size` bytes; libsodium writes all of them or, when it refuses, none,
+            // and then none is counted.
+            unsafe room.withUnsafeMutableBufferPointer { buffer, initializedCount in
                 unsafe sealed.withPointer { input, count in
                     var tag: UInt8 = 0
+                    let end = unsafe buffer.baseAddress.map { unsafe $0 + initializedCount }
                     code = unsafe crypto_secretstream_xchacha20poly1305_pull(
-                        &state, buffer.baseAddress, nil, &tag, input, UInt64(count), nil, 0)
+                        &state, end, nil, &tag, input, UInt64(count), nil, 0)
                 }
-                initializedCount = code == 0 ? size : 0
+                if code == 0 { initializedCount += size }
             }
         }
         guard code == 0 else { throw .forged }
-        return message
     }
 }

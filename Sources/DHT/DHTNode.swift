@@ -8,7 +8,7 @@ package import Wire
 /// It does no I/O and reads no clock. The owner hands in datagrams and the time, sends what
 /// `DHTEffects` holds, and calls `advance` no later than `deadline`.
 package struct DHTNode: Sendable {
-    package let configuration: DHTConfiguration
+    package private(set) var configuration: DHTConfiguration
     var random: DHTRandom
 
     // Where we are. `DHTNode+Address` changes these.
@@ -103,6 +103,12 @@ package struct DHTNode: Sendable {
             becomePersistent(id: id, now: now, into: &effects)
         }
         beginBootstrap(now: now, into: &effects)
+    }
+
+    /// The nodes to ask first are others than was known at the start, for all that is asked from now
+    /// on.
+    package mutating func setBootstrap(_ nodes: [NetworkEndpoint]) {
+        configuration.bootstrap = nodes
     }
 
     /// Does what is due.

@@ -28,6 +28,8 @@ package struct EntryRow: Hashable, Sendable {
     /// The directory that shows it: its parent, or the one its parent is united with. Nil while
     /// the entry is not visible.
     package var shownParent: ObjectID?
+    /// Its object's `number`, for listings.
+    package var number: ObjectID?
     /// Whether it is the one that shows under its plain name.
     package var holdsName = false
 

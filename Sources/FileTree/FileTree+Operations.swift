@@ -97,8 +97,9 @@ extension FileTree {
             object.row.entry = context.id
         }
         let placement = Placement(parent: parent.row.id, name: name, stamp: context.stamp)
-        let row = EntryRow(
+        var row = EntryRow(
             id: context.id, object: object.row.id, kind: object.row.kind, placement: placement)
+        row.number = object.row.number
         held.hold(HeldEntry(Held(new: row)))
         touchListing(of: parent, context)
         touch(object, context)
@@ -297,7 +298,9 @@ extension FileTree {
 
     /// A directory gains, loses or renames an entry.
     private func touchListing(of directory: Held<ObjectRow>, _ context: OperationContext) {
-        set(&directory.row.modified, to: context.stamp.timestamp, context)
+        // Not to before it was made.
+        let now = context.stamp.timestamp(notBefore: directory.row.created)
+        set(&directory.row.modified, to: now, context)
         touch(directory, context)
     }
 }

@@ -50,7 +50,9 @@ extension FileTree {
             return try list(row.canonical, after: name, limit: limit)
         }
         let names = try storage.holders(in: directory, after: name, limit: limit).map { entry in
-            ListedName(name: entry.placement.name, node: entry.object, kind: entry.kind)
+            ListedName(
+                name: entry.placement.name, node: entry.object, kind: entry.kind,
+                number: entry.number)
         }
         let copies = try conflictNames(in: row, after: name, limit: limit)
         guard !copies.isEmpty else { return names }
@@ -126,6 +128,7 @@ extension FileTree {
         else { return nil }
         var attributes = common(row, size: version.size, modified: version.modified)
         attributes.id = id
+        attributes.number = id
         return attributes
     }
 
@@ -144,6 +147,7 @@ extension FileTree {
                 try storage.object(row.canonical), "directory \(row.canonical)")
             var attributes = try attributes(ofDirectory: canonical)
             attributes.id = row.id
+            attributes.number = row.id
             return attributes
         }
         var attributes = common(row, size: 0, modified: row.modified.value)
@@ -159,7 +163,7 @@ extension FileTree {
             if writers.precedes(changed, other.changed) { changed = other.changed }
         }
         attributes.modified = modified.value
-        attributes.changed = changed.timestamp
+        attributes.changed = changed.timestamp(notBefore: modified.value)
         return attributes
     }
 
@@ -170,9 +174,11 @@ extension FileTree {
 
     private func common(_ row: ObjectRow, size: UInt64, modified: Timestamp) -> NodeAttributes {
         NodeAttributes(
-            id: row.id, object: row.id, kind: row.kind, mode: row.mode.value, uid: row.uid.value,
-            gid: row.gid.value, device: row.device, size: size, modified: modified,
-            changed: row.changed.timestamp, accessed: row.accessed.value, created: row.created,
+            id: row.id, object: row.id, number: row.number ?? row.id, kind: row.kind,
+            mode: row.mode.value, uid: row.uid.value, gid: row.gid.value, device: row.device,
+            size: size, modified: modified,
+            changed: row.changed.timestamp(notBefore: modified), accessed: row.accessed.value,
+            created: row.created,
             links: row.links, parent: nil)
     }
 

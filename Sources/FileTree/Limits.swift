@@ -12,6 +12,8 @@ package enum Limits {
     package static let fileSizeMax: UInt64 = 1 << 53 - 1
     /// A moment in milliseconds since 1970.
     package static let millisecondsMax: UInt64 = 1 << 53 - 1
+    /// How much later than its block's time an operation may plausibly be.
+    package static let blockSpanMilliseconds: UInt64 = 1000
     /// As Linux has them.
     package static let xattrNameSizeMax = 255
     package static let xattrValueSizeMax = 64 * 1024

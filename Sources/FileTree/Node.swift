@@ -24,18 +24,26 @@ package struct Node: Hashable, Sendable {
 package struct ListedName: Hashable, Sendable {
     package var name: [UInt8]
     package var node: OperationID
+    /// What the node shows as its number: see `NodeAttributes.number`.
+    package var number: OperationID
     package var kind: ObjectKind
 
-    package init(name: [UInt8], node: OperationID, kind: ObjectKind) {
+    package init(
+        name: [UInt8], node: OperationID, kind: ObjectKind, number: OperationID? = nil
+    ) {
         self.name = name
         self.node = node
         self.kind = kind
+        self.number = number ?? node
     }
 }
 
 package struct NodeAttributes: Hashable, Sendable {
     package var id: OperationID
     package var object: ObjectID
+    /// The identity that shows as its number on this device: its own, or the one that
+    /// `FileTree.swapNumbers` gave it. No two nodes show the same.
+    package var number: OperationID
     package var kind: ObjectKind
     package var mode: UInt16
     package var uid: UInt32

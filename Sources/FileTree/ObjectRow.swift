@@ -34,6 +34,10 @@ package struct ObjectRow: Hashable, Sendable {
     package var links: UInt64 = 0
     /// Entries with a removal in force.
     package var removedEntries: UInt64 = 0
+    /// Whose number it shows on this device; nil: its own. See `FileTree.swapNumbers`.
+    package var number: ObjectID?
+    /// Who shows its number on this device; nil: itself.
+    package var bearer: ObjectID?
     /// Whether one of its entries may share its name with others, or shows copies beside it.
     package var isContested = false
     /// The sum of the digest leaves of its extended attributes and of the heads shown.

@@ -17,6 +17,8 @@ extension ObjectRow {
         static let directory: UInt64 = 256
         static let winner: UInt64 = 512
         static let special: UInt64 = 1024
+        static let number: UInt64 = 2048
+        static let bearer: UInt64 = 4096
     }
 
     /// Everything but `id`.
@@ -37,6 +39,8 @@ extension ObjectRow {
         if directory { marks |= Mark.directory }
         if winner != nil { marks |= Mark.winner }
         if special { marks |= Mark.special }
+        if number != nil { marks |= Mark.number }
+        if bearer != nil { marks |= Mark.bearer }
 
         var writer = WireWriter(reserving: 160)
         writer.writeUInt8(kind.rawValue)
@@ -79,6 +83,8 @@ extension ObjectRow {
             writer.writeUInt64(winner.size)
             writer.write(winner.modified)
         }
+        if let number { writer.write(number) }
+        if let bearer { writer.write(bearer) }
         return writer.bytes
     }
 
@@ -135,10 +141,17 @@ extension ObjectRow {
                 stamp: try reader.readStamp(), size: try reader.readUInt64(),
                 modified: try reader.readTimestamp())
         }
+        if marks & Mark.number != 0 { number = try reader.readOperationID() }
+        if marks & Mark.bearer != 0 { bearer = try reader.readOperationID() }
     }
 }
 
 extension EntryRow {
+    private enum Mark {
+        static let isMoved: UInt8 = 1
+        static let number: UInt8 = 2
+    }
+
     /// Everything but `id`, `object`, `shownParent`, `placement.name` and `holdsName`.
     package var payload: [UInt8] {
         var writer = WireWriter(reserving: 48)
@@ -147,11 +160,12 @@ extension EntryRow {
         writer.write(placement.stamp)
         // Nearly always the one placement that counts.
         let isPlain = lives == [placement.stamp.operation] && removals.isEmpty
-        writer.writeBool(!isPlain)
+        writer.writeUInt8((isPlain ? 0 : Mark.isMoved) | (number == nil ? 0 : Mark.number))
         if !isPlain {
             writer.write(lives)
             writer.write(removals)
         }
+        if let number { writer.write(number) }
         return writer.bytes
     }
 
@@ -168,10 +182,12 @@ extension EntryRow {
             let placement = Placement(
                 parent: try reader.readOperationID(), name: name, stamp: try reader.readStamp())
             self.init(id: id, object: object, kind: kind, placement: placement)
-            if try reader.readBool() {
+            let marks = try reader.readUInt8()
+            if marks & Mark.isMoved != 0 {
                 lives = try reader.readOperationIDs()
                 removals = try reader.readOperationIDs()
             }
+            if marks & Mark.number != 0 { number = try reader.readOperationID() }
         } catch {
             throw .corrupt(what: "entry \(id): \(error); rebuild the view")
         }

@@ -25,4 +25,15 @@ package struct Stamp: Hashable, Sendable {
         return Timestamp(
             seconds: Int64(milliseconds / 1000), nanoseconds: UInt32(nanoseconds))
     }
+
+    /// The same, or a later moment that the operation tells itself.
+    ///
+    /// A block has the time it was begun; its operations, and the wall-clock times they carry, may be
+    /// some milliseconds later. Without this a file would be changed before it was modified.
+    func timestamp(notBefore moment: Timestamp) -> Timestamp {
+        let own = timestamp
+        guard own < moment, moment.milliseconds - own.milliseconds < Limits.blockSpanMilliseconds
+        else { return own }
+        return moment
+    }
 }

@@ -8,6 +8,8 @@ package struct HostLimits: Sendable {
     package var stallTimeout: Duration = .seconds(60)
     /// How long a dial of one address may take.
     package var dialTimeout: Duration = .seconds(10)
+    /// Addresses remembered because a device of the share has answered there.
+    package var provedAddressesMax = 16
     /// How long a closed stream may take to send what it still has.
     package var lingerTimeout: Duration = .seconds(5)
     /// Bytes read from one stream before the others have their turn.

@@ -14,6 +14,8 @@ package struct HyperswarmOptions: Sendable {
     package var preferredPort: UInt16 = 0
     /// A peer that runs a blind relay, for where no hole can be punched.
     package var relay: Bytes32?
+    /// Of an earlier run on the same network.
+    package var memory = SwarmMemory()
 
     package init(nodeKey: KeyPair, bootstrap: [PeerAddress]) {
         self.nodeKey = nodeKey
@@ -33,8 +35,13 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         static let peersMax = 1024
         /// How long a start may take before the network is called unreachable.
         static let startTime = Duration.seconds(5)
+        /// How long topics wait for the walk that a node begins with. It takes several seconds when
+        /// nodes that it was told of are gone.
+        static let walkPatience = Duration.milliseconds(500)
         /// Announcements under topics wait so long for the node's own, which they refer to.
         static let listenTime = Duration.seconds(3)
+        /// Nodes of old that stand in for bootstrap nodes.
+        static let standInsMax = 20
         static let resolveRetry = Duration.seconds(10)
         /// Relays remembered, and for how long before they are looked up again.
         static let relaysMax = 32
@@ -50,12 +57,12 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     }
 
     package let name = "hyperswarm"
-    private let loop: EventLoop
+    let loop: EventLoop
     private let workers: WorkerPool
     private let options: HyperswarmOptions
-    private weak var observer: (any TransportObserver)?
+    private(set) weak var observer: (any TransportObserver)?
     /// Nil until the bootstrap nodes' names are resolved.
-    private var node: SwarmNode?
+    private(set) var node: SwarmNode?
     private var nodeFailure: HostError?
     private var unknownBootstrap: [PeerAddress] = []
     private var discovery = Discovery()
@@ -64,7 +71,11 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     private var queries: [QueryID: Query] = [:]
     /// Queries that take back what was announced.
     private var withdrawals: Set<QueryID> = []
-    private var hints: [Bytes32: [NetworkEndpoint]] = [:]
+    var hints: [Bytes32: [NetworkEndpoint]] = [:]
+    /// What was remembered, and devices that have proved themselves since.
+    var met: SwarmMemory
+    /// Where those answered themselves, without a hole having been punched.
+    var ownAddresses: [Bytes32: NetworkEndpoint] = [:]
     private var dials: [DialID: Bytes32] = [:]
     /// Devices to which no hole could be punched.
     private var unpunchable: Set<Bytes32> = []
@@ -86,6 +97,7 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         self.loop = loop
         self.workers = workers
         self.options = options
+        met = options.memory
     }
 
     /// Begins to run on the loop, which must have been started.
@@ -93,11 +105,14 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     /// - Throws: if there is no socket to be had. Names of bootstrap nodes are looked up meanwhile.
     package func attach(_ observer: any TransportObserver) throws(HostError) {
         self.observer = observer
-        if let numbers = numericBootstrap {
-            let node = try open(bootstrap: numbers)
+        let numbers = numericBootstrap
+        if numbers != nil || !met.nodes.isEmpty {
+            // Nodes of old do while names are looked up, or if they cannot be.
+            let node = try open(bootstrap: numbers ?? Array(met.nodes.prefix(Limits.standInsMax)))
             _ = loop.perform { [self] in
                 begin(with: node)
                 loop.add(self)
+                if numbers == nil { resolve() }
             }
         } else {
             _ = loop.perform { [self] in
@@ -141,7 +156,10 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         guard startedAt != .distantFuture, now >= startedAt + Limits.startTime else { return nil }
         guard let node else {
             let names = unknownBootstrap.map { "\($0.host)" }.joined(separator: ", ")
-            return "cannot find the DHT: no such host as \(names)"
+            let isNumbers = unknownBootstrap.allSatisfy { $0.host.contains(":") }
+            return isNumbers
+                ? "cannot find the DHT: it speaks IPv4 only, not \(names)"
+                : "cannot find the DHT: no such host as \(names)"
         }
         if let refused = node.endpoint.problem { return "the network is unreachable (\(refused))" }
         guard node.dht.tableCount == 0 || discovery.isOffline else { return nil }
@@ -204,7 +222,13 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     }
 
     package func run(now: Instant) -> Instant {
-        guard let node, isReady else { return .distantFuture }
+        guard let node, startedAt != .distantFuture else { return .distantFuture }
+        if !isReady {
+            guard now >= startedAt + Limits.walkPatience else {
+                return startedAt + Limits.walkPatience
+            }
+            becomeReady(node, now: now)
+        }
         if !waitingKeys.isEmpty {
             guard !publicRelays.isEmpty || !awaitsRelays(now: now) else {
                 let until = (relaysAskedAt ?? now) + Limits.relayPatience
@@ -234,8 +258,15 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
         loop.callAgain()
     }
 
+    private func becomeReady(_ node: SwarmNode, now: Instant) {
+        isReady = true
+        mayAnnounceAt = now + Limits.listenTime
+        if !sessions.isEmpty { listen() }
+    }
+
     private func listen() {
-        guard let node, isReady else { return }
+        // Devices that remember where this one is ask it at once.
+        guard let node, isReady || !met.peers.isEmpty else { return }
         node.call { core, now, effects in
             if !core.isListening { core.listen(now: now, into: &effects) }
         }
@@ -291,6 +322,7 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
 
     private func open(bootstrap: [NetworkEndpoint]) throws(HostError) -> SwarmNode {
         var settings = SwarmNodeOptions(keyPair: options.nodeKey, bootstrap: bootstrap)
+        settings.knownNodes = met.nodes
         if options.preferredPort != 0 { settings.serverPorts.insert(options.preferredPort, at: 0) }
         let node = SwarmNode(loop: loop, options: settings)
         node.observer = self
@@ -300,8 +332,9 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
 
     private func begin(with node: SwarmNode) {
         self.node = node
-        if startedAt == .distantFuture { startedAt = monotonicNow() }
+        startedAt = monotonicNow()
         loop.callAgain()
+        dialKnownPeers()
     }
 
     /// Looks up the names of bootstrap nodes, again and again until one is found.
@@ -315,12 +348,13 @@ package final class HyperswarmTransport: Transport, LoopMember, @unchecked Senda
     }
 
     private func take(_ resolved: [BootstrapNodes.Resolved]) {
-        guard !isClosed, node == nil else { return }
+        guard !isClosed else { return }
         let found = resolved.compactMap(\.endpoints.first)
         unknownBootstrap = resolved.filter { $0.endpoints.isEmpty }.map(\.named)
         guard !found.isEmpty else {
             return loop.submit(after: Limits.resolveRetry) { [weak self] in self?.resolve() }
         }
+        if let node { return node.ask { node, _, _ in node.setBootstrap(found) } }
         do throws(HostError) {
             begin(with: try open(bootstrap: found))
         } catch {
@@ -354,9 +388,7 @@ extension HyperswarmTransport: SwarmNodeObserver {
         let now = monotonicNow()
         switch event {
         case .ready:
-            isReady = true
-            mayAnnounceAt = now + Limits.listenTime
-            if !sessions.isEmpty { listen() }
+            if !isReady { becomeReady(node, now: now) }
             nameRelay(on: node)
         case .queryReply(let id, let reply): take(reply, of: id)
         case .queryEnded(let id, _, _):

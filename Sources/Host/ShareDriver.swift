@@ -38,6 +38,8 @@ package struct ShareTopics: Equatable, Sendable {
 package final class ShareDriver: LoopMember, @unchecked Sendable {
     private struct Link {
         let stream: any ByteStream
+        /// Nil if the peer came to us.
+        let dialed: DialTarget?
         /// In `dirty` already.
         var isDirty = false
     }
@@ -60,6 +62,8 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
     private var lastNumber: UInt64 = 0
     /// Why the last dial of an address failed; only of addresses that the book knows.
     private var problems: [DialTarget: String] = [:]
+    /// Where devices of the share have answered without a DHT, the last first.
+    private var provedAddresses: [PeerAddress]
     /// A report came after the handler was last advanced.
     private var hasNews = false {
         didSet {
@@ -87,6 +91,7 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
         self.limits = limits
         book = PeerBook(ownKey: ownKey, limits: swarmLimits)
         let now = monotonicNow()
+        provedAddresses = hints
         for hint in hints { book.add(.address(hint), source: .link, now: now) }
         if isPaused { book.pause(into: &bookEffects) }
     }
@@ -155,6 +160,12 @@ package final class ShareDriver: LoopMember, @unchecked Sendable {
         loop.perform { [self] in transports.flatMap(\.addresses) } ?? []
     }
 
+    /// Where devices of the share have answered, in this run or in those that `hints` came from; the
+    /// last first. Not on the loop's thread.
+    package var answeredAddresses: [PeerAddress] {
+        loop.perform { [self] in provedAddresses } ?? []
+    }
+
     /// What is known about each address, in the order they came. Not on the loop's thread.
     package var dialStates: [DialState] {
         loop.perform { [self] in
@@ -213,6 +224,7 @@ extension ShareDriver {
                 id.rawValue, key: key, session: session, instance: instance, now: monotonicNow(),
                 into: &bookEffects)
             performBookEffects()
+            if let link = links[id] { remember(link) }
         case .found(let address, let source):
             book.add(.address(address), source: source, now: monotonicNow())
             hasNews = true
@@ -239,6 +251,14 @@ extension ShareDriver {
         case .close(let connection, let reason):
             end(ConnectionID(rawValue: connection), reason: reason, isGentle: true)
         }
+    }
+
+    private func remember(_ link: Link) {
+        for transport in transports { transport.proved(link.stream, wasDialed: link.dialed != nil) }
+        guard case .address(let address) = link.dialed else { return }
+        provedAddresses.removeAll { $0 == address }
+        provedAddresses.insert(address, at: 0)
+        if provedAddresses.count > limits.provedAddressesMax { provedAddresses.removeLast() }
     }
 
     private func send(_ id: ConnectionID, _ bytes: [UInt8]) {
@@ -299,7 +319,7 @@ extension ShareDriver: TransportObserver {
         performBookEffects()
         if let dialed { problems[dialed] = nil }
         guard isWelcome, !isStopped else { return stream.abort() }
-        links[id] = Link(stream: stream)
+        links[id] = Link(stream: stream, dialed: dialed)
         hasNews = true
         handler.connectionOpened(
             id, isInitiator: dialed != nil, address: stream.address, handshake: stream.handshake)

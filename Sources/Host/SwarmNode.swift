@@ -57,9 +57,13 @@ package final class SwarmNode: LoopMember, @unchecked Sendable {
     private let options: SwarmNodeOptions
     private var core: HyperDHT
     private var effects = HyperDHTEffects()
+    /// Those that are being carried out, while doing so adds to `effects`.
+    private var effectsInHand = HyperDHTEffects()
     /// Of what was asked of the node within the core.
     private var nodeEffects = DHTEffects()
     private var streams: [UInt32: SwarmStream] = [:]
+    /// The one that the last packet was for: the next one mostly is too.
+    private var recent: SwarmStream?
     private var tags: [ConnectionTag: SwarmStream] = [:]
     private var deadlines = DeadlineHeap()
     /// Streams with something to deliver or to send, in the order they got it.
@@ -257,7 +261,7 @@ extension SwarmNode: DatagramReceiver {
         _ datagram: Span<UInt8>, from source: NetworkEndpoint, on socket: SocketID, now: Instant
     ) {
         guard let header = UDXHeader.parse(datagram) else { return }
-        guard let stream = streams[header.streamID] else {
+        guard let stream = stream(header.streamID) else {
             relayServers?.forward(
                 datagram, streamID: header.streamID, from: source, on: socket, now: now,
                 into: &batch)
@@ -271,10 +275,21 @@ extension SwarmNode: DatagramReceiver {
             perform()
         }
         stream.receive(datagram, now: now)
+        touch(stream)
+    }
+
+    private func stream(_ id: UInt32) -> SwarmStream? {
+        if let recent, recent.localID == id { return recent }
+        guard let stream = streams[id] else { return nil }
+        recent = stream
+        return stream
     }
 
     package func receivedAll(now: Instant) {
         perform()
+        // Of much, the other side is told before it is read, so that both ends work at a time.
+        for stream in touched where stream.hasMuchReceived { stream.fill(&batch, now: now) }
+        sendBatch()
         var index = 0
         // Delivering may touch more streams.
         while index < touched.count {
@@ -295,11 +310,11 @@ extension SwarmNode {
             let nodeEvents = nodeEffects.events
             nodeEffects.removeAll()
             for event in nodeEvents { observer?.node(self, reports: event) }
-            let events = effects.events
-            for case .openSocket(let socket) in events { openSocket(socket) }
-            endpoint.send(effects.datagrams)
-            effects.removeAll()
-            for event in events { perform(event) }
+            swap(&effects, &effectsInHand)
+            for case .openSocket(let socket) in effectsInHand.events { openSocket(socket) }
+            endpoint.send(effectsInHand.datagrams)
+            for event in effectsInHand.events { perform(event) }
+            effectsInHand.removeAll()
         }
     }
 
@@ -340,7 +355,10 @@ extension SwarmNode {
             relayClients.leave(tag)
         case .relayWanted(let tag, let wish): relayClients.want(tag, wish)
         case .failed(let tag, let dial, let reason):
-            if let stream = tags.removeValue(forKey: tag) { streams[stream.localID] = nil }
+            if let stream = tags.removeValue(forKey: tag) {
+                streams[stream.localID] = nil
+                recent = nil
+            }
             relayClients.release(tag)
             if let dial, !relayClients.failed(dial) {
                 observer?.node(self, dialFailed: dial, reason)
@@ -422,6 +440,7 @@ extension SwarmNode {
     func forget(_ stream: SwarmStream) {
         guard streams[stream.localID] === stream else { return }
         streams[stream.localID] = nil
+        recent = nil
         tags[stream.tag] = nil
         relayClients.release(stream.tag)
         core.release(stream.tag, now: monotonicNow(), into: &effects)

@@ -23,6 +23,8 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
         static let lingerTime = Duration.seconds(5)
         /// How long the other side may take to show that it is there, after the network changed.
         static let verifyTime = Duration.seconds(2)
+        /// Worth an acknowledgement of its own before it is handed on.
+        static let muchReceived = 64 << 10
     }
 
     let tag: ConnectionTag
@@ -50,20 +52,27 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
     init(tag: ConnectionTag, streamID: UInt32, node: SwarmNode) {
         self.tag = tag
         self.node = node
+        localID = streamID
         udx = UDXStream(localID: streamID)
     }
 
     var isRelayed: Bool { state != .reserved && state != .closed && path == .relayed }
-    package var localID: UInt32 { udx.localID }
-    package var address: String { udx.remote.map { "\($0)" } ?? "?" }
-    package var origin: String { udx.remote.map { "\($0.address)" } ?? "?" }
-    package var remote: NetworkEndpoint? { udx.remote }
-    package var socket: SocketID? { udx.socket }
-    package var roundTripTime: Duration? { udx.roundTripTime }
-    package var queuedBytes: Int { udx.queuedBytes }
-    package var statistics: UDXStatistics { udx.statistics }
-    var deadline: Instant { min(udx.deadline, lingerAt, verifyAt) }
-    var isFlushing: Bool { state == .finishing && udx.unacknowledgedBytes > 0 }
+    package let localID: UInt32
+    package var address: String { remote.map { "\($0)" } ?? "?" }
+    package var origin: String { remote.map { "\($0.address)" } ?? "?" }
+    package private(set) var remote: NetworkEndpoint?
+    package private(set) var socket: SocketID?
+    package var roundTripTime: Duration? { look { $0.roundTripTime } }
+    package var queuedBytes: Int { look { $0.queuedBytes } }
+    package var statistics: UDXStatistics { look { $0.statistics } }
+    var deadline: Instant { min(look { $0.deadline }, lingerAt, verifyAt) }
+    var isFlushing: Bool { state == .finishing && look { $0.unacknowledgedBytes } > 0 }
+    /// Much has come that was not handed on yet.
+    var hasMuchReceived: Bool { received.count >= Limits.muchReceived }
+
+    /// Reads the stream where it lies. A getter called on a property of a class gets a copy first,
+    /// which retains everything in it.
+    private func look<Value>(_ body: (inout UDXStream) -> Value) -> Value { body(&udx) }
 
     // MARK: What the owner does
 
@@ -78,7 +87,7 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
     package func send(_ bytes: [UInt8]) {
         guard state == .open || state == .fresh else { return }
         udx.write(bytes.span)
-        reportedBytes = udx.queuedBytes
+        reportedBytes = queuedBytes
         node.touch(self)
     }
 
@@ -116,6 +125,7 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
         state = .fresh
         handshake = established.handshake
         path = PeerPath(established.path)
+        (remote, socket) = (established.remote, established.socket)
         udx.connect(
             remoteID: established.remoteStreamID, remote: established.remote,
             via: established.socket, now: now)
@@ -128,6 +138,7 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
     ) {
         guard state != .closed else { return }
         self.path = PeerPath(path)
+        (self.remote, self.socket) = (remote, socket)
         udx.changeRemote(remoteID: remoteStreamID, remote: remote, via: socket, now: now)
         node.sendEmptyMessage(&udx)
         node.touch(self)
@@ -135,14 +146,14 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
 
     /// Whether a packet that came this way may be a sign of another path.
     func isElsewhere(_ source: NetworkEndpoint, _ socket: SocketID) -> Bool {
-        guard let current = udx.socket else { return true }
-        return current != socket || (path == .relayed && udx.remote != source)
+        guard let current = self.socket else { return true }
+        return current != socket || (path == .relayed && remote != source)
     }
 
+    /// Takes one datagram. The node flushes the stream when the turn ends.
     func receive(_ datagram: Span<UInt8>, now: Instant) {
         if received.capacity == 0 { received = node.takeBuffer() }
         udx.receive(datagram, now: now, received: &received, events: &events)
-        node.touch(self)
     }
 
     /// Hands on what came in, and then what happened.
@@ -169,7 +180,7 @@ package final class SwarmStream: ByteStream, @unchecked Sendable {
 
     /// Tells that the queue got shorter, if it did.
     func reportDrained() {
-        let queued = udx.queuedBytes
+        let queued = queuedBytes
         guard queued < reportedBytes, state == .open, !isReporting else { return }
         reportedBytes = queued
         isReporting = true

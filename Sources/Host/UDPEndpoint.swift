@@ -8,7 +8,7 @@ package protocol DatagramReceiver: AnyObject {
     /// - Parameter datagram: valid during the call.
     func received(
         _ datagram: Span<UInt8>, from: NetworkEndpoint, on socket: SocketID, now: Instant)
-    /// The datagrams that were there have been given.
+    /// What one call to the kernel brought has been given; there may be more.
     func receivedAll(now: Instant)
 }
 
@@ -44,7 +44,7 @@ package final class UDPEndpoint: @unchecked Sendable {
         static let socketsMax = 1024
         static let bufferBytes: Int32 = 4 << 20
         /// Receiving calls on one socket before the others have their turn.
-        static let callsPerTurn = 16
+        static let callsPerTurn = 8
         /// What one call takes in: slots of the largest datagram, or of as many joined.
         static let slots = 8
         static let slotBytes = 65536
@@ -114,8 +114,8 @@ package final class UDPEndpoint: @unchecked Sendable {
     // MARK: Receiving
 
     func receive(on socket: UDPSocket) {
-        let now = monotonicNow()
-        defer { receiver?.receivedAll(now: now) }
+        // Held once for all that comes: to load a weak reference costs more than to take a datagram.
+        let receiver = receiver
         for _ in 0..<Limits.callsPerTurn where socket.token != nil {
             let attempt = attempt {
                 // The list has as many rows as there are slots, and each slot its bytes.
@@ -129,12 +129,17 @@ package final class UDPEndpoint: @unchecked Sendable {
             // Errors here are about datagrams sent earlier: nothing to be done.
             guard case .done(let count) = attempt else { return }
             statistics.callsIn += 1
-            for index in 0..<count { deliver(incoming[index], socket, now) }
+            let now = monotonicNow()
+            for index in 0..<count { deliver(incoming[index], socket.id, to: receiver, now) }
+            receiver?.receivedAll(now: now)
             if count < Limits.slots { return }
         }
     }
 
-    private func deliver(_ row: holdfast_incoming, _ socket: UDPSocket, _ now: Instant) {
+    private func deliver(
+        _ row: holdfast_incoming, _ socket: SocketID, to receiver: (any DatagramReceiver)?,
+        _ now: Instant
+    ) {
         guard row.length > 0, row.port != 0 else { return }
         let source = NetworkEndpoint(address: .v4(row.address), port: row.port)
         let size = row.segment == 0 ? Int(row.length) : Int(row.segment)
@@ -146,7 +151,7 @@ package final class UDPEndpoint: @unchecked Sendable {
             // Within what the kernel has just filled.
             let datagram = unsafe UnsafeBufferPointer(start: slots + offset, count: next - offset)
             statistics.datagramsIn += 1
-            unsafe receiver?.received(datagram.span, from: source, on: socket.id, now: now)
+            unsafe receiver?.received(datagram.span, from: source, on: socket, now: now)
             offset = next
         }
     }

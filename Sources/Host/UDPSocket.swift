@@ -22,12 +22,13 @@ final class UDPSocket: EventSource {
             SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         let descriptor = try Descriptor(socket(AF_INET, type, 0), "making a UDP socket")
         holdfast_prepare_datagrams(descriptor.number, bufferBytes, bufferBytes > 0 ? 1 : 0)
+        let action =
+            address.address == .v4(0)
+            ? "using UDP port \(address.port)" : "using UDP at \(address)"
         guard let wanted = SocketAddress(address) else {
-            throw .system(code: EAFNOSUPPORT, action: "using UDP port \(address.port)")
+            throw .system(code: EAFNOSUPPORT, action: action)
         }
-        try check(
-            unsafe wanted.withPointer { unsafe bind(descriptor.number, $0, $1) },
-            "using UDP port \(address.port)")
+        try check(unsafe wanted.withPointer { unsafe bind(descriptor.number, $0, $1) }, action)
         let bound = unsafe SocketAddress.filled { unsafe getsockname(descriptor.number, $0, $1) }
         guard let own = bound.address else {
             throw .system(code: errno, action: "asking for a socket's own address")

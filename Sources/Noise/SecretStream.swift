@@ -22,6 +22,14 @@ package struct SecretStream: Sendable {
         case message([UInt8])
     }
 
+    /// What `next` came upon.
+    package enum Found: Equatable, Sendable {
+        /// As the event of this name.
+        case connected(remotePublicKey: Bytes32, handshakeHash: [UInt8])
+        /// It is in the buffer that `next` was given.
+        case message
+    }
+
     private enum Phase: Sendable { case handshake, header, messages }
 
     private let role: Role
@@ -112,9 +120,33 @@ package struct SecretStream: Sendable {
     package mutating func receive(
         _ bytes: Span<UInt8>, events: inout [Event], output: inout [UInt8]
     ) throws(NoiseError) {
+        var offset = 0
+        var message: [UInt8] = []
+        while let found = try next(in: bytes, from: &offset, into: &message, output: &output) {
+            switch found {
+            case .connected(let key, let hash):
+                events.append(.connected(remotePublicKey: key, handshakeHash: hash))
+            case .message:
+                events.append(.message(message))
+                message = []
+            }
+        }
+    }
+
+    /// Takes in bytes as `receive` does, up to the first that mean something. Where messages follow
+    /// one another this needs no memory for each, since all go through the owner's one buffer.
+    ///
+    /// - Parameters:
+    ///   - offset: into `bytes`; moved on past what was taken in.
+    ///   - message: replaced by the message, if one is found; its memory is kept.
+    /// - Returns: nil when all of `bytes` has been taken in.
+    package mutating func next(
+        in bytes: Span<UInt8>, from offset: inout Int, into message: inout [UInt8],
+        output: inout [UInt8]
+    ) throws(NoiseError) -> Found? {
         if let failure { throw failure }
         do {
-            try takeFrames(bytes, events: &events, output: &output)
+            return try takeFrames(bytes, from: &offset, into: &message, output: &output)
         } catch {
             failure = error
             partialFrame = []
@@ -127,12 +159,13 @@ package struct SecretStream: Sendable {
     private static let lengthSize = 3
 
     private mutating func takeFrames(
-        _ bytes: Span<UInt8>, events: inout [Event], output: inout [UInt8]
-    ) throws(NoiseError) {
-        var offset = 0
+        _ bytes: Span<UInt8>, from offset: inout Int, into message: inout [UInt8],
+        output: inout [UInt8]
+    ) throws(NoiseError) -> Found? {
         while !partialFrame.isEmpty && offset < bytes.count {
-            try completePartialFrame(
-                from: bytes, at: &offset, events: &events, output: &output)
+            let found = try completePartialFrame(
+                from: bytes, at: &offset, into: &message, output: &output)
+            if let found { return found }
         }
         // Whole frames are read where they lie.
         while bytes.count - offset >= Self.lengthSize {
@@ -140,18 +173,22 @@ package struct SecretStream: Sendable {
             let size = try checkedLength(bytes.extracting(offset..<start))
             guard bytes.count - start >= size else { break }
             offset = start + size
-            try takeFrame(bytes.extracting(start..<offset), events: &events, output: &output)
+            let found = try takeFrame(
+                bytes.extracting(start..<offset), into: &message, output: &output)
+            if let found { return found }
         }
         // A frame that is not whole: its bytes are copied once, here or as they come.
         appendPartial(bytes.extracting(offset..<bytes.count))
+        offset = bytes.count
+        return nil
     }
 
     /// Adds to the partial frame what it lacks and takes it once it is whole. An empty partial frame
     /// afterwards means that it was.
     private mutating func completePartialFrame(
-        from bytes: Span<UInt8>, at offset: inout Int, events: inout [Event],
+        from bytes: Span<UInt8>, at offset: inout Int, into message: inout [UInt8],
         output: inout [UInt8]
-    ) throws(NoiseError) {
+    ) throws(NoiseError) -> Found? {
         var wanted = Self.lengthSize
         if partialFrame.count >= wanted {
             wanted += try checkedLength(partialFrame.span.extracting(first: Self.lengthSize))
@@ -159,18 +196,19 @@ package struct SecretStream: Sendable {
         let added = min(wanted - partialFrame.count, bytes.count - offset)
         appendPartial(bytes.extracting(offset..<(offset + added)))
         offset += added
-        guard partialFrame.count >= Self.lengthSize else { return }
+        guard partialFrame.count >= Self.lengthSize else { return nil }
         let size = try checkedLength(partialFrame.span.extracting(first: Self.lengthSize))
-        guard partialFrame.count == Self.lengthSize + size else { return }
+        guard partialFrame.count == Self.lengthSize + size else { return nil }
         // Taken out, so that reading from it does not hold `self`.
         var frame: [UInt8] = []
         swap(&frame, &partialFrame)
-        try takeFrame(
-            frame.span.extracting(droppingFirst: Self.lengthSize), events: &events,
+        let found = try takeFrame(
+            frame.span.extracting(droppingFirst: Self.lengthSize), into: &message,
             output: &output)
-        guard frame.capacity <= Limits.keptBufferSizeMax else { return }
+        guard frame.capacity <= Limits.keptBufferSizeMax else { return found }
         frame.removeAll(keepingCapacity: true)
         swap(&frame, &partialFrame)
+        return found
     }
 
     private mutating func appendPartial(_ bytes: Span<UInt8>) {
@@ -197,18 +235,21 @@ package struct SecretStream: Sendable {
     }
 
     private mutating func takeFrame(
-        _ frame: Span<UInt8>, events: inout [Event], output: inout [UInt8]
-    ) throws(NoiseError) {
+        _ frame: Span<UInt8>, into message: inout [UInt8], output: inout [UInt8]
+    ) throws(NoiseError) -> Found? {
         switch phase {
-        case .handshake: try takeHandshake(frame, events: &events, output: &output)
-        case .header: try takeHeader(frame)
+        case .handshake: return try takeHandshake(frame, output: &output)
+        case .header:
+            try takeHeader(frame)
+            return nil
         case .messages:
+            message.removeAll(keepingCapacity: true)
             do {
-                guard let message = try receiver?.pull(frame), !message.isEmpty else { return }
-                events.append(.message(message))
+                try receiver?.pull(frame, into: &message)
             } catch {
                 throw NoiseError(error)
             }
+            return message.isEmpty ? nil : .message
         }
     }
 
@@ -217,8 +258,8 @@ package struct SecretStream: Sendable {
     private static let headerFrameSize = Bytes32.count + SecretStreamState.headerSize
 
     private mutating func takeHandshake(
-        _ frame: Span<UInt8>, events: inout [Event], output: inout [UInt8]
-    ) throws(NoiseError) {
+        _ frame: Span<UInt8>, output: inout [UInt8]
+    ) throws(NoiseError) -> Found? {
         guard var handshake else { throw .unexpectedMessage }
         _ = try handshake.read(frame)
         if handshake.isOurTurn {
@@ -228,15 +269,15 @@ package struct SecretStream: Sendable {
         }
         guard let result = handshake.result, let remotePublicKey = result.remotePublicKey else {
             self.handshake = handshake
-            return
+            return nil
         }
         // The keys of the handshake are not kept longer than it takes.
         self.handshake = nil
         session = result
         phase = .header
         sendHeader(into: &output)
-        events.append(
-            .connected(remotePublicKey: remotePublicKey, handshakeHash: result.handshakeHash))
+        return .connected(
+            remotePublicKey: remotePublicKey, handshakeHash: result.handshakeHash)
     }
 
     private mutating func sendHeader(into output: inout [UInt8]) {

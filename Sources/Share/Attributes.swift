@@ -3,6 +3,9 @@ package import Base
 /// What `stat` shows of a node.
 package struct Attributes: Equatable, Sendable {
     package var node: NodeID
+    /// What `st_ino` says, different for any two nodes at any time: the node's own, or after a save
+    /// by rename that of the temporary file.
+    package var number: NodeID
     package var kind: FileKind
     /// Permission bits with setuid, setgid and sticky: 0 to 0o7777.
     package var mode: UInt32
@@ -19,9 +22,11 @@ package struct Attributes: Equatable, Sendable {
 
     package init(
         node: NodeID, kind: FileKind, mode: UInt32, links: UInt32, uid: UInt32, gid: UInt32,
-        device: UInt64, size: UInt64, modified: Timestamp, changed: Timestamp, accessed: Timestamp
+        device: UInt64, size: UInt64, modified: Timestamp, changed: Timestamp, accessed: Timestamp,
+        number: NodeID? = nil
     ) {
         self.node = node
+        self.number = number ?? node
         self.kind = kind
         self.mode = mode
         self.links = links
@@ -83,11 +88,14 @@ package struct MakeRequest: Equatable, Sendable {
 package struct DirectoryItem: Equatable, Sendable {
     package var name: [UInt8]
     package var node: NodeID
+    /// As in `Attributes`.
+    package var number: NodeID
     package var kind: FileKind
 
-    package init(name: [UInt8], node: NodeID, kind: FileKind) {
+    package init(name: [UInt8], node: NodeID, kind: FileKind, number: NodeID? = nil) {
         self.name = name
         self.node = node
+        self.number = number ?? node
         self.kind = kind
     }
 }

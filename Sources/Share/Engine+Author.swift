@@ -19,7 +19,11 @@ extension Engine {
         let treeChanges = try Self.stored { () throws(StorageError) in
             try tree.author(operation, id: id, time: block.time)
         }
-        guard let treeChanges else { throw .notPermitted }
+        guard let treeChanges else {
+            // What the block holds already stays in it.
+            if !block.operations.isEmpty { open = block }
+            throw .notPermitted
+        }
         block.operations.append(operation)
         block.size += operation.sizeEstimate
         block.touchedAt = environment.now()

@@ -19,7 +19,7 @@ extension Engine {
             node: NodeID(id), kind: FileKind(shown.kind), mode: UInt32(shown.mode),
             links: UInt32(clamping: shown.links), uid: shown.uid, gid: shown.gid,
             device: shown.device, size: shown.size, modified: shown.modified,
-            changed: shown.changed, accessed: shown.accessed)
+            changed: shown.changed, accessed: shown.accessed, number: NodeID(shown.number))
     }
 
     mutating func setAttributes(of node: NodeID, to change: AttributeChange) throws(VolumeError)

@@ -21,10 +21,20 @@ extension Engine {
         try attributes(try operation(node))
     }
 
+    func node(showing number: NodeID) throws(VolumeError) -> NodeID {
+        let id = try operation(number)
+        if id == .root { return .root }
+        let bearer = try Self.stored { () throws(StorageError) in try tree.bearer(of: id) }
+        guard let bearer, try attributes(bearer).links > 0 else { throw .stale }
+        return NodeID(bearer)
+    }
+
     func list(_ directory: NodeID) throws(VolumeError) -> [DirectoryItem] {
         let id = try self.directory(directory)
         return try Self.stored { () throws(StorageError) in try tree.list(id) }.map {
-            DirectoryItem(name: $0.name, node: NodeID($0.node), kind: FileKind($0.kind))
+            DirectoryItem(
+                name: $0.name, node: NodeID($0.node), kind: FileKind($0.kind),
+                number: NodeID($0.number))
         }
     }
 
@@ -233,12 +243,23 @@ extension Engine {
             .write(
                 .init(
                     object: target.object, parents: parents, size: content.size,
-                    modified: content.modified, content: content.content)))
+                    modified: content.modified,
+                    // What was never written to has no content yet.
+                    content: content.content.isEmpty ? Content.empty.encode() : content.content)))
         for twin in twins { try author(.remove(.init(twin.id, from: to))) }
         try copyAttributes(from: source.object, to: target.object)
         try author(.remove(.init(sourceEntry, from: from)))
+        if to != from {
+            // No entry moves there, but programs see one that does.
+            try author(.setAttribute(.init(object: to, modified: environment.wallTime())))
+        }
+        try swapNumbers(source.object, target.object)
         return .saved(
             saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
+    }
+
+    private func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
+        try Self.stored { () throws(StorageError) in try tree.swapNumbers(first, second) }
     }
 
     private func parentsOfSave(_ target: ObjectID, by temporary: ObjectID) throws(VolumeError)

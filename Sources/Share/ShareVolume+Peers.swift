@@ -226,20 +226,25 @@ extension ShareVolume: ConnectionHandler {
         _ bytes: Span<UInt8>, on session: inout PeerSession, _ table: inout PeerTable,
         now: Instant
     ) throws(SessionError) {
-        var events: [SecretStream.Event] = []
+        var offset = 0
+        var message: [UInt8] = []
         var output: [UInt8] = []
-        do {
-            try session.stream.receive(bytes, events: &events, output: &output)
-        } catch {
-            throw SessionError("secret stream: \(error)")
-        }
-        table.send(output, on: &session, now: now)
-        for event in events {
-            switch event {
+        while true {
+            let found: SecretStream.Found?
+            do {
+                found = try session.stream.next(
+                    in: bytes, from: &offset, into: &message, output: &output)
+            } catch {
+                throw SessionError("secret stream: \(error)")
+            }
+            table.send(output, on: &session, now: now)
+            output.removeAll()
+            switch found {
             case .connected(let remoteKey, let handshakeHash):
                 try connected(remoteKey, handshakeHash, on: &session)
-            case .message(let message):
-                try receive(message: message, on: &session, &table, now: now)
+            case .message:
+                try receive(message: message.span, on: &session, &table, now: now)
+            case nil: return
             }
         }
     }
@@ -274,11 +279,12 @@ extension ShareVolume: ConnectionHandler {
     }
 
     private func receive(
-        message: [UInt8], on session: inout PeerSession, _ table: inout PeerTable, now: Instant
+        message: Span<UInt8>, on session: inout PeerSession, _ table: inout PeerTable,
+        now: Instant
     ) throws(SessionError) {
         var events: [Protomux.Event] = []
         do {
-            try session.mux.receive(message.span, events: &events)
+            try session.mux.receive(message, events: &events)
         } catch {
             throw SessionError("channels: \(error)")
         }

@@ -190,6 +190,10 @@ package final class ShareVolume: Volume {
         }
     }
 
+    package func node(showing number: NodeID) throws(VolumeError) -> NodeID {
+        try engine.withLock { (engine) throws(VolumeError) in try engine.node(showing: number) }
+    }
+
     package func readLink(_ node: NodeID) throws(VolumeError) -> [UInt8] {
         try engine.withLock { (engine) throws(VolumeError) in try engine.readLink(node) }
     }

@@ -108,6 +108,8 @@ package protocol VolumeObserver: AnyObject, Sendable {
 package protocol Volume: AnyObject, Sendable {
     func lookup(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> Attributes
     func attributes(of node: NodeID) throws(VolumeError) -> Attributes
+    /// The node that shows `number`, as in `Attributes`, and has a name.
+    func node(showing number: NodeID) throws(VolumeError) -> NodeID
     /// One lock for many; nil where a node is gone.
     func attributes(of nodes: [NodeID]) throws(VolumeError) -> [Attributes?]
     func setAttributes(of node: NodeID, to change: AttributeChange) throws(VolumeError)

@@ -81,6 +81,7 @@ package struct ShareSettings: Codable, Equatable, Sendable {
 ///     packs/           chunk bytes: `PackStore`
 ///     staging/         dirty bytes of files being written: `StagingDirectory`
 ///     control.sock     made by the daemon
+///     network.json     the way to peers, as it was last known: `KnownNetwork`
 ///     lock             held by the one process that uses the share; has its pid
 package final class ShareFolder: Sendable {
     private static let settingsName = "share.json"
@@ -91,7 +92,7 @@ package final class ShareFolder: Sendable {
 
     /// The share's public id.
     package let id: String
-    private let directory: Directory
+    let directory: Directory
     package var path: String { directory.path }
 
     init(id: String, in directory: Directory) {

@@ -39,6 +39,8 @@ package struct Discovery: Sendable {
         var isAsking = false
         /// What is asked has changed since that query began.
         var isStale = false
+        /// Another search was wished for since that query began.
+        var isHurried = false
         var hasAnnounced = false
         /// Searched while announcing had to wait.
         var hasLookedEarly = false
@@ -104,12 +106,16 @@ package struct Discovery: Sendable {
         topics[index].isAsking = false
         if topics[index].isStale {
             topics[index].isStale = false
+            topics[index].isHurried = false
             topics[index].dueAt = now
             return
         }
         topics[index].isSettled = true
         if topics[index].announces, replies > 0 { topics[index].hasAnnounced = true }
-        let wait = wait(after: replies, peers, at: index, using: &random)
+        let wait =
+            topics[index].isHurried
+            ? .zero : wait(after: replies, peers, at: index, using: &random)
+        topics[index].isHurried = false
         topics[index].dueAt = max(
             now + wait, (topics[index].startedAt ?? now) + limits.queryIntervalLeast)
     }
@@ -237,7 +243,7 @@ extension Discovery {
     /// Asks as soon as may be after the last time.
     private mutating func hurry(_ index: Int, now: Instant) {
         if topics[index].isAsking {
-            topics[index].isStale = true
+            topics[index].isHurried = true
             return
         }
         let earliest = topics[index].startedAt.map { $0 + limits.queryIntervalLeast } ?? now

@@ -46,6 +46,9 @@ package protocol Transport: AnyObject {
     /// Tries once to open a stream; answers with `opened` or `dialFailed`, unless `disconnect`
     /// comes first.
     func dial(_ target: DialTarget)
+    /// The other end of a stream of some transport has proved to be a device of the share: worth
+    /// remembering how it was reached.
+    func proved(_ stream: any ByteStream, wasDialed: Bool)
     /// Where this transport can be reached now: hints for invite links.
     var addresses: [PeerAddress] { get }
 }
@@ -53,6 +56,7 @@ package protocol Transport: AnyObject {
 extension Transport {
     package var problem: String? { nil }
     package func searchAgain() {}
+    package func proved(_ stream: any ByteStream, wasDialed: Bool) {}
 }
 
 /// What a transport reports. Calls come on the event loop thread.

@@ -25,6 +25,8 @@ struct CommandFailure: Error, Equatable {
         case .foreignUser: self.init(.denied, "the daemon \(error)")
         case .system(EADDRINUSE, _):
             self.init(.inUse, "\(error): end the process that has it, or choose another")
+        case .system(EADDRNOTAVAIL, _):
+            self.init(.general, "\(error): name an address that this machine has, or none")
         case .system(EACCES, _), .system(EPERM, _): self.init(.denied, "\(error)")
         default: self.init(.general, "\(error)")
         }

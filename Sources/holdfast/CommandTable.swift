@@ -27,7 +27,10 @@ enum CommandTable {
             name: .mount, summary: "mount a share that this device already has",
             arguments: [mountPoint("where the share was mounted before")],
             options: serving,
-            details: ["Options that are not given stay as they were the last time."]),
+            details: [
+                "Options that are not given stay as they were the last time; how the share is "
+                    + "shown (\(MountFlag.words)) holds for one mount."
+            ]),
         CommandSpecification(
             name: .unmount, summary: "end a mount cleanly: everything is on disk when it returns",
             arguments: [mountPoint("where the share is mounted")], options: common,
@@ -231,7 +234,7 @@ enum CommandTable {
             isRepeatable: true),
         OptionSpecification(
             name: "listen", value: .address("HOST:PORT", allowsAnyPort: true),
-            help: "where to accept connections, port 0 for any free one; default: all "
+            help: "where to accept TCP connections, port 0 for any free one; default: all "
                 + "addresses of this machine, any free port"),
         OptionSpecification(
             name: "device-name", value: .text("NAME"),
@@ -239,6 +242,11 @@ enum CommandTable {
         OptionSpecification(
             name: "foreground", value: .flag,
             help: "stay in the terminal instead of going on as a daemon"),
+        MountFlag.readOnly.option, MountFlag.allowOther.option, MountFlag.suid.option,
+        MountFlag.dev.option,
+        OptionSpecification(
+            name: "source", value: .text("NAME"),
+            help: "what mount and df show as the source, as /etc/fstab needs; default: holdfast"),
         home,
     ]
 

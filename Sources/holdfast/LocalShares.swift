@@ -1,6 +1,7 @@
 import Base
 import Chunks
 import Crypto
+import FuseMount
 import Host
 import Share
 import Store
@@ -111,10 +112,22 @@ struct LocalShares: ShareService {
     ) throws(CommandFailure) -> any RunningShare {
         let folder = try stated { () throws(StateError) in try openState().share(share.id) }
         let lock = try locked(folder)
+        let before = try stated { () throws(StateError) in try folder.settings() }
         let settings = try update(folder, with: options)
         let identity = try identity(of: folder, deviceName: options.deviceName)
-        return try MountedShare(
-            identity, folder: folder, lock: lock, settings: settings, loop: loop, log: log)
+        do throws(CommandFailure) {
+            return try MountedShare(
+                identity, folder: folder, lock: lock, settings: settings,
+                mounting: MountOptions(settings, options), loop: loop, log: log)
+        } catch {
+            // An address that may be what did not work must not keep the next mount from its work.
+            if settings.listen != before.listen {
+                var corrected = settings
+                corrected.listen = before.listen
+                try? folder.setSettings(corrected)
+            }
+            throw error
+        }
     }
 
     /// What was given now is remembered for the next mount.

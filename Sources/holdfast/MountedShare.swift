@@ -31,6 +31,7 @@ final class MountedShare: RunningShare {
     private let mounting: WorkerPool
     private let driver: ShareDriver
     private let transports: ShareTransports
+    private let wayfinder: Wayfinder
     private let mount: FuseMount
     private let isStopping = Atomic(false)
     /// Held for as long as this lives.
@@ -39,7 +40,7 @@ final class MountedShare: RunningShare {
     /// Opens the share, connects, waits for admission if the device is new, and mounts.
     init(
         _ identity: ShareIdentity, folder: ShareFolder, lock: consuming ShareLock,
-        settings: ShareSettings, loop: EventLoop, log: Log
+        settings: ShareSettings, mounting options: MountOptions, loop: EventLoop, log: Log
     ) throws(CommandFailure) {
         self.lock = lock
         self.settings = settings
@@ -70,23 +71,29 @@ final class MountedShare: RunningShare {
             if freed > 0 { log.write("packs: \(freed) bytes of unused chunks given back") }
         }
 
+        let (known, note) = Wayfinder.read(folder, settings)
+        if let note { log.write(note) }
         let transports = try ShareTransports(
-            settings, nodeKey: volume.keys.nodeKey(of: identity.device), loop: loop,
-            workers: workers)
+            settings, nodeKey: volume.keys.nodeKey(of: identity.device),
+            memory: SwarmMemory(known), loop: loop, workers: workers)
         self.transports = transports
         let driver = ShareDriver(
             loop: loop, handler: volume, transports: transports.all,
             topics: ShareTopics(
                 data: volume.keys.dataTopic, bootstrap: volume.keys.bootstrapTopic),
-            ownKey: identity.device.publicKey, log: log)
+            ownKey: identity.device.publicKey,
+            hints: known.addresses.compactMap { PeerAddress($0) }, log: log)
         self.driver = driver
+        let wayfinder = Wayfinder(folder, known, driver, transports, log)
+        self.wayfinder = wayfinder
         do throws(CommandFailure) {
             try transports.attach(driver)
             try transports.rememberPorts(in: folder)
             driver.start(isMember: volume.isAdmitted)
             try Self.waitForAdmission(volume, driver)
             driver.becomeMember()
-            mount = try Self.mount(volume, packs, staging, settings, workers, log)
+            mount = try Self.mount(
+                volume, packs, staging, options, workers, log)
         } catch {
             driver.stop()
             transports.close()
@@ -100,18 +107,22 @@ final class MountedShare: RunningShare {
                 Ticker(interval: Limits.tickInterval) {
                     _ = workers.trySubmit { mount.tick() }
                 })
+            loop.add(
+                Ticker(interval: Wayfinder.keepInterval) {
+                    _ = workers.trySubmit { wayfinder.keep() }
+                })
         }
         mounting.submit { mount.run() }
     }
 
     private static func mount(
         _ volume: ShareVolume, _ packs: PackStore, _ staging: StagingDirectory,
-        _ settings: ShareSettings, _ workers: WorkerPool, _ log: Log
+        _ options: MountOptions, _ workers: WorkerPool, _ log: Log
     ) throws(CommandFailure) -> FuseMount {
         do throws(MountError) {
             return try FuseMount(
                 volume: volume, chunks: packs, contentKeys: volume.keys.contentKeys,
-                staging: staging, options: MountOptions(mountPoint: settings.mountPoint),
+                staging: staging, options: options,
                 submit: { work in
                     if !workers.submit(work) { work() }
                 }, log: { log.write($0) })
@@ -172,6 +183,7 @@ final class MountedShare: RunningShare {
         mounting.drain()
         workers.drain()
         defer {
+            wayfinder.keep()
             driver.stop()
             transports.close()
             workers.stop()

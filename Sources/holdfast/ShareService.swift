@@ -26,6 +26,9 @@ struct ServeOptions: Equatable, Sendable {
     /// 64 hexadecimal digits.
     var relay: String?
     var withoutLAN = false
+    /// How the share is shown, this time only.
+    var mounting: Set<MountFlag> = []
+    var source: String?
 
     init(_ parsed: ParsedCommand) {
         transport = parsed.value("transport")
@@ -35,6 +38,8 @@ struct ServeOptions: Equatable, Sendable {
         bootstrap = parsed.values["bootstrap"] == nil ? nil : parsed.addresses("bootstrap")
         relay = parsed.value("relay")
         withoutLAN = parsed.isSet("no-lan")
+        mounting = Set(MountFlag.allCases.filter { parsed.isSet($0.rawValue) })
+        source = parsed.value("source")
     }
 
     /// The same as words of a command line, for the daemon.
@@ -47,6 +52,8 @@ struct ServeOptions: Equatable, Sendable {
         for node in bootstrap ?? [] { words.append("--bootstrap=\(node)") }
         if let relay { words.append("--relay=\(relay)") }
         if withoutLAN { words.append("--no-lan") }
+        if let source { words.append("--source=\(source)") }
+        words += MountFlag.allCases.filter(mounting.contains).map { "--\($0.rawValue)" }
         return words
     }
 }

@@ -16,8 +16,11 @@ struct ShareTransports {
     private let lan: LANTransport?
 
     /// Opens the TCP port; nothing else happens before `attach`.
+    ///
+    /// - Parameter memory: of the last run with the same bootstrap nodes.
     init(
-        _ settings: ShareSettings, nodeKey: KeyPair, loop: EventLoop, workers: WorkerPool
+        _ settings: ShareSettings, nodeKey: KeyPair, memory: SwarmMemory, loop: EventLoop,
+        workers: WorkerPool
     ) throws(CommandFailure) {
         self.settings = settings
         self.loop = loop
@@ -42,6 +45,7 @@ struct ShareTransports {
         var options = HyperswarmOptions(
             nodeKey: nodeKey, bootstrap: named.isEmpty ? BootstrapNodes.publicNetwork : named)
         options.preferredPort = settings.udpPort
+        options.memory = memory
         options.relay = Bytes32(hex: settings.relay)
         hyperswarm = HyperswarmTransport(loop: loop, workers: workers, options: options)
     }
@@ -83,6 +87,9 @@ struct ShareTransports {
             try folder.setSettings(settings)
         }
     }
+
+    /// What is worth keeping for the next start; nil without the DHT.
+    var memory: SwarmMemory? { hyperswarm?.memory }
 
     /// Whether bytes wait on streams that are being closed.
     var isFlushing: Bool {

@@ -16,9 +16,12 @@ final class SealedPipe: ByteStreamObserver, @unchecked Sendable {
     /// When as much had come as was awaited.
     let finishedAt = Mutex<Instant?>(nil)
     private let awaited: Int
+    /// Of one message, on its way out and in.
+    private var sealed: [UInt8] = []
+    private var opened: [UInt8] = []
 
     /// Bytes that may wait in the stream before more is given to it.
-    private static let queuedMost = 4 << 20
+    private static let queuedMost = 1 << 20
 
     init(_ stream: any ByteStream, isInitiator: Bool, sends: Int, awaits: Int) {
         self.stream = stream
@@ -48,27 +51,29 @@ final class SealedPipe: ByteStreamObserver, @unchecked Sendable {
     private func fill() {
         while toSend > 0, stream.queuedBytes < Self.queuedMost {
             let message = Self.message
-            var output: [UInt8] = []
-            output.reserveCapacity(message.count + 32)
+            sealed.removeAll(keepingCapacity: true)
+            sealed.reserveCapacity(message.count + 32)
             // The last one may be longer than asked for.
-            secret.send(message.span, into: &output)
+            secret.send(message.span, into: &sealed)
             toSend -= message.count
-            stream.send(output)
+            stream.send(sealed)
         }
         stream.flush()
     }
 
     func streamReceived(_ number: UInt64, _ bytes: Span<UInt8>) {
-        var events: [SecretStream.Event] = []
         var output: [UInt8] = []
+        var (count, offset) = (0, 0)
         do {
-            try secret.receive(bytes, events: &events, output: &output)
+            while let found = try secret.next(
+                in: bytes, from: &offset, into: &opened, output: &output)
+            {
+                if case .message = found { count += opened.count }
+            }
         } catch {
             print("broken: \(error)")
             return stream.abort()
         }
-        var count = 0
-        for case .message(let message) in events { count += message.count }
         let total = received.add(count, ordering: .relaxed).newValue
         if awaited > 0, total >= awaited {
             finishedAt.withLock { $0 = $0 ?? monotonicNow() }

@@ -1,5 +1,7 @@
 // Measures the swarm on loopback, for Scripts/bench: one stream beside TCP, connecting and looking up
 // through a DHT, idle connections. Prints one line of JSON a figure.
+//
+//     measure [MiB] [streams]     streams: nothing but the stream and TCP
 import Glibc
 
 do {
@@ -7,6 +9,7 @@ do {
     let small = try makeNetwork(3)
     try measureTCP(megabytes)
     try measureStream(megabytes, small)
+    if CommandLine.arguments.contains("streams") { exit(0) }
     let network = try makeNetwork(32)
     try measureMeeting(network, rounds: 100)
     try measureIdle(network, count: 1000)

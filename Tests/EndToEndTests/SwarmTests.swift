@@ -55,6 +55,37 @@ extension EndToEndTests {
             }
         }
 
+        @Test func `devices that met once meet again when their bootstrap nodes are gone`() throws {
+            try Place.use(.seconds(180)) { place in
+                let network = try Network(in: place)
+                let alice = Device("alice", in: place, bootstrap: network.bootstrap)
+                let link = try alice.create("things")
+                let bob = Device("bob", in: place, bootstrap: network.bootstrap)
+                try bob.join(link)
+                let pair = [alice, bob]
+                try Devices.converge(pair)
+                for device in pair { try device.unmount() }
+                network.stopBootstrap()
+                for device in pair { try device.mount() }
+                try alice.write("still here", to: "note")
+                #expect(
+                    wait(.seconds(10 * Machine.patience)) {
+                        bob.read("note") == Array("still here".utf8)
+                    }, "\(alice.log.suffix(1000)) \(bob.log.suffix(1000))")
+                try bob.write("me too", to: "answer")
+                try Devices.converge(pair)
+                // A file that is damaged is as good as none, and is said to be so.
+                try alice.unmount()
+                let files = FileManager.default.enumerator(atPath: alice.home)?.allObjects ?? []
+                let name = try #require(
+                    files.compactMap { $0 as? String }.first { $0.hasSuffix("/network.json") })
+                try Data("{".utf8).write(to: URL(fileURLWithPath: "\(alice.home)/\(name)"))
+                try alice.mount()
+                #expect(alice.log.contains("network.json"), "\(alice.log.suffix(1000))")
+                try Devices.converge(pair)
+            }
+        }
+
         @Test func `without a DHT the mount works, and status says so in words`() throws {
             try Place.use(.seconds(60)) { place in
                 let alice = Device("alice", in: place, bootstrap: "127.0.0.1:1")
@@ -85,6 +116,13 @@ private final class Network {
                         "HOLDFAST_BOOTSTRAP": bootstrap, "HOLDFAST_HOME": place.path + "/state",
                     ]))
         }
+    }
+
+    /// Ends the nodes that devices are told of; one lives on.
+    func stopBootstrap() {
+        for node in nodes.prefix(2) { kill(node.id, SIGTERM) }
+        for node in nodes.prefix(2) { _ = node.finish(within: .seconds(5)) }
+        nodes.removeFirst(2)
     }
 
     func stop() {

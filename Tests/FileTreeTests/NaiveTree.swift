@@ -193,7 +193,9 @@ struct NaiveTree {
     }
 
     private mutating func touchListing(_ directory: OperationID, _ stamp: Stamp) {
-        objects[directory]!.modified = (stamp.timestamp, stamp)
+        objects[directory]!.modified = (
+            stamp.timestamp(notBefore: objects[directory]!.make.created), stamp
+        )
         objects[directory]!.changed = stamp
     }
 
@@ -423,6 +425,7 @@ struct NaiveTree {
             item.size = version.write.size
             let isSet = isBefore(version.stamp, objects[id]!.modified.1)
             if thing.version != nil || !isSet { item.modified = version.write.modified }
+            item.changed = objects[id]!.changed.timestamp(notBefore: item.modified)
         }
         if let version = thing.version { item.identity = identity(version) }
         return item
@@ -434,7 +437,7 @@ struct NaiveTree {
         let modified = members.map { objects[$0]!.modified }.max { isBefore($0.1, $1.1) }!
         let changed = members.map { objects[$0]!.changed }.max { isBefore($0, $1) }!
         item.modified = modified.0
-        item.changed = changed.timestamp
+        item.changed = changed.timestamp(notBefore: modified.0)
         return item
     }
 
@@ -444,7 +447,8 @@ struct NaiveTree {
             identity: identity(id), kind: object.make.kind, mode: object.mode.0,
             uid: object.uid.0, gid: object.gid.0, size: 0, links: 0,
             modified: object.modified.0, accessed: object.accessed.0,
-            changed: object.changed.timestamp, target: object.make.target, content: [],
+            changed: object.changed.timestamp(notBefore: object.modified.0),
+            target: object.make.target, content: [],
             xattrs: object.xattrs.compactMapValues(\.value))
     }
 }

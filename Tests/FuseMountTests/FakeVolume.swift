@@ -133,6 +133,16 @@ final class FakeVolume: Volume {
         try with { (state) throws(VolumeError) in try state.object(node).attributes }
     }
 
+    func node(showing number: NodeID) throws(VolumeError) -> NodeID {
+        try with { (state) throws(VolumeError) in
+            let found = state.objects.first {
+                $0.value.attributes.number == number && $0.value.attributes.links > 0
+            }
+            guard let found else { throw .stale }
+            return found.key
+        }
+    }
+
     func attributes(of nodes: [NodeID]) throws(VolumeError) -> [Attributes?] {
         try with { (state) throws(VolumeError) in nodes.map { state.objects[$0]?.attributes } }
     }
@@ -163,7 +173,9 @@ final class FakeVolume: Volume {
             return object.children.sorted { $0.key.lexicographicallyPrecedes($1.key) }.compactMap {
                 (name, node) in
                 guard let child = state.objects[node] else { return nil }
-                return DirectoryItem(name: name, node: node, kind: child.attributes.kind)
+                return DirectoryItem(
+                    name: name, node: node, kind: child.attributes.kind,
+                    number: child.attributes.number)
             }
         }
     }
@@ -270,6 +282,7 @@ final class FakeVolume: Volume {
                 saved.versions = [state.lastVersion]
                 state.remove(name, from: directory)
                 state.objects[node]?.attributes.links = 0
+                state.objects[node]?.attributes.number = victim.attributes.number
                 state.objects[target] = saved
                 return .saved(
                     saved: target, temporary: node,
@@ -345,6 +358,7 @@ final class FakeVolume: Volume {
                 node = NodeID(rawValue: state.lastNode)
                 object.isCopy = false
                 object.attributes.node = node
+                object.attributes.number = node
                 for (directory, holder) in state.objects {
                     for (name, child) in holder.children where child == save.node {
                         state.objects[directory]?.children[name] = node

@@ -310,6 +310,74 @@ struct MountTests {
     }
 
     @Test
+    func `fallocate asks for no more than the file lacks`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), randomBytes(200_000, seed: 1))
+        let file = try check(open(mount.at("a"), O_RDWR))
+        defer { close(file) }
+        mount.volume.state.withLock { $0.freeBytes = 100_000 }
+        try check(fallocate(file, 0, 0, 250_000))
+        #expect(fallocate(file, 1, 0, 400_000) == -1 && errno == ENOSPC)
+        #expect(try status(file).st_size == 250_000)
+    }
+
+    @Test
+    func `the table of mounts tells the truth`() throws {
+        let mount = try TestMount {
+            $0.source = "notes,of\\all"
+            $0.readOnly = true
+        }
+        defer { mount.end() }
+        let table = String(decoding: try readFile("/proc/self/mounts"), as: UTF8.self)
+        let line = table.split(separator: "\n").first { $0.contains(mount.path) }
+        let fields = try #require(line).split(separator: " ")
+        // The kernel shows a backslash as \134.
+        #expect(fields[0] == "notes,of\\134all")
+        #expect(fields[2] == "fuse.holdfast")
+        let options = fields[3].split(separator: ",")
+        for option in ["ro", "nosuid", "nodev", "noatime"] {
+            #expect(options.contains { $0 == option }, "\(option)")
+        }
+    }
+
+    @Test(.enabled(if: geteuid() == 0))
+    func `a handle finds its file when the kernel has forgotten it`() throws {
+        let first = try TestMount()
+        try check(mkdir(first.at("d"), 0o755))
+        try writeFile(first.at("d/f"), [1])
+        try writeFile(first.at("d/tmp"), [1, 2])
+        try check(rename(first.at("d/tmp"), first.at("d/f")))
+        try writeFile(first.at("gone"), [1])
+        let handles = try ["d/f", "d", "gone"].map { name in
+            // Room for 128 bytes; size and type come first.
+            var handle = [UInt32](repeating: 0, count: 34)
+            handle[0] = 128
+            var number: Int32 = 0
+            try check(name_to_handle_at(AT_FDCWD, first.at(name), &handle, &number, 0))
+            return handle
+        }
+        try check(unlink(first.at("gone")))
+        first.end()
+        // Nothing is known to the kernel now.
+        let second = try TestMount(volume: first.volume)
+        defer { second.end() }
+        let root = try check(open(second.path, O_RDONLY | O_DIRECTORY))
+        defer { close(root) }
+        var handle = handles[0]
+        let file = try check(open_by_handle_at(root, &handle, O_RDWR))
+        defer { close(file) }
+        #expect(try readAll(file) == [1, 2])
+        #expect(try status(file).st_ino == (try status(second.at("d/f"))).st_ino)
+        handle = handles[1]
+        let directory = try check(open_by_handle_at(root, &handle, O_RDONLY | O_DIRECTORY))
+        defer { close(directory) }
+        #expect(try status(directory).st_ino == (try status(second.at("d"))).st_ino)
+        handle = handles[2]
+        #expect(open_by_handle_at(root, &handle, O_RDONLY) == -1 && errno == ESTALE)
+    }
+
+    @Test
     func `a mount point that cannot be used is refused with a reason`() throws {
         #expect(throws: MountError.missing(mountPoint: "/nowhere/at/all")) {
             _ = try TestMount(path: "/nowhere/at/all")
@@ -446,6 +514,21 @@ struct MountTests {
             #expect(try Program.asStranger(["/bin/sh", "-c", write, path]) == 0)
             mount.eventually("the bits are gone") {
                 (try? status(path).st_mode & 0o7777) == 0o777
+            }
+        }
+        // Where the group may not execute, its own members keep the bit.
+        let path = mount.at("member")
+        try writeFile(path, [1])
+        let write = ["/bin/sh", "-c", "echo x >> $0", path]
+        for (groups, left) in [("--clear-groups", 0o666), ("--groups=777", 0o2666)]
+            as [(String, mode_t)]
+        {
+            chown(path, 0, 777)
+            chmod(path, 0o6666)
+            let stranger = ["/usr/bin/setpriv", "--reuid=12345", "--regid=12345", groups] + write
+            #expect(try Program(stranger).wait() == 0)
+            mount.eventually("\(groups) leaves \(left)") {
+                (try? status(path).st_mode & 0o7777) == left
             }
         }
     }

@@ -92,8 +92,62 @@ extension PosixTests {
                 list[..<count].map { UInt8(bitPattern: $0) } == Array("user.one\0user.two\0".utf8))
             try check(removexattr(path, "user.one"))
             #expect(getxattr(path, "user.one", &value, 10) == -1 && errno == ENODATA)
-            #expect(
-                setxattr(path, "system.other", [1], 1, 0) == -1 && errno == EOPNOTSUPP)
+            for name in ["system.other", "other", "holdfast.a"] {
+                #expect(setxattr(path, name, [1], 1, 0) == -1 && errno == EOPNOTSUPP)
+            }
+            #expect(setxattr(path, "user.", [1], 1, 0) == -1 && errno == EINVAL)
+            let large = [UInt8](repeating: 7, count: 65_537)
+            #expect(setxattr(path, "user.l", large, large.count, 0) == -1 && errno == E2BIG)
+            try check(setxattr(path, "user.l", large, large.count - 1, 0))
+            #expect(getxattr(path, "user.l", nil, 0) == 65_536)
+            let long = "user." + String(repeating: "n", count: 251)
+            #expect(setxattr(path, long, [1], 1, 0) == -1 && errno == ERANGE)
+        },
+        Behaviour("who may not read trusted attributes does not see their names") { folder in
+            guard geteuid() == 0 else { return }
+            try writeFile(folder.at("a"), [])
+            for name in ["trusted.a", "user.b", "security.c"] {
+                try check(setxattr(folder.at("a"), name, [1], 1, 0))
+            }
+            #expect(listxattr(folder.at("a"), nil, 0) == 10 + 7 + 11)
+            _ = setfsuid(12345)
+            defer { _ = setfsuid(0) }
+            #expect(listxattr(folder.at("a"), nil, 0) == 7 + 11)
+        },
+        Behaviour("extended attributes outlive the name, as long as the file is open") { folder in
+            for isSaved in [false, true] {
+                let file = try check(open(folder.at("a"), O_CREAT | O_RDWR, 0o644))
+                defer { close(file) }
+                try check(fsetxattr(file, "user.a", [1], 1, 0))
+                if isSaved {
+                    try writeFile(folder.at("tmp"), [2])
+                    try check(setxattr(folder.at("tmp"), "user.tmp", [1], 1, 0))
+                    try check(rename(folder.at("tmp"), folder.at("a")))
+                } else {
+                    try check(unlink(folder.at("a")))
+                }
+                var value = [UInt8](repeating: 0, count: 10)
+                #expect(fgetxattr(file, "user.a", &value, 10) == 1 && value[0] == 1)
+                #expect(fgetxattr(file, "user.tmp", &value, 10) == -1 && errno == ENODATA)
+                try check(fsetxattr(file, "user.b", [2, 3], 2, 1))
+                #expect(fgetxattr(file, "user.b", &value, 10) == 2 && value[1] == 3)
+                #expect(fsetxattr(file, "user.b", [1], 1, 1) == -1 && errno == EEXIST)
+                #expect(fsetxattr(file, "user.c", [1], 1, 2) == -1 && errno == ENODATA)
+            }
+        },
+        Behaviour("whatever is given away loses its setuid and setgid bits") { folder in
+            guard geteuid() == 0 else { return }
+            for (index, kind) in [S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR].enumerated() {
+                let path = folder.at("\(index)")
+                try check(mknod(path, kind | 0o644, kind == S_IFCHR ? 0x0103 : 0))
+                try check(chmod(path, 0o6755))
+                try check(chown(path, 1234, 5678))
+                #expect(try status(path).st_mode & 0o7777 == 0o755)
+            }
+            try check(mkdir(folder.at("d"), 0o755))
+            try check(chmod(folder.at("d"), 0o6755))
+            try check(chown(folder.at("d"), 1234, 5678))
+            #expect(try status(folder.at("d")).st_mode & 0o7777 == 0o6755)
         },
         Behaviour("a setgid directory hands its group on") { folder in
             guard geteuid() == 0 else { return }

@@ -178,6 +178,47 @@ extension PosixTests {
             try check(flock(first, LOCK_UN))
             try check(flock(second, LOCK_EX | LOCK_NB))
         },
+        Behaviour("what there is no way to do says so") { folder in
+            let file = try check(open(folder.at("a"), O_CREAT | O_RDWR, 0o644))
+            defer { close(file) }
+            try pwriteAll(file, randomBytes(8192, seed: 1), at: 0)
+            // Collapse and insert; the kernel has no request for either.
+            for mode: Int32 in [0x08, 0x20] {
+                #expect(fallocate(file, mode, 0, 4096) == -1 && errno == EOPNOTSUPP)
+            }
+            let temporary: Int32 = 0o20_000_000 | O_DIRECTORY
+            #expect(open(folder.path, temporary | O_RDWR, 0o600) == -1 && errno == EOPNOTSUPP)
+        },
+        Behaviour("O_DIRECT reads and writes past the kernel's pages") { folder in
+            let bytes = randomBytes(16_384, seed: 1)
+            let direct: Int32 = 0o40000
+            let file = try check(open(folder.at("a"), O_CREAT | O_RDWR | direct, 0o644))
+            defer { close(file) }
+            try pwriteAll(file, bytes, at: 0)
+            #expect(try readFile(folder.at("a")) == bytes)
+            try writeFile(folder.at("a"), [1, 2, 3], 0)
+            #expect(try readAll(file) == [1, 2, 3] + bytes[3...])
+        },
+        Behaviour("maps share what they change, or keep it to themselves") { folder in
+            try writeFile(folder.at("a"), [UInt8](repeating: 1, count: 10_000))
+            let file = try check(open(folder.at("a"), O_RDWR))
+            defer { close(file) }
+            let modes = PROT_READ | PROT_WRITE
+            guard let shared = mmap(nil, 8192, modes, MAP_SHARED, file, 0),
+                let own = mmap(nil, 8192, modes, MAP_PRIVATE, file, 0), shared != MAP_FAILED,
+                own != MAP_FAILED
+            else { throw Failure(code: errno) }
+            own.storeBytes(of: 9, toByteOffset: 0, as: UInt8.self)
+            shared.storeBytes(of: 2, toByteOffset: 5000, as: UInt8.self)
+            try pwriteAll(file, [3], at: 5001)
+            #expect(shared.load(fromByteOffset: 5001, as: UInt8.self) == 3)
+            #expect(own.load(fromByteOffset: 5001, as: UInt8.self) == 3)
+            try check(msync(shared, 8192, MS_SYNC))
+            munmap(shared, 8192)
+            munmap(own, 8192)
+            let bytes = try readFile(folder.at("a"))
+            #expect(bytes[0] == 1 && bytes[5000] == 2 && bytes[5001] == 3)
+        },
         Behaviour("a write past what a file can hold is EFBIG") { folder in
             let file = try check(open(folder.at("a"), O_CREAT | O_RDWR, 0o644))
             defer { close(file) }

@@ -34,3 +34,30 @@ func listxattr(
 
 @_silgen_name("removexattr")
 func removexattr(_ path: UnsafePointer<CChar>, _ name: UnsafePointer<CChar>) -> Int32
+
+@_silgen_name("fsetxattr")
+func fsetxattr(
+    _ file: Int32, _ name: UnsafePointer<CChar>, _ value: UnsafePointer<UInt8>?, _ size: Int,
+    _ flags: Int32
+) -> Int32
+
+@_silgen_name("fgetxattr")
+func fgetxattr(
+    _ file: Int32, _ name: UnsafePointer<CChar>, _ value: UnsafeMutablePointer<UInt8>?,
+    _ size: Int
+) -> Int
+
+@_silgen_name("setfsuid")
+func setfsuid(_ user: UInt32) -> Int32
+
+/// `struct file_handle` begins with the size of what follows and its type, four bytes each.
+@_silgen_name("name_to_handle_at")
+func name_to_handle_at(
+    _ directory: Int32, _ path: UnsafePointer<CChar>, _ handle: UnsafeMutablePointer<UInt32>,
+    _ mount: UnsafeMutablePointer<Int32>, _ flags: Int32
+) -> Int32
+
+@_silgen_name("open_by_handle_at")
+func open_by_handle_at(
+    _ mount: Int32, _ handle: UnsafeMutablePointer<UInt32>, _ flags: Int32
+) -> Int32

@@ -73,13 +73,13 @@ final class SwarmDevice {
     let log = LineLog()
     let key: KeyPair
 
-    init(_ network: LocalNetwork, key: UInt8) throws {
+    init(_ network: LocalNetwork, key: UInt8, memory: SwarmMemory = SwarmMemory()) throws {
         loop = try EventLoop()
         workers = try WorkerPool(threads: 1)
         self.key = KeyPair(seed: Bytes32(repeating: key))
-        transport = HyperswarmTransport(
-            loop: loop, workers: workers,
-            options: HyperswarmOptions(nodeKey: self.key, bootstrap: network.bootstrap))
+        var options = HyperswarmOptions(nodeKey: self.key, bootstrap: network.bootstrap)
+        options.memory = memory
+        transport = HyperswarmTransport(loop: loop, workers: workers, options: options)
         driver = ShareDriver(
             loop: loop, handler: handler, transports: [transport], topics: testTopics,
             ownKey: self.key.publicKey, log: log)
@@ -120,5 +120,90 @@ final class SwarmDevice {
                 !alice.handler.open.isEmpty && !bob.handler.open.isEmpty
             }, "\(alice.log.all) \(bob.log.all)")
         print("found each other after \(monotonicNow() - begin)")
+    }
+
+    /// Two devices that have met, and what they know then.
+    private func memories(_ network: LocalNetwork) throws -> [SwarmMemory] {
+        let devices = [try SwarmDevice(network, key: 1), try SwarmDevice(network, key: 2)]
+        defer { for device in devices { device.stop() } }
+        for device in devices { try device.start() }
+        #expect(
+            eventually(within: .seconds(15)) {
+                devices.allSatisfy { $0.transport.memory.peers.contains { !$0.addresses.isEmpty } }
+            }, "\(devices.map(\.log.all))")
+        return devices.map(\.transport.memory)
+    }
+
+    private func reunion(_ network: LocalNetwork, _ memories: [SwarmMemory]) throws -> Duration {
+        let begin = monotonicNow()
+        let devices = [
+            try SwarmDevice(network, key: 1, memory: memories[0]),
+            try SwarmDevice(network, key: 2, memory: memories[1]),
+        ]
+        defer { for device in devices { device.stop() } }
+        for device in devices { try device.start() }
+        #expect(
+            eventually(within: .seconds(40)) { devices.allSatisfy { !$0.handler.open.isEmpty } },
+            "\(devices.map(\.log.all))")
+        return monotonicNow() - begin
+    }
+
+    @Test func `devices that met once need no bootstrap node, only some node of the DHT`() throws {
+        let network = try LocalNetwork(nodes: 3)
+        defer { network.stop() }
+        let memories = try memories(network)
+        #expect(memories.allSatisfy { $0.nodes.count == 3 && $0.peers.count == 1 }, "\(memories)")
+        for node in network.nodes.prefix(2) { node.close() }
+        let nodesOnly = memories.map { SwarmMemory(nodes: $0.nodes) }
+        print("by nodes alone after \(try reunion(network, nodesOnly))")
+        print("by nodes and addresses after \(try reunion(network, memories))")
+        // Names that nobody knows stand for nothing.
+        network.bootstrap = [PeerAddress(host: "nowhere.invalid", port: 1)]
+        print("without the names' addresses after \(try reunion(network, memories))")
+    }
+
+    @Test func `a peer at an address that is good still is met without any DHT`() throws {
+        let network = try LocalNetwork(nodes: 3)
+        defer { network.stop() }
+        let met = try memories(network)
+        for node in network.nodes { node.close() }
+        let alice = try SwarmDevice(network, key: 1, memory: met[0])
+        defer { alice.stop() }
+        try alice.start()
+        let port = try #require(alice.transport.serverPort)
+        let peer = SwarmMemory.Peer(
+            key: alice.key.publicKey,
+            addresses: [NetworkEndpoint(address: loopbackHost, port: port)])
+        let carol = try SwarmDevice(
+            network, key: 2, memory: SwarmMemory(nodes: met[1].nodes, peers: [peer]))
+        defer { carol.stop() }
+        let begin = monotonicNow()
+        try carol.start()
+        #expect(
+            eventually(within: .seconds(15)) {
+                !alice.handler.open.isEmpty && !carol.handler.open.isEmpty
+            }, "\(alice.log.all) \(carol.log.all)")
+        print("met without a DHT after \(monotonicNow() - begin)")
+    }
+
+    @Test func `what is remembered is bounded, each thing once, the newest first`() throws {
+        let places = (1...300).map {
+            NetworkEndpoint(address: .v4(0x0a00_0000 + UInt32($0)), port: 4000)
+        }
+        let nowhere = NetworkEndpoint(address: .v4(0), port: 1)
+        let closed = NetworkEndpoint(address: loopbackHost, port: 0)
+        var memory = SwarmMemory(nodes: [nowhere, closed] + places + places)
+        #expect(memory.nodes == Array(places.prefix(64)))
+        memory.note([places[70], places[3]])
+        #expect(memory.nodes.prefix(3) == [places[70], places[3], places[0]])
+        #expect(memory.nodes.count == 64)
+        for number in 0..<200 {
+            memory.note(Bytes32(repeating: UInt8(number)), addresses: Array(places[number...]))
+        }
+        #expect(memory.peers.count == 64)
+        #expect(memory.peers.first?.addresses == Array(places[199..<203]))
+        memory.note(Bytes32(repeating: 150), addresses: [])
+        #expect(memory.peers.first?.addresses == Array(places[150..<154]))
+        #expect(SwarmMemory(nodes: memory.nodes, peers: memory.peers) == memory)
     }
 }

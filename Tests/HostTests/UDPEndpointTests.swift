@@ -156,6 +156,7 @@ private final class Node: Sendable {
         defer { node.stop() }
         let taken = try node.address(.server)
         let failure = node.bind(.firstPunch, to: taken)
-        #expect(failure == .system(code: EADDRINUSE, action: "using UDP port \(taken.port)"))
+        #expect(
+            failure == .system(code: EADDRINUSE, action: "using UDP at 127.0.0.1:\(taken.port)"))
     }
 }

@@ -160,4 +160,34 @@ import Testing
         let share = try folder.makeShare("aa", key: .zero, settings: ShareSettings(name: "a"))
         #expect(try share.key() == .zero)
     }
+
+    @Test func `the way to peers is kept, bounded when read, and told if damaged`() throws {
+        let folder = try StateFolder(path: root)
+        let share = try folder.makeShare("aa11", key: .zero, settings: ShareSettings(name: "a"))
+        #expect(try share.knownNetwork() == nil)
+        let known = KnownNetwork(
+            bootstrap: ["10.0.0.1:1"], nodes: ["10.0.0.2:2"],
+            peers: [KnownNetwork.Peer(key: "ab", addresses: ["10.0.0.3:3"])],
+            addresses: ["host:4"])
+        try share.setKnownNetwork(known)
+        #expect(try share.knownNetwork() == known)
+        #expect(try mode("\(share.path)/network.json") == 0o600)
+        let many = KnownNetwork(
+            bootstrap: [], nodes: Array(repeating: "n:1", count: 1000),
+            peers: Array(
+                repeating: KnownNetwork.Peer(
+                    key: "cd", addresses: Array(repeating: "p:1", count: 50)), count: 1000),
+            addresses: Array(repeating: "a:1", count: 1000))
+        let bytes = try JSONEncoder().encode(many)
+        try bytes.write(to: URL(fileURLWithPath: "\(share.path)/network.json"))
+        let read = try #require(try share.knownNetwork())
+        #expect(read.nodes.count == 64 && read.peers.count == 64 && read.addresses.count == 16)
+        #expect(read.peers.allSatisfy { $0.addresses.count == 4 })
+        for damage in ["", "{", "[]", "{\"nodes\": 4}", String(repeating: "x", count: 2 << 20)] {
+            try Data(damage.utf8).write(to: URL(fileURLWithPath: "\(share.path)/network.json"))
+            #expect { try share.knownNetwork() } throws: { "\($0)".contains("network.json") }
+        }
+        try share.setKnownNetwork(known)
+        #expect(try share.knownNetwork() == known)
+    }
 }

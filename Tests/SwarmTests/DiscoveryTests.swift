@@ -100,17 +100,40 @@ private let bootstrap = Bytes32(repeating: 2)
         #expect(times.count { $0 <= .seconds(5) } >= 3, "\(times)")
     }
 
-    @Test func `losing peers all the time does not make a flood of queries`() {
+    @Test(arguments: [0, 5, 50, 700], [0, 1, 20])
+    func `losing peers all the time does not make a flood of queries`(
+        queryTicks: Int, replies: Int
+    ) {
+        for seed in UInt64(1)...50 {
+            var desk = Desk()
+            desk.random = SeededRandom(seed: seed)
+            _ = desk.join(data, announces: true, looksUp: true)
+            var queries = 0
+            var endsAt = 0
+            for tick in 0..<1000 {
+                desk.discovery.searchAgain(now: desk.now)
+                let count = desk.take().count
+                if count > 0 { endsAt = tick + queryTicks }
+                queries += count
+                // A peer is lost before the query ends, and another after.
+                desk.discovery.searchAgain(now: desk.now)
+                if tick >= endsAt { desk.ended(data, replies: replies, peers: min(1, replies)) }
+                desk.now = desk.now + .milliseconds(10)
+            }
+            #expect((1...20).contains(queries), "\(queries) in ten seconds, seed \(seed)")
+        }
+    }
+
+    @Test func `a peer that is lost during a query is searched for soon after it`() {
         var desk = Desk()
         _ = desk.join(data, announces: true, looksUp: true)
-        var queries = 0
-        for _ in 0..<1000 {
-            desk.discovery.searchAgain(now: desk.now)
-            queries += desk.take().count
-            desk.ended(data)
-            desk.now = desk.now + .milliseconds(10)
-        }
-        #expect(queries <= 21, "\(queries) in ten seconds")
+        #expect(desk.take().count == 1)
+        desk.now = desk.now + .milliseconds(100)
+        desk.discovery.searchAgain(now: desk.now)
+        #expect(desk.take() == [])
+        desk.ended(data)
+        #expect(desk.take() == [])
+        #expect(desk.due - desk.now == .milliseconds(400))
     }
 
     @Test func `sessions of one topic share its queries, and the last one withdraws it`() {
