@@ -29,6 +29,7 @@ private func decode(_ bytes: [UInt8]) {
     check(LookupReply.self, bytes)
     check(HandshakeMessage.self, bytes)
     check(HolepunchMessage.self, bytes)
+    check(PluginMessage.self, bytes)
 }
 
 private func check<Message: DHTMessage>(_ type: Message.Type, _ bytes: [UInt8]) {

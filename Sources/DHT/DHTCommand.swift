@@ -19,6 +19,7 @@ package enum DHTCommand: Hashable, Sendable {
     case mutableGet
     case immutablePut
     case immutableGet
+    case plugin
 
     case unknown(isInternal: Bool, number: UInt64)
 
@@ -27,7 +28,7 @@ package enum DHTCommand: Hashable, Sendable {
     ]
     private static let commands: [DHTCommand] = [
         .peerHandshake, .peerHolepunch, .findPeer, .lookup, .announce, .unannounce, .mutablePut,
-        .mutableGet, .immutablePut, .immutableGet,
+        .mutableGet, .immutablePut, .immutableGet, .plugin,
     ]
 
     package init(isInternal: Bool, number: UInt64) {
@@ -58,6 +59,7 @@ package enum DHTCommand: Hashable, Sendable {
         case .mutableGet: 7
         case .immutablePut: 8
         case .immutableGet: 9
+        case .plugin: 10
         case .unknown(_, let number): number
         }
     }

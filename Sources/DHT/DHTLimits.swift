@@ -38,6 +38,8 @@ package struct DHTLimits: Sendable {
 
     /// Bytes of a value in a packet: more does not fit a UDP datagram.
     package static let valueSizeMax = 65_535
+    /// The longest name of a plugin that is read, in bytes.
+    package static let pluginNameSizeMax = 255
     /// Relay addresses and records read from one message.
     package static let relayAddressesReadMax = 64
     package static let peersReadMax = 128

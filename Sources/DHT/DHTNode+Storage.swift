@@ -22,11 +22,17 @@ extension DHTNode {
             } else if !store(&answer) {
                 return
             }
+        case .plugin where !Self.isPlugin(answer.request.value):
+            return
         default:
             answer.error = DHTErrorCode.unknownCommand
             answer.hasToken = false
         }
         send(answer, into: &effects)
+    }
+
+    private static func isPlugin(_ value: [UInt8]?) -> Bool {
+        value.flatMap { try? PluginMessage(decoding: $0) } != nil
     }
 
     /// - Returns: whether to answer.
