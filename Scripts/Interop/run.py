@@ -163,9 +163,6 @@ def main():
     for nodes in both:
         for server, client in [(a, b) for a in both for b in both if a != b]:
             for name, test, options in tests:
-                # Only JavaScript's reader takes single blocks.
-                if "indexes" in options and client == "holdfast":
-                    continue
                 try:
                     lab.network(nodes)
                     result = test(lab, server, client, **options)

@@ -37,6 +37,23 @@ package final class Log {
     /// stored; `clear` raises it when it clears from here on.
     package var fetchStart: UInt64 = 0
 
+    /// The only blocks that are fetched; nil for all. What is here already stays.
+    private(set) var wanted: BlockSet?
+
+    /// From here on only these blocks are fetched, besides the tree nodes that prove them: a sparse
+    /// copy. Call `localChanged` on the log's replications afterwards. Not stored.
+    package func want(only indexes: [UInt64]) {
+        var set = BlockSet()
+        for index in indexes where index < UInt64.max { set.insert(index) }
+        wanted = set
+    }
+
+    /// The first block from `start` on that is to be fetched if it is missing.
+    func firstWanted(from start: UInt64) -> UInt64? {
+        guard let wanted else { return start }
+        return wanted.firstPresent(from: start)
+    }
+
     // Shared by the log's replications, so that no two fetch the same.
 
     /// Blocks asked of some peer and not yet answered.

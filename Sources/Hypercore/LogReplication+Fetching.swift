@@ -373,8 +373,11 @@ extension LogReplication {
     ) {
         guard fetch.nextWant < UInt64(Limits.wantsMax) else { return }
         var missing = max(log.contiguousLength, log.fetchStart)
-        while missing < log.length, remote.blocks.contains(missing) || log.hasBlock(at: missing) {
-            missing = remote.blocks.firstAbsent(from: log.held.firstAbsent(from: missing))
+        while missing < log.length {
+            let next = remote.blocks.firstAbsent(from: log.held.firstAbsent(from: missing))
+            guard let wanted = log.firstWanted(from: next) else { return }
+            missing = wanted
+            if wanted == next { break }
         }
         let segment = max(missing / Limits.wantLengthMax, fetch.nextWant)
         let start = segment &* Limits.wantLengthMax
@@ -409,7 +412,9 @@ extension LogReplication {
             var next = log.held.firstAbsent(from: block)
             next = log.requested.firstAbsent(from: next)
             next = remote.refused.firstAbsent(from: next)
-            guard let present = remote.blocks.firstPresent(from: next) else { return nil }
+            guard let wanted = log.firstWanted(from: next),
+                let present = remote.blocks.firstPresent(from: wanted)
+            else { return nil }
             if present == block { return block }
             block = present
         }

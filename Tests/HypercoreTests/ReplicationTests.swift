@@ -39,6 +39,25 @@ struct ReplicationTests {
         #expect(peers.devices[1].log.treeHash == peers.devices[0].log.treeHash)
     }
 
+    @Test func `a sparse reader fetches what it wants and proves it`() throws {
+        var peers = try SimulatedPeers(readers: 1)
+        try peers.append(blocks(10_000, size: 20))
+        let wanted: [UInt64] = [0, 77, 4_321, 5_000, 9_999, 20_000]
+        peers.devices[1].log.want(only: wanted)
+        try peers.connect(0, 1)
+        try peers.settle()
+        let (writer, reader) = (peers.devices[0].log, peers.devices[1].log)
+        #expect(reader.length == 10_000 && reader.treeHash == writer.treeHash)
+        for index in 0..<UInt64(10_000) {
+            #expect(reader.hasBlock(at: index) == wanted.contains(index))
+        }
+        for index in wanted.dropLast() {
+            #expect(try reader.block(at: index) == writer.block(at: index))
+        }
+        #expect(peers.sent[.request, default: 0] <= wanted.count)
+        #expect(peers.violations.isEmpty)
+    }
+
     @Test func `one appended block costs one request and one answer`() throws {
         for length in [1, 2, 3, 7, 8, 63, 64, 100] {
             var peers = try SimulatedPeers(readers: 1)

@@ -15,13 +15,17 @@ final class LogExchange: Conversation {
     private let log: Log
     /// How many blocks to wait for; nil to serve for ever.
     private let wanted: UInt64?
+    /// The only blocks to fetch; nil for all.
+    private let indexes: [UInt64]?
     private var channels: [ObjectIdentifier: Channel] = [:]
     private var sessions: [Session] = []
     private var started = ContinuousClock.now
 
-    init(_ log: Log, wanted: UInt64?) {
+    init(_ log: Log, wanted: UInt64?, indexes: [UInt64]? = nil) {
         self.log = log
         self.wanted = wanted
+        self.indexes = indexes
+        if let indexes { log.want(only: indexes) }
     }
 
     func begin(_ session: Session) {
@@ -83,15 +87,17 @@ final class LogExchange: Conversation {
     }
 
     private func finishIfDone() {
-        guard let wanted, log.contiguousLength >= wanted else { return }
+        guard let wanted, log.length >= wanted else { return }
+        let all = indexes ?? Array(0..<wanted)
+        guard all.allSatisfy(log.hasBlock) else { return }
         let seconds = (ContinuousClock.now - started) / .seconds(1)
         var hasher = Blake2bHasher()
-        for index in 0..<wanted {
+        for index in all {
             guard let block = try? log.block(at: index) else { return fail("a block is missing") }
             hasher.update(block)
         }
         EventLines.write(
-            "got", ("blocks", .number(Double(wanted))), ("hash", .text(hasher.finalize().hex)),
+            "got", ("blocks", .number(Double(all.count))), ("hash", .text(hasher.finalize().hex)),
             ("seconds", .number(seconds)))
         for session in sessions { session.finish() }
         exit(0)

@@ -27,6 +27,11 @@ struct PeerOptions {
         values[name].flatMap { Int($0) } ?? fallback
     }
 
+    /// Nil if the option is not there.
+    func numbers(_ name: String) -> [UInt64]? {
+        values[name]?.split(separator: ",").compactMap { UInt64($0) }
+    }
+
     func key(_ name: String) throws(Mistake) -> Bytes32 {
         guard let key = values[name].flatMap({ Bytes32(hex: $0) }) else {
             throw Mistake(text: "--\(name) needs 64 hexadecimal digits")

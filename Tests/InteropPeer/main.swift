@@ -34,7 +34,9 @@ func run() throws {
         let log = try Log(
             storage: MemoryLogStorage(), slot: WriterSlot(rawValue: 0),
             key: options.key("key"))
-        conversation = LogExchange(log, wanted: UInt64(options.number("blocks", else: 100)))
+        conversation = LogExchange(
+            log, wanted: UInt64(options.number("blocks", else: 100)),
+            indexes: options.numbers("indexes"))
     default: conversation = nil
     }
     var settings = SwarmNodeOptions(keyPair: keyPair, bootstrap: try options.bootstrap)
