@@ -105,6 +105,30 @@ struct ConnectVectorTests {
 
     // MARK: Captured dialogues
 
+    @Test func `a captured offer that was refused comes out the same and is read`() throws {
+        let vector = try #require(ConnectVectors.named("capture: server refuses").first)
+        let message = try #require(vector.noiseMessages?.first)
+        let client = try KeyPair(seed: #require(vector.clientSeed).key)
+        let server = try KeyPair(seed: #require(vector.serverSeed).key)
+        let ephemeral = try #require(vector.ephemeralSeedsInOrderOfUse?.first).key
+        var shared = ConnectShared.forTests(addresses: message.payload.noisePayload.addresses)
+        var dial = try Dial(
+            tag: ConnectionTag(rawValue: 1), id: DialID(rawValue: 1), to: server.publicKey,
+            keyPair: client, ephemeralKey: KeyPair(seed: ephemeral),
+            localStreamID: #require(message.payload.noisePayload.stream?.id), hints: [],
+            relayThrough: nil)
+        dial.start(shared: &shared)
+        dial.found(NetworkEndpoint(address: .v4(0x0506_0708), port: 49737), shared: &shared)
+        #expect(try #require(shared.handshakeRequest).noise == message.noise.bytes)
+        var handshake = Handshake(
+            pattern: .ik, role: .responder, prologue: HandshakePrologue.bytes, staticKey: server,
+            ephemeralKey: KeyPair(seed: ephemeral))
+        let bytes = message.noise.bytes
+        let payload = try handshake.read(bytes.span)
+        #expect(try NoisePayload(decoding: payload) == message.payload.noisePayload)
+        #expect(handshake.remotePublicKey == client.publicKey)
+    }
+
     @Test(arguments: ["server not firewalled", "both on this machine", "with hole punching"])
     func `a captured dialogue comes out the same from the same keys`(_ which: String) throws {
         let vector = try #require(

@@ -51,6 +51,30 @@ struct MessageVectorTests {
         #expect(errors.number("SEQ_TOO_LOW") == DHTErrorCode.sequenceTooLow)
     }
 
+    @Test func `kinds of NATs have the published numbers`() throws {
+        let published = try one("firewall constants")["out"]
+        let kinds: [String: DHT.NATKind] = [
+            "UNKNOWN": .unknown, "OPEN": .open, "CONSISTENT": .consistent, "RANDOM": .random,
+        ]
+        #expect(published.fields.count == kinds.count)
+        for (name, kind) in kinds { #expect(published.number(name) == kind.rawValue) }
+    }
+
+    @Test func `what is signed of a mutable value is its published encoding, hashed`() throws {
+        let vector = try one("mutableSignable: seq 5")
+        let fields = vector["in"]
+        let signed = try MutableValue.signedBytes(
+            sequence: #require(fields.number("seq")), value: #require(fields.bytes("value")))
+        let encoded = try #require(vector.bytes("bytes"))
+        #expect(Array(signed.suffix(32)) == Blake2b.hash256(encoded).bytes)
+    }
+
+    @Test func `a topic made of a word is the published one`() throws {
+        let vector = try one("topic from a string (common practice: blake2b-256)")
+        let word = try #require(vector["in"].text("string"))
+        #expect(Blake2b.hash256(Array(word.utf8)) == vector["out"].bytes32("topic"))
+    }
+
     @Test func `namespaces are those published`() throws {
         let cases = Self.all.filter { $0.name.hasPrefix("namespace") }
         #expect(cases.count == 6)
