@@ -1,5 +1,6 @@
 import Base
 import FileTree
+import TreeModel
 import Testing
 
 /// The rows of the table of concurrent pairs: two devices part, each does its half, and they meet.
