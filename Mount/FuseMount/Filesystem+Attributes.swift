@@ -5,6 +5,7 @@ internal import Synchronization
 
 extension Filesystem {
     func getattr(_ id: InodeID, _ reply: consuming FuseReply) {
+        if id.isVirtual { return virtualAttributes(id, reply) }
         let result = Result { () throws(VolumeError) in try attributes(of: try inode(id)) }
         switch result {
         case .success(let attributes):
@@ -103,6 +104,7 @@ extension Filesystem {
     }
 
     func readlink(_ id: InodeID, _ reply: consuming FuseReply) {
+        if id.isVirtual { return virtualLink(id, reply) }
         let result = Result { () throws(VolumeError) in
             let inode = try inode(id)
             let target = try volume.readLink(inode.node)
@@ -122,7 +124,7 @@ extension Filesystem {
 
     /// With `default_permissions` the kernel checks; this only says whether the inode is there.
     func access(_ id: InodeID, _ reply: consuming FuseReply) {
-        if table.find(id) != nil { reply.succeed() } else { reply.fail(ESTALE) }
+        if id.isVirtual || table.find(id) != nil { reply.succeed() } else { reply.fail(ESTALE) }
     }
 
     func statfs(_ reply: consuming FuseReply) {

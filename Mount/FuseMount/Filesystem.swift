@@ -23,13 +23,18 @@ final class Filesystem: Sendable {
     let invalidator: Invalidator
     let interrupts: SerialThread
     let buffers = BufferPool()
+    /// What the mount shows of itself; nil where it shows nothing.
+    let virtual: VirtualFolder?
+    /// When the share was mounted.
+    let began = Clock.wallTime()
     let log: @Sendable (String) -> Void
     init(
         volume: any Volume, chunks: any ChunkStorage, contentKeys: ContentKeys,
-        staging: any StagingArea, options: MountOptions, submit: @escaping FuseMount.Submit,
-        log: @escaping @Sendable (String) -> Void
+        staging: any StagingArea, options: MountOptions, virtual: (any VirtualDirectory)?,
+        submit: @escaping FuseMount.Submit, log: @escaping @Sendable (String) -> Void
     ) throws(MountError) {
         self.volume = volume
+        self.virtual = virtual.map { VirtualFolder($0) }
         self.chunks = chunks
         self.options = options
         self.log = log
@@ -91,7 +96,7 @@ final class Filesystem: Sendable {
     // MARK: Inodes
 
     func inode(_ id: InodeID) throws(VolumeError) -> Inode {
-        guard let inode = table.find(id) else { throw .stale }
+        guard let inode = table.find(id) else { throw id.isVirtual ? .readOnly : .stale }
         return inode
     }
 
