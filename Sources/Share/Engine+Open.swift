@@ -81,7 +81,7 @@ extension Engine {
         } else {
             membership = Membership(foundingLog: foundingLog)
         }
-        settings = try ShareSettings(decoding: try storage.value(StoredValue.settings))
+        settings = try SharedSettings(decoding: try storage.value(StoredValue.settings))
         refused = Self.decode(try storage.value(StoredValue.refused))
         acknowledged = Self.decode(try storage.value(StoredValue.acknowledged))
 

@@ -40,7 +40,7 @@ struct Engine {
     var storedWriters: Int
     var tree: FileTree
     var membership: Membership
-    var settings: ShareSettings
+    var settings: SharedSettings
     var settingsChanged = false
     /// Not stored yet.
     var membershipChanged = false

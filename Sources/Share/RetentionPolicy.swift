@@ -2,7 +2,7 @@ import Wire
 
 /// Which versions that were succeeded keep their content: all of the last days, of the time before the last of
 /// each day, until the space for them is used up. What is shown now is always kept.
-package struct RetentionPolicy: Equatable, Sendable {
+package struct RetentionPolicy: Codable, Equatable, Sendable {
     /// Milliseconds for which every version is kept.
     package var everything: UInt64
     /// Milliseconds for which the last version of each day (UTC) is kept.

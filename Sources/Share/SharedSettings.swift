@@ -3,7 +3,7 @@ import FileTree
 import Wire
 
 /// The share's settings: of each key the value that was set last.
-package struct ShareSettings: Equatable, Sendable {
+package struct SharedSettings: Equatable, Sendable {
     private struct Entry: Equatable, Sendable {
         var value: [UInt8]
         var order: OperationOrder
