@@ -116,7 +116,10 @@ extension Engine {
         refused = 0
         hybrid = HybridClock()
         markDirty()
+        // What is read again has not come in again: a save by rename goes on knowing its parents.
+        let known = recent
         while try applyStored() {}
+        recent = known
         hybrid.observe(tree.newestTime)
         try rebuildWanted()
         changes = []
