@@ -301,8 +301,12 @@ package struct NaiveTree {
         let groups = Dictionary(grouping: children) { entries[$0]!.name }
         var named: [([UInt8], Thing)] = []
         for name in groups.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            let (holder, losers) = contest(groups[name]!, name: name)
-            named.append((name, holder))
+            var (holder, losers) = contest(groups[name]!, name: name)
+            if path.isEmpty, name == Array(".holdfast".utf8) {
+                losers = (losers + [holder]).sorted { isBefore($0.stamp, $1.stamp) }
+            } else {
+                named.append((name, holder))
+            }
             let isDatabase = ["-wal", "-shm", "-journal"].contains { suffix in
                 let bytes = Array(suffix.utf8)
                 return groups[name + bytes] != nil

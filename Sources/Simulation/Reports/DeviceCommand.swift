@@ -108,7 +108,9 @@ package enum DeviceCommand {
                 write("\(index + 1) seeds: \(text(sums))\n")
             }
         }
-        write("seeds \(options.seed) to \(options.seed &+ UInt64(options.seeds - 1)): \(text(sums))\n")
+        write(
+            "seeds \(options.seed) to \(options.seed &+ UInt64(options.seeds - 1)): \(text(sums))\n"
+        )
         return sums.failures == 0 ? 0 : 1
     }
 

@@ -17,6 +17,7 @@ enum DiskChange {
     case log(LogChange, WriterSlot)
     case value([UInt8]?, String)
     case writer(Bytes32)
+    case writerOf(Bytes32, WriterSlot)
     case applied(AppliedLog, WriterSlot)
     case staged(StagedFile)
     case notStaged(NodeID)
@@ -51,6 +52,7 @@ final class DiskRows {
         case .log(let change, let slot): try logs.write(change, to: slot)
         case .value(let value, let name): values[name] = value
         case .writer(let key): writers.append(key)
+        case .writerOf(let key, let slot): writers[Int(slot.rawValue) - 1] = key
         case .applied(let log, let slot): applied[slot] = log
         case .staged(let file): staged[file.node] = file
         case .notStaged(let node): staged[node] = nil

@@ -52,6 +52,9 @@ final class DiskStorage: ShareStorage {
     }
     func writers() throws(StorageError) -> [Bytes32] { rows.writers }
     func addWriter(_ key: Bytes32) throws(StorageError) { try change(.writer(key)) }
+    func setWriter(_ key: Bytes32, of slot: WriterSlot) throws(StorageError) {
+        try change(.writerOf(key, slot))
+    }
     func appliedLog(_ slot: WriterSlot) throws(StorageError) -> AppliedLog? { rows.applied[slot] }
     func setAppliedLog(_ applied: AppliedLog, of slot: WriterSlot) throws(StorageError) {
         try change(.applied(applied, slot))

@@ -22,6 +22,11 @@ struct DeviceProgram {
         let members = options.devices ?? 2 + below(4)
         devices = members
         let isAlternating = below(5) == 0
+        if below(4) > 0 {
+            for name in ["a", "b", "a/b"] { steps.append(.makeDirectory(0, name)) }
+            for name in ["n.txt", "m.txt", "a/n.txt"] { steps.append(.write(0, name, .inPlace)) }
+            if isAlternating { steps.append(.settle) }
+        }
         if isAlternating {
             for _ in 0..<4 + below(10) { alternate() }
         } else {
@@ -57,7 +62,8 @@ struct DeviceProgram {
         case 0..<3: addFault()
         case 3..<6: steps.append(.run(milliseconds: [5, 60, 500, 3000][below(4)]))
         case 6: steps.append(.look(below(devices)))
-        case 7: steps.append(.sync(below(devices)))
+        case 7:
+            steps.append(below(4) == 0 ? .rebuild(below(devices)) : .sync(below(devices)))
         default:
             let device = below(devices)
             for _ in 0...below(3) { addProgram(on: device) }
@@ -153,7 +159,8 @@ struct DeviceProgram {
     private mutating func addClock() {
         let day = 86_400
         steps.append(
-            .setClock(below(devices), aheadSeconds: Int.random(in: -5 * day...5 * day, using: &random)))
+            .setClock(
+                below(devices), aheadSeconds: Int.random(in: -5 * day...5 * day, using: &random)))
     }
 
     // MARK: Small choices
@@ -163,9 +170,9 @@ struct DeviceProgram {
 
     /// One of few, so that devices meet.
     private mutating func somePath() -> String {
-        let names = ["a", "b", "c", "n.txt", "m.txt", "k.bin"]
+        let names = ["n.txt", "m.txt", "k.bin", "n.txt", "m.txt", "a", "b", "c"]
         var parts: [String] = []
-        while parts.count < 2, below(5) < 2 { parts.append(names[below(3)]) }
+        while parts.count < 2, below(3) == 0 { parts.append(["a", "a", "b", "c"][below(4)]) }
         parts.append(names[below(names.count)])
         return parts.joined(separator: "/")
     }

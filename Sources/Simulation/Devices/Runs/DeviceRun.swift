@@ -34,7 +34,8 @@ package enum DeviceRun {
     }
 
     /// Runs what a seed gives.
-    package static func run(seed: UInt64, _ options: DeviceOptions) -> (DeviceScript, DeviceVerdict) {
+    package static func run(seed: UInt64, _ options: DeviceOptions) -> (DeviceScript, DeviceVerdict)
+    {
         let script = DeviceProgram.script(seed: seed, options)
         return (script, run(script))
     }

@@ -70,6 +70,8 @@ package enum DeviceStep: Hashable, Sendable {
     case run(milliseconds: Int)
     /// Everybody sleeps, without connections.
     case sleep(hours: Int)
+    /// A device makes its view anew from its logs.
+    case rebuild(Int)
     /// One device's view is looked through.
     case look(Int)
     /// All faults end, and all devices must agree.

@@ -55,6 +55,7 @@ extension DeviceWorld {
     func showing(_ node: NodeID, on device: VirtualDevice, _ volume: ShareVolume)
         throws(VolumeError) -> Showing
     {
+        try publishStaged(of: node, on: device, volume)
         let opened = try volume.openContent(of: node)
         let bytes = try read(opened.content, on: device)
         let names = opened.versions.compactMap { device.name(of: $0) }

@@ -179,9 +179,6 @@ extension DeviceWorld {
             let attributes = try node(path, volume)
             guard attributes.kind == .file else { return }
             let shown = try showing(attributes.node, on: device, volume)
-            // One writer for each node.
-            let records = try volume.stagedFiles()
-            guard !records.contains(where: { $0.node == shown.node }) else { return }
             do throws(StorageError) {
                 let file = try area.create()
                 var copy = bytes
@@ -227,6 +224,17 @@ extension DeviceWorld {
             for record in try volume.stagedFiles() {
                 try publish(record, on: device, volume)
             }
+        }
+    }
+
+    /// Programs on one device see each other's bytes, synced or not: a mount publishes them before
+    /// anything else is done with the file.
+    func publishStaged(of node: NodeID, on device: VirtualDevice, _ volume: ShareVolume)
+        throws(VolumeError)
+    {
+        guard !device.stagedSaves.isEmpty else { return }
+        for record in try volume.stagedFiles() where record.node == node {
+            try publish(record, on: device, volume)
         }
     }
 

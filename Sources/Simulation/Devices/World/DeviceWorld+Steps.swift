@@ -1,6 +1,7 @@
 internal import Base
 internal import FileTree
 internal import Share
+internal import TreeModel
 
 /// What each step does.
 extension DeviceWorld {
@@ -29,6 +30,7 @@ extension DeviceWorld {
         case .run(let milliseconds): run(for: .milliseconds(milliseconds))
         case .sleep(let hours): sleep(for: .seconds(3600 * hours))
         case .look(let index): on(index) { self.look(through: $0) }
+        case .rebuild(let index): on(index) { self.rebuild($0) }
         case .settle: settle()
         }
     }
@@ -207,6 +209,21 @@ extension DeviceWorld {
         start(device)
         guard device.volume != nil else { return }
         recoverStaged(on: device)
+    }
+
+    func rebuild(_ device: VirtualDevice) {
+        guard let before = look(through: device) else { return }
+        program(on: device) { (volume) throws(VolumeError) in
+            do throws(StorageError) {
+                try volume.rebuildView()
+            } catch {
+                throw .storage(error)
+            }
+        }
+        guard device.volume != nil, let after = look(through: device) else { return }
+        if let difference = Picture.differences(before, after).first {
+            report(.names, "\(device.name) shows other things after a rebuild: \(difference)")
+        }
     }
 
     private func sync(_ device: VirtualDevice) {

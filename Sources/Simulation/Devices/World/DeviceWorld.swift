@@ -70,7 +70,9 @@ final class DeviceWorld {
             index: index, name: "dev\(index)", key: KeyPair(using: &random), keys: keys,
             origin: origin, world: self, seed: random.next())
         let day: Int64 = 86_400
-        if below(2) == 0 { device.clockAhead = Int64.random(in: -3 * day...3 * day, using: &random) }
+        if below(2) == 0 {
+            device.clockAhead = Int64.random(in: -3 * day...3 * day, using: &random)
+        }
         if below(4) == 0 { device.lookCost = .microseconds(below(2000)) }
         devices.append(device)
         groups.append(groups.first ?? 0)
@@ -189,7 +191,11 @@ final class DeviceWorld {
             }
             guard let (link, end) = find(id, of: device) else { return }
             tellClosed(link, end, reason)
-            if case .reject = effect { tellClosed(link, 1 - end, "reset") } else { link.endGently() }
+            if case .reject = effect {
+                tellClosed(link, 1 - end, "reset")
+            } else {
+                link.endGently()
+            }
         case .log(let line):
             write("\(device.name): \(line)")
             noteNotice(line, of: device)

@@ -102,7 +102,9 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
         staging = DiskStaging(disk)
         self.volume = volume
         due = world.now
-        _ = try volume.collectChunksIfDue()
+        do {
+            _ = try volume.collectChunksIfDue()
+        } catch .full where disk.power.isFull {}
         if isPaused { volume.setPaused(true) }
     }
 
