@@ -77,7 +77,13 @@ let package = Package(
         source(
             "Host",
             ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT", "Swarm", "Share", "CLinux"]),
-        source("Simulation", ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT"]),
+        source("TreeModel", ["Base", "Crypto", "FileTree"]),
+        source(
+            "Simulation",
+            [
+                "Base", "Wire", "Crypto", "Noise", "UDX", "DHT", "Hypercore", "Chunks", "FileTree",
+                "Swarm", "Share", "TreeModel",
+            ]),
         // Floor 5
         source(
             "FuseMount", ["Base", "Chunks", "FileTree", "Share", "CFuse3"],
@@ -108,12 +114,12 @@ let package = Package(
         tests(
             "DHT", ["Base", "Wire", "Crypto", "Noise", "DHT", "Simulation"],
             resources: [.copy("Vectors")]),
-        tests("Simulation", ["Base", "Wire", "UDX", "DHT", "Simulation"]),
+        tests("Simulation", ["Base", "Wire", "UDX", "DHT", "FileTree", "Simulation", "TreeModel"]),
         tests(
             "Hypercore", ["Base", "Wire", "Crypto", "Protomux", "Hypercore"],
             resources: [.copy("Vectors")]),
         tests("Chunks", ["Base", "Wire", "Crypto", "Protomux", "Chunks"]),
-        tests("FileTree", ["Base", "Wire", "Crypto", "FileTree"]),
+        tests("FileTree", ["Base", "Wire", "Crypto", "FileTree", "TreeModel"]),
         tests("Swarm", ["Base", "Wire", "Crypto", "Noise", "DHT", "Swarm"]),
         tests(
             "Share",
