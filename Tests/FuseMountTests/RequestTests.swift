@@ -32,24 +32,37 @@ struct RequestTests {
         try check(close(file))
     }
 
-    @Test
-    func `looking again asks nothing`() throws {
+    private func listLong(_ path: String) throws {
+        let code = try Program(["/bin/ls", "-l", path]).wait()
+        #expect(code == 0)
+    }
+
+    /// A folder with a few files, and a mount that shows it; the kernel has forgotten nothing.
+    private func prepared() throws -> TestMount {
         let mount = try TestMount()
-        defer { mount.end() }
-        try createFile(mount.at("a"))
-        try check(symlink("a", mount.at("l")))
-        _ = try status(mount.at("a"))
+        try check(mkdir(mount.at("d"), 0o755))
+        for index in 0..<20 { try createFile(mount.at("d/file \(index)")) }
+        try check(symlink("d", mount.at("link")))
+        // The root has changed as well.
         _ = try status(mount.path)
-        _ = try readFile(mount.at("l"))
-        _ = code { _ = try status(mount.at("missing")) }
-        let again = try requests(of: mount) {
-            _ = try status(mount.at("a"))
+        return mount
+    }
+
+    @Test
+    func `looking again asks nothing, not even for what is missing`() throws {
+        let mount = try prepared()
+        defer { mount.end() }
+        func look() throws {
             _ = try status(mount.path)
+            for index in 0..<20 { _ = try status(mount.at("d/file \(index)")) }
             var target = [CChar](repeating: 0, count: 100)
-            try check(readlink(mount.at("l"), &target, 99))
-            #expect(code { _ = try status(mount.at("missing")) } == ENOENT)
+            try check(readlink(mount.at("link"), &target, 99))
+            let missing = code { _ = try status(mount.at("d/missing")) }
+            #expect(missing == ENOENT)
         }
-        #expect(again == [:])
+        try look()
+        try look()
+        #expect(try requests(of: mount) { try look() } == [:])
     }
 
     @Test
@@ -57,61 +70,77 @@ struct RequestTests {
         let mount = try TestMount()
         defer { mount.end() }
         for name in ["made", "renamed", "linked"] {
-            #expect(code { _ = try status(mount.at(name)) } == ENOENT)
+            let missing = code { _ = try status(mount.at(name)) }
+            #expect(missing == ENOENT)
         }
         try createFile(mount.at("made"))
         try check(link(mount.at("made"), mount.at("linked")))
         try check(rename(mount.at("made"), mount.at("renamed")))
         #expect(try status(mount.at("renamed")).st_nlink == 2)
         #expect(try status(mount.at("linked")).st_nlink == 2)
-        #expect(code { _ = try status(mount.at("made")) } == ENOENT)
+        let moved = code { _ = try status(mount.at("made")) }
+        #expect(moved == ENOENT)
     }
 
     @Test
-    func `what making, writing, renaming and removing a file ask`() throws {
-        let mount = try TestMount()
+    func `a file that was read is opened and read again with one request`() throws {
+        let mount = try prepared()
         defer { mount.end() }
-        try check(mkdir(mount.at("d"), 0o755))
-        try createFile(mount.at("d/first"))
-        let make = try requests(of: mount) { try createFile(mount.at("d/a")) }
-        print(make)
-        let mknod = try requests(of: mount) {
-            try check(Glibc.mknod(mount.at("d/n"), S_IFREG | 0o644, 0))
-        }
-        print("mknod", mknod)
-        let mkdir = try requests(of: mount) { try check(Glibc.mkdir(mount.at("d/d"), 0o755)) }
-        print("mkdir", mkdir)
-        let read = try requests(of: mount) { try readOnce(mount.at("d/a")) }
-        print("read", read)
-        let again = try requests(of: mount) { try readOnce(mount.at("d/a")) }
-        print("again", again)
-        let rename = try requests(of: mount) {
-            try check(Glibc.rename(mount.at("d/a"), mount.at("d/b")))
-        }
-        print("rename", rename)
-        let back = try requests(of: mount) {
-            try check(Glibc.rename(mount.at("d/b"), mount.at("d/a")))
-        }
-        print("back", back)
-        let over = try requests(of: mount) {
-            try check(Glibc.rename(mount.at("d/a"), mount.at("d/first")))
-        }
-        print("over", over)
-        let unlink = try requests(of: mount) { try check(Glibc.unlink(mount.at("d/first"))) }
-        print("unlink", unlink)
-        let rmdir = try requests(of: mount) { try check(Glibc.rmdir(mount.at("d/d"))) }
-        print("rmdir", rmdir)
-        let list = try requests(of: mount) { _ = try names(mount.at("d")) }
-        print("list", list)
-        let list2 = try requests(of: mount) { _ = try names(mount.at("d")) }
-        print("list2", list2)
-        let ls = try requests(of: mount) {
-            _ = try Program(["/bin/ls", "-l", mount.at("d")]).wait()
-        }
-        print("ls", ls)
-        let ls2 = try requests(of: mount) {
-            _ = try Program(["/bin/ls", "-l", mount.at("d")]).wait()
-        }
-        print("ls2", ls2)
+        try readOnce(mount.at("d/file 1"))
+        try readOnce(mount.at("d/file 1"))
+        #expect(try requests(of: mount) { try readOnce(mount.at("d/file 1")) } == [.open: 1])
+    }
+
+    /// With `default_permissions` the kernel asks for the directory's attributes after each change in it;
+    /// and it looks for a capability before the first write to a file.
+    @Test
+    func `making and writing a file asks no more than it must`() throws {
+        let mount = try prepared()
+        defer { mount.end() }
+        #expect(
+            try requests(of: mount) { try createFile(mount.at("d/new")) }
+                == [.getattr: 1, .lookup: 1, .create: 1, .getxattr: 1, .write: 1, .flush: 1])
+        #expect(
+            try requests(of: mount) { try check(mknod(mount.at("d/node"), S_IFREG | 0o644, 0)) }
+                == [.getattr: 1, .lookup: 1, .mknod: 1])
+    }
+
+    @Test
+    func `writes to an open file are one request each`() throws {
+        let mount = try prepared()
+        defer { mount.end() }
+        let file = try check(open(mount.at("d/file 1"), O_WRONLY | O_APPEND))
+        defer { close(file) }
+        try writeAll(file, [0])
+        #expect(
+            try requests(of: mount) { for _ in 0..<50 { try writeAll(file, [1, 2, 3]) } }
+                == [.write: 50])
+    }
+
+    @Test
+    func `moving and removing names asks no more than it must`() throws {
+        let mount = try prepared()
+        defer { mount.end() }
+        let old = mount.at("d/file 1")
+        let new = mount.at("d/other")
+        #expect(
+            try requests(of: mount) { try check(rename(old, new)) }
+                == [.getattr: 1, .lookup: 1, .rename: 1])
+        #expect(
+            try requests(of: mount) { try check(rename(new, old)) }
+                == [.getattr: 1, .lookup: 1, .rename: 1])
+        #expect(
+            try requests(of: mount) { try check(unlink(old)) } == [.getattr: 1, .unlink: 1])
+    }
+
+    @Test
+    func `a directory listed again is opened, and its files are known`() throws {
+        let mount = try prepared()
+        defer { mount.end() }
+        for _ in 0..<2 { try listLong(mount.at("d")) }
+        #expect(try requests(of: mount) { _ = try names(mount.at("d")) } == [.opendir: 1])
+        // Access lists and labels are asked for once, not for each file.
+        #expect(
+            try requests(of: mount) { try listLong(mount.at("d")) } == [.opendir: 1, .getxattr: 2])
     }
 }
