@@ -40,6 +40,7 @@ struct holdfast_session {
     uint32_t wanted;         // flags to add to the INIT reply, if offered
     int negotiated;          // whether the INIT reply has gone by
     int readers[HOLDFAST_READERS];  // threads that wait for requests, by their number's remainder
+    uint64_t requests[64];   // how many came, by opcode; those of greater opcodes under 0
 };
 
 // HANDLE_KILLPRIV_V2: the kernel no longer asks for security.capability before each write, and
@@ -71,14 +72,14 @@ static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *use
     }
     __atomic_store_n(&session->readers[thread % HOLDFAST_READERS], thread, __ATOMIC_RELAXED);
     ssize_t count = read(fd, buffer, size);
-    if (count >= HOLDFAST_IN_HEADER + 16
-        && !__atomic_load_n(&session->negotiated, __ATOMIC_RELAXED)) {
-        uint32_t opcode;
-        memcpy(&opcode, (char *)buffer + HOLDFAST_IN_OPCODE, 4);
-        if (opcode == HOLDFAST_OPCODE_INIT)
-            memcpy(&session->offered, (char *)buffer + HOLDFAST_IN_HEADER + HOLDFAST_INIT_IN_FLAGS,
-                   4);
-    }
+    if (count < HOLDFAST_IN_HEADER)
+        return count;
+    uint32_t opcode;
+    memcpy(&opcode, (char *)buffer + HOLDFAST_IN_OPCODE, 4);
+    __atomic_fetch_add(&session->requests[opcode < 64 ? opcode : 0], 1, __ATOMIC_RELAXED);
+    if (opcode == HOLDFAST_OPCODE_INIT && count >= HOLDFAST_IN_HEADER + 16
+        && !__atomic_load_n(&session->negotiated, __ATOMIC_RELAXED))
+        memcpy(&session->offered, (char *)buffer + HOLDFAST_IN_HEADER + HOLDFAST_INIT_IN_FLAGS, 4);
     return count;
 }
 
@@ -97,6 +98,10 @@ static inline void holdfast_wake_readers(struct holdfast_session *session) {
         if (thread != 0)
             syscall(SYS_tgkill, getpid(), thread, SIGURG);
     }
+}
+
+static inline uint64_t holdfast_request_count(struct holdfast_session *session, uint32_t opcode) {
+    return opcode < 64 ? __atomic_load_n(&session->requests[opcode], __ATOMIC_RELAXED) : 0;
 }
 
 // The INIT reply is the first with a request's number, no error and a body of 64 bytes; its buffer

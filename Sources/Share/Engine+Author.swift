@@ -119,6 +119,7 @@ extension Engine {
         try storage.setValue(Self.encode(refused), of: StoredValue.refused)
         try storage.setValue(Self.encode(acknowledged), of: StoredValue.acknowledged)
         try storage.commit()
+        committedLength = ownLog?.length ?? 0
         dirtySince = nil
     }
 

@@ -77,6 +77,9 @@ struct Engine {
     var notices: [String] = []
     /// Operations refused because they break a rule.
     var refused: UInt64
+    /// How much of the own log the storage has committed: the last block is not among them while
+    /// its commit fails.
+    var committedLength: UInt64 = 0
     /// How much of the own log some peer has: the greatest ever acknowledged.
     var acknowledged: UInt64
 

@@ -125,7 +125,10 @@ extension Engine {
         hybrid = HybridClock()
         markDirty()
         if let pendingFork { stopped.insert(pendingFork.branch) }
+        // What is read again has not come in again: a save by rename goes on knowing its parents.
+        let known = recent
         while try applyStored() {}
+        recent = known
         hybrid.observe(tree.newestTime)
         try rebuildWanted()
         changes = telling ? alsoFormer(changes) : []
