@@ -86,7 +86,7 @@ extension FileTree {
             // What is not visible stands for itself; nothing in it shows either.
             let object = try required(
                 try object(entry.row.object), "directory \(entry.row.object)")
-            changes.append(.attributes(object.row.canonical))
+            changes.append(.derived(object.row.canonical))
             object.row.canonical = entry.row.object
         }
         let original = entry.original
@@ -95,6 +95,9 @@ extension FileTree {
         guard isMoved || entry.rows.isChanged else { return }
         if isMoved, let original, let parent = original.shownParent {
             staleNames.insert(parent, original.placement.name)
+            if original.holdsName {
+                noteShown(original, under: original.placement.name, in: parent)
+            }
         }
         entry.row.shownParent = shownParent
         // Nearly always true, and then the row is written once.
@@ -122,7 +125,7 @@ extension FileTree {
         guard before != canonical else { return }
         directory.row.canonical = canonical
         // Times and links are those of all that are one.
-        for id in [directory.row.id, before, canonical] { changes.append(.attributes(id)) }
+        for id in [directory.row.id, before, canonical] { changes.append(.derived(id)) }
         guard directory.row.visibleChildren > 0 else { return }
         var cursor: EntryCursor?
         while true {
@@ -161,6 +164,12 @@ extension FileTree {
             }
         }
         let group = NameGroup(members, writers: writers, isReserved: key.isReserved)
+        let holder = entries.first { entry in
+            guard let original = entry.original else { return false }
+            return original.holdsName && original.shownParent == key.directory
+                && original.placement.name == key.name
+        }
+        noteShown(holder?.original, under: key.name, in: key.directory)
         for entry in entries {
             entry.row.holdsName = entry.row.id == group.holder
             try store(entry)
@@ -170,9 +179,22 @@ extension FileTree {
         try noteChange(of: [key.name], in: key.directory)
     }
 
+    private func noteShown(_ entry: EntryRow?, under name: [UInt8], in directory: ObjectID) {
+        noteShown(
+            entry.map { TreeChange.Shown(node: $0.object, kind: $0.kind) },
+            under: NameKey(directory: directory, name: name))
+    }
+
+    /// Remembers what showed when the batch began: who says so first is right.
+    private func noteShown(_ shown: TreeChange.Shown?, under key: NameKey) {
+        if shownBefore.index(forKey: key) == nil { shownBefore.updateValue(shown, forKey: key) }
+    }
+
     private func noteChange(of names: [[UInt8]], in directory: ObjectID) throws(StorageError) {
-        for name in names { changes.append(.entry(directory: directory, name: name)) }
-        changes.append(.attributes(directory))
+        for name in names {
+            changes.append(.entry(directory: directory, name: name, before: nil))
+        }
+        changes.append(.derived(directory))
         if try required(try object(directory), "directory \(directory)").row.isContested {
             contestedDirectories.insert(directory)
         }
@@ -212,6 +234,9 @@ extension FileTree {
             let isKept = after.contains { $0.entry == row.entry && $0.version == row.version }
             if !isKept { try storage.remove(row) }
             changed.append(row.shownName)
+            noteShown(
+                TreeChange.Shown(node: row.node, kind: row.kind),
+                under: NameKey(directory: key.directory, name: row.shownName))
         }
         for row in after where !before.contains(row) {
             try storage.put(row)

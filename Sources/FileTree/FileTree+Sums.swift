@@ -71,7 +71,8 @@ extension FileTree {
             state.totals.bytes &+= object.row.winner?.size ?? 0
         }
         try storage.put(object.row)
-        changes.append(.attributes(object.row.id))
+        changes.append(
+            object.areAttributesSet ? .attributes(object.row.id) : .derived(object.row.id))
         if object.row.kind == .directory, object.row.isContested {
             contestedDirectories.insert(object.row.id)
         }
@@ -81,9 +82,23 @@ extension FileTree {
         if object.row.shownHeads > 1 {
             // Copies have the attributes of their file.
             for head in try storage.heads(of: object.row.id) {
-                changes.append(.attributes(head.id))
+                changes.append(
+                    object.areAttributesSet ? .attributes(head.id) : .derived(head.id))
             }
         }
+    }
+}
+
+extension Held<ObjectRow> {
+    /// Whether somebody set attributes or extended attributes, not only content or names.
+    fileprivate var areAttributesSet: Bool {
+        guard let original else { return false }
+        if original.mode != row.mode || original.uid != row.uid || original.gid != row.gid {
+            return true
+        }
+        if original.details != row.details, original.winner == row.winner { return true }
+        return row.kind != .directory
+            && (original.modified != row.modified || original.accessed != row.accessed)
     }
 }
 

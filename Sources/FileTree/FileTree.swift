@@ -33,6 +33,8 @@ package final class FileTree {
     // Of the batch.
     private var isInBatch = false
     var changes: [TreeChange] = []
+    /// What showed under the names among the changes.
+    var shownBefore: [NameKey: TreeChange.Shown?] = [:]
     /// Directories among the changes that may be one with others.
     var contestedDirectories: Set<ObjectID> = []
     /// Directory moves that have not run yet: they wait for the end of the batch.
@@ -190,8 +192,13 @@ package final class FileTree {
     }
 
     private func takeChanges() throws(StorageError) -> [TreeChange] {
-        var all = changes
+        var all = changes.map { change in
+            guard case .entry(let directory, let name, _) = change else { return change }
+            let before = shownBefore[NameKey(directory: directory, name: name)] ?? nil
+            return .entry(directory: directory, name: name, before: before)
+        }
         changes.removeAll(keepingCapacity: changes.count <= 64)
+        shownBefore.removeAll(keepingCapacity: shownBefore.count <= 64)
         if !contestedDirectories.isEmpty {
             let contested = contestedDirectories
             contestedDirectories.removeAll()
@@ -214,15 +221,19 @@ package final class FileTree {
         _ change: TreeChange, _ contested: Set<ObjectID>, into changes: inout [TreeChange]
     ) throws(StorageError) {
         switch change {
-        case .entry(let directory, let name) where contested.contains(directory):
+        case .entry(let directory, let name, let before) where contested.contains(directory):
             for member in try members(of: directory) {
-                changes.append(.entry(directory: member.object, name: name))
+                changes.append(.entry(directory: member.object, name: name, before: before))
             }
         case .attributes(let directory) where contested.contains(directory):
             for member in try members(of: directory) {
                 changes.append(.attributes(member.object))
             }
-        case .entry, .attributes, .content: break
+        case .derived(let directory) where contested.contains(directory):
+            for member in try members(of: directory) {
+                changes.append(.derived(member.object))
+            }
+        case .entry, .attributes, .derived, .content: break
         }
     }
 

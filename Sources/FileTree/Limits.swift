@@ -4,6 +4,8 @@ import Base
 package enum Limits {
     /// The name of an entry, in bytes: what POSIX calls NAME_MAX.
     package static let nameSizeMax = 255
+    /// Directories above one another that a path may name.
+    package static let pathDepthMax = 10_000
     /// The target of a symlink, in bytes: PATH_MAX without its NUL.
     package static let targetSizeMax = 4095
     /// The encoded content of one version: inline bytes or the top of a chunk list.

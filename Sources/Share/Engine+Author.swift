@@ -139,9 +139,14 @@ extension Engine {
     mutating func note(_ treeChanges: [TreeChange]) {
         for change in treeChanges {
             switch change {
-            case .entry(let directory, let name):
-                changes.append(.entry(directory: NodeID(directory), name: name))
+            case .entry(let directory, let name, let before):
+                let shown = before.map {
+                    ViewChange.Shown(node: NodeID($0.node), kind: FileKind($0.kind))
+                }
+                changes.append(
+                    .entry(directory: NodeID(directory), name: name, before: shown))
             case .attributes(let id): changes.append(.attributes(NodeID(id)))
+            case .derived(let id): changes.append(.derived(NodeID(id)))
             case .content(let object): changes.append(.content(NodeID(object)))
             }
         }

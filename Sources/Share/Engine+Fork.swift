@@ -184,12 +184,14 @@ extension Engine {
         for retired in retiredSlots {
             for change in changes {
                 switch change {
-                case .entry(let directory, let name):
+                case .entry(let directory, let name, let before):
                     if let former = retired.former(directory) {
-                        all.append(.entry(directory: former, name: name))
+                        all.append(.entry(directory: former, name: name, before: before))
                     }
                 case .attributes(let node):
                     if let former = retired.former(node) { all.append(.attributes(former)) }
+                case .derived(let node):
+                    if let former = retired.former(node) { all.append(.derived(former)) }
                 case .content(let node):
                     if let former = retired.former(node) { all.append(.content(former)) }
                 }

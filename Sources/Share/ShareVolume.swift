@@ -55,13 +55,19 @@ package final class ShareVolume: Volume {
         try makeDurable()
     }
 
+    /// A name that the caller changes itself.
+    private struct OwnName: Equatable {
+        let directory: NodeID
+        let name: [UInt8]
+    }
+
     /// What this device is known by in the share.
     package var device: KeyPair { engine.withLock { $0.device } }
 
     /// Runs a call that changes something, then seals a full block and passes on what the caller's
     /// kernel does not know: changes under other names than those it named itself.
     private func change<Result>(
-        naming own: [ViewChange] = [], _ body: (inout Engine) throws(VolumeError) -> Result
+        naming own: [OwnName] = [], _ body: (inout Engine) throws(VolumeError) -> Result
     ) throws(VolumeError) -> Result {
         var others: [ViewChange] = []
         var mustWake = false
@@ -70,7 +76,10 @@ package final class ShareVolume: Volume {
             let hadBlock = engine.open != nil
             defer {
                 others = engine.takeChanges().filter { change in
-                    if case .entry = change { !own.contains(change) } else { false }
+                    guard case .entry(let directory, let name, _) = change else {
+                        return false
+                    }
+                    return !own.contains(OwnName(directory: directory, name: name))
                 }
                 // A new block is due earlier than what made the engine dirty before.
                 let isNewBlock = !hadBlock && engine.open != nil
@@ -139,6 +148,16 @@ package final class ShareVolume: Volume {
         try engine.withLock { (engine) throws(VolumeError) in try engine.parent(of: directory) }
     }
 
+    package func path(of node: NodeID) throws(VolumeError) -> NodePath? {
+        try engine.withLock { (engine) throws(VolumeError) in
+            let id = try engine.operation(node)
+            let path = try Engine.stored { () throws(StorageError) in
+                try engine.tree.path(of: id)
+            }
+            return path.map { NodePath(directory: NodeID($0.directory), names: $0.names) }
+        }
+    }
+
     package func list(_ directory: NodeID) throws(VolumeError) -> [DirectoryItem] {
         try engine.withLock { (engine) throws(VolumeError) in try engine.list(directory) }
     }
@@ -146,7 +165,7 @@ package final class ShareVolume: Volume {
     package func make(_ name: [UInt8], in directory: NodeID, _ request: MakeRequest)
         throws(VolumeError) -> Attributes
     {
-        try change(naming: [.entry(directory: directory, name: name)]) {
+        try change(naming: [OwnName(directory: directory, name: name)]) {
             (engine) throws(VolumeError) in
             try engine.make(name, in: directory, request)
         }
@@ -155,7 +174,7 @@ package final class ShareVolume: Volume {
     package func link(_ node: NodeID, as name: [UInt8], in directory: NodeID)
         throws(VolumeError) -> Attributes
     {
-        try change(naming: [.entry(directory: directory, name: name)]) {
+        try change(naming: [OwnName(directory: directory, name: name)]) {
             (engine) throws(VolumeError) in
             try engine.link(node, as: name, in: directory)
         }
@@ -163,7 +182,7 @@ package final class ShareVolume: Volume {
 
     @discardableResult
     package func unlink(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> NodeID {
-        try change(naming: [.entry(directory: directory, name: name)]) {
+        try change(naming: [OwnName(directory: directory, name: name)]) {
             (engine) throws(VolumeError) in
             try engine.unlink(name, in: directory)
         }
@@ -173,7 +192,7 @@ package final class ShareVolume: Volume {
     package func removeDirectory(_ name: [UInt8], in directory: NodeID) throws(VolumeError)
         -> NodeID
     {
-        try change(naming: [.entry(directory: directory, name: name)]) {
+        try change(naming: [OwnName(directory: directory, name: name)]) {
             (engine) throws(VolumeError) in
             try engine.removeDirectory(name, in: directory)
         }
@@ -184,8 +203,8 @@ package final class ShareVolume: Volume {
         _ mode: RenameMode
     ) throws(VolumeError) -> RenameResult {
         let own = [
-            ViewChange.entry(directory: directory, name: name),
-            ViewChange.entry(directory: newDirectory, name: newName),
+            OwnName(directory: directory, name: name),
+            OwnName(directory: newDirectory, name: newName),
         ]
         return try change(naming: own) { (engine) throws(VolumeError) in
             try engine.rename(name, in: directory, to: newName, in: newDirectory, mode)

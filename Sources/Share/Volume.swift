@@ -76,6 +76,19 @@ package struct StagedFile: Equatable, Sendable {
     }
 }
 
+/// Where a node shows.
+package struct NodePath: Equatable, Sendable {
+    /// The directory that holds it; the root for itself.
+    package var directory: NodeID
+    /// From the root down; empty for the root.
+    package var names: [[UInt8]]
+
+    package init(directory: NodeID, names: [[UInt8]]) {
+        self.directory = directory
+        self.names = names
+    }
+}
+
 /// What `statfs` needs to know beyond the local disk.
 package struct VolumeStatistics: Equatable, Sendable {
     package var files: UInt64
@@ -91,10 +104,27 @@ package struct VolumeStatistics: Equatable, Sendable {
     }
 }
 
-/// A change that did not come through the caller: what the kernel must forget.
+/// A change that did not come through the caller: what the kernel must forget, and what those who
+/// watch want to hear of. What is true now the volume says.
 package enum ViewChange: Hashable, Sendable {
-    case entry(directory: NodeID, name: [UInt8])
+    /// What showed under a name.
+    package struct Shown: Hashable, Sendable {
+        package var node: NodeID
+        package var kind: FileKind
+
+        package init(node: NodeID, kind: FileKind) {
+            self.node = node
+            self.kind = kind
+        }
+    }
+
+    /// Another thing, or none, may show under the name; `before` did until now.
+    case entry(directory: NodeID, name: [UInt8], before: Shown?)
+    /// Attributes or extended attributes that somebody set.
     case attributes(NodeID)
+    /// Attributes that follow from other changes: a directory's times, counts of links, sizes.
+    case derived(NodeID)
+    /// The bytes of a file.
     case content(NodeID)
 }
 
@@ -116,6 +146,8 @@ package protocol Volume: AnyObject, Sendable {
         -> Attributes
     /// The directory that holds `directory`; the root is its own parent.
     func parent(of directory: NodeID) throws(VolumeError) -> NodeID
+    /// One place where the node shows; nil if there is none.
+    func path(of node: NodeID) throws(VolumeError) -> NodePath?
     /// Every name in the directory, without `.` and `..`, in a stable order.
     func list(_ directory: NodeID) throws(VolumeError) -> [DirectoryItem]
 

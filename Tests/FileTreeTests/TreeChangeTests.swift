@@ -20,10 +20,10 @@ import Testing
         mutating func forget(_ changes: [TreeChange]) {
             for change in changes {
                 switch change {
-                case .entry(let directory, let name):
+                case .entry(let directory, let name, _):
                     let node = names.removeValue(forKey: Name(directory: directory, name: name))
                     if case .some(.some(let node)) = node { forgetNames(in: node.id) }
-                case .attributes(let id):
+                case .attributes(let id), .derived(let id):
                     attributes[id] = nil
                     lists[id] = nil
                 case .content(let id): contents[id] = nil
