@@ -27,7 +27,16 @@ enum { HOLDFAST_SEEK_DATA = 3, HOLDFAST_SEEK_HOLE = 4 };
 enum { HOLDFAST_RENAME_NOREPLACE = 1, HOLDFAST_RENAME_EXCHANGE = 2 };
 enum { HOLDFAST_MNT_DETACH = 2, HOLDFAST_UMOUNT_NOFOLLOW = 8 };
 extern int syncfs(int fd);
+extern pid_t gettid(void);
+static inline int32_t holdfast_thread(void) { return (int32_t)gettid(); }
+extern int renameat2(int directory, const char *name, int new_directory, const char *new_name,
+                     unsigned flags);
+static inline int holdfast_renameat2(int directory, const char *name, int new_directory,
+                                     const char *new_name, unsigned flags) {
+    return renameat2(directory, name, new_directory, new_name, flags);
+}
 static inline int holdfast_syncfs(int directory) { return syncfs(directory); }
+enum { HOLDFAST_O_PATH = 010000000 };  // the same everywhere but alpha, parisc, sparc
 enum { HOLDFAST_XATTR_CREATE = 1, HOLDFAST_XATTR_REPLACE = 2 };
 
 // More than there are threads: most have a place of their own.

@@ -12,8 +12,7 @@ enum Callbacks {
         setDirectories(&table)
         unsafe table.`init` = { userdata, connection in
             guard let userdata = unsafe userdata, let connection = unsafe connection else { return }
-            let cachesLinks = unsafe filesystem(of: userdata).symlinks == nil
-            unsafe negotiate(&connection.pointee, cachesLinks: cachesLinks)
+            unsafe negotiate(&connection.pointee, with: filesystem(of: userdata))
         }
         return table
     }
@@ -238,23 +237,24 @@ enum Callbacks {
     }
 }
 
-private func negotiate(_ connection: inout fuse_conn_info, cachesLinks: Bool) {
+private func negotiate(_ connection: inout fuse_conn_info, with filesystem: Filesystem) {
     // We see every change and invalidate what comes from elsewhere: the kernel must not drop
     // pages because a time differs. Symlinks never change; but what a contained mount says of one
     // depends on where it stands.
     let wanted =
         UInt32(FUSE_CAP_EXPLICIT_INVAL_DATA) | UInt32(FUSE_CAP_EXPORT_SUPPORT)
-        | (cachesLinks ? UInt32(FUSE_CAP_CACHE_SYMLINKS) : 0)
+        | (filesystem.symlinks == nil ? UInt32(FUSE_CAP_CACHE_SYMLINKS) : 0)
+        | (filesystem.options.wantsWriteBack ? UInt32(FUSE_CAP_WRITEBACK_CACHE) : 0)
     // Splicing would only move bytes that we want in memory; the first version of KILLPRIV is
     // replaced by the second, which the hook asks for. When direct I/O of aio(7) completes on its own,
     // the kernel leaves pages that were read meanwhile (xfstests generic/451): one must wait for it.
     let refused =
         UInt32(FUSE_CAP_AUTO_INVAL_DATA) | UInt32(FUSE_CAP_SPLICE_READ)
         | UInt32(FUSE_CAP_SPLICE_WRITE) | UInt32(FUSE_CAP_SPLICE_MOVE)
-        | UInt32(FUSE_CAP_HANDLE_KILLPRIV) | UInt32(FUSE_CAP_WRITEBACK_CACHE)
-        | UInt32(FUSE_CAP_ASYNC_DIO)
+        | UInt32(FUSE_CAP_HANDLE_KILLPRIV) | UInt32(FUSE_CAP_ASYNC_DIO)
     connection.want |= wanted & connection.capable
     connection.want &= ~refused
+    filesystem.writeBack.use(connection.want & UInt32(FUSE_CAP_WRITEBACK_CACHE) != 0)
     connection.max_background = MountLimits.backgroundRequestsMax
     connection.congestion_threshold = MountLimits.backgroundRequestsMax * 3 / 4
 }

@@ -49,7 +49,7 @@ extension FileState {
             else { return nil }
             state.reader = ContentReader(content, storage: chunks)
             state.overlay = Overlay(base: content)
-            return state.noteChange()
+            return state.noteChange(setsTime: !hasKernelTimes)
         }
     }
 
@@ -77,21 +77,32 @@ extension FileState {
         _ body: (inout State, Instant) throws(StorageError) -> Void
     ) throws(StorageError) -> Change {
         try access { (state) throws(StorageError) in
+            if let before = state.before { state.goBack(to: before) }
             try body(&state, Clock.now())
-            return state.noteChange()
+            return state.noteChange(setsTime: !hasKernelTimes)
         }
     }
 }
 
 extension FileState.State {
-    mutating func noteChange() -> FileState.Change {
+    /// Bytes come that were written on the content before.
+    fileprivate mutating func goBack(to before: FileState.Before) {
+        reader = before.reader
+        parents = before.parents
+        overlay = before.overlay
+        modified = before.modified
+        self.before = nil
+        isOutdated = true
+    }
+
+    mutating func noteChange(setsTime: Bool) -> FileState.Change {
         let wasClean = !isDirty
         let now = Clock.now()
         if generation == recorded || wasClean { unrecordedSince = now }
         generation += 1
         lastWrite = now
-        modified = Clock.wallTime()
-        changed = modified
+        changed = Clock.wallTime()
+        if setsTime { modified = changed }
         if isOrphan { overlay.uncount() }
         return FileState.Change(wasClean: wasClean, isLarge: isLarge)
     }

@@ -47,6 +47,10 @@ final class FileState: Sendable {
         var isWanted = false
         var waiting: [@Sendable (VolumeError?) -> Void] = []
         var isOrphan = false
+        /// What was shown before the content that the kernel is being made to show.
+        var before: Before?
+        /// Bytes that the kernel had counted in did not arrive.
+        var isKernelSizeWrong = false
         /// Counts remote changes of the content, so that a load that they overtook is repeated.
         var remoteChanges: UInt64 = 0
         /// A remote change could not be shown because the file was dirty.
@@ -66,16 +70,28 @@ final class FileState: Sendable {
         var isLoaded: Bool { reader != nil }
     }
 
+    /// A version that another is taking the place of.
+    struct Before {
+        let reader: ContentReader?
+        let parents: [UInt64]
+        let overlay: Overlay
+        let modified: Timestamp
+    }
+
     let id: InodeID
+    let hasKernelTimes: Bool
     private let pins = Atomic<Int>(0)
+    private let writers = Atomic<Int>(0)
     private let busy = Atomic<Bool>(false)
     /// Held while the volume is told of the file's bytes, so that it hears records, versions and the
     /// end of both in the order in which they were made. Taken before the state's lock.
     let telling = Mutex<Void>(())
     private let state: Mutex<State>
 
-    init(id: InodeID, node: NodeID) {
+    /// - Parameter hasKernelTimes: whether the kernel sets the time of modification itself, and tells.
+    init(id: InodeID, node: NodeID, hasKernelTimes: Bool = false) {
         self.id = id
+        self.hasKernelTimes = hasKernelTimes
         state = Mutex(State(node: node))
     }
 
@@ -86,6 +102,11 @@ final class FileState: Sendable {
     func unpin() { pins.wrappingSubtract(1, ordering: .acquiringAndReleasing) }
 
     var isPinned: Bool { pins.load(ordering: .acquiring) > 0 }
+
+    /// Opens that may write; while there is one, the kernel may have bytes that we have not.
+    var hasWriters: Bool { writers.load(ordering: .acquiring) > 0 }
+    func beginWriting() { writers.wrappingAdd(1, ordering: .acquiringAndReleasing) }
+    func endWriting() { writers.wrappingSubtract(1, ordering: .acquiringAndReleasing) }
 
     /// Whether nothing would be lost by forgetting this.
     var isIdle: Bool { !isPinned && !busy.load(ordering: .acquiring) }
@@ -188,9 +209,34 @@ final class FileState: Sendable {
                 state.isOutdated = true
                 return false
             }
+            state.before = Before(
+                reader: state.reader, parents: state.parents, overlay: state.overlay,
+                modified: state.modified)
             state.show(opened, chunks: chunks)
             state.arePagesOld = true
             return true
+        }
+    }
+
+    /// The kernel has no page of the old content any more.
+    ///
+    /// - Returns: false if somebody wrote on the old content meanwhile: then that is shown again.
+    func endSwitch() -> Bool {
+        access { state in
+            defer { state.before = nil }
+            return state.before != nil || !state.isOutdated
+        }
+    }
+
+    /// Whether a remote change must wait; if so it is remembered.
+    func keepsBytes() -> Bool {
+        access { state in
+            let isClean = !state.isDirty && state.publication == .idle && !state.isOrphan
+            if !isClean {
+                state.remoteChanges += 1
+                state.isOutdated = true
+            }
+            return !isClean
         }
     }
 
@@ -279,6 +325,12 @@ final class FileState: Sendable {
     }
 
     var size: UInt64 { access { $0.overlay.size } }
+
+    /// What the kernel thinks the size is; no size at all if that is not known.
+    var kernelSize: UInt64 { access { $0.isKernelSizeWrong ? .max : $0.overlay.size } }
+
+    /// Bytes that a program wrote could not be taken: the kernel has counted them in.
+    func noteLoss() { access { $0.isKernelSizeWrong = true } }
 
     /// Reads what is shown; short only at the end of the file.
     func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)

@@ -19,6 +19,7 @@ extension Filesystem {
         _ id: InodeID, _ wanted: stat, _ valid: Int32, hasHandle: Bool, _ reply: consuming FuseReply
     ) {
         let caller = reply.caller
+        if replay.isOwn(caller) { return replayChange(id, wanted, valid, reply) }
         let result = Result { () throws(VolumeError) in
             try setattr(id, wanted, valid, hasHandle: hasHandle, by: caller)
         }
@@ -34,7 +35,10 @@ extension Filesystem {
     ) throws(VolumeError) -> Attributes {
         if valid & FUSE_SET_ATTR_SIZE != 0 {
             guard wanted.st_size >= 0 else { throw .notSupported }
-            try truncate(id, to: UInt64(wanted.st_size), publishes: !hasHandle, by: caller)
+            let isTimed = valid & FUSE_SET_ATTR_MTIME != 0 && valid & FUSE_SET_ATTR_MTIME_NOW == 0
+            try truncate(
+                id, to: UInt64(wanted.st_size), publishes: !hasHandle,
+                modified: isTimed ? Timestamp(wanted.st_mtim) : nil, by: caller)
         }
         let inode = try inode(id)
         var change = AttributeChange()
@@ -71,6 +75,11 @@ extension Filesystem {
         {
             change.modified = nil
         }
+        if writeBack.isUsed, change == AttributeChange(modified: change.modified) {
+            // The kernel also sends the time of modification when only that of change is another.
+            let attributes = try attributes(of: inode)
+            if change.modified == attributes.modified { change.modified = nil }
+        }
         guard change != AttributeChange() else { return try attributes(of: inode) }
         let before = changes.now
         let attributes = try volume.setAttributes(of: inode.node, to: change)
@@ -91,15 +100,17 @@ extension Filesystem {
         if change.gid == shown.group, shown.group != attributes.gid { change.gid = nil }
     }
 
-    private func truncate(_ id: InodeID, to size: UInt64, publishes: Bool, by caller: Caller)
-        throws(VolumeError)
-    {
+    /// - Parameter modified: the time that the version is to carry, where the kernel keeps it.
+    private func truncate(
+        _ id: InodeID, to size: UInt64, publishes: Bool, modified: Timestamp?, by caller: Caller
+    ) throws(VolumeError) {
         guard size <= MountLimits.fileSizeMax else { throw .tooLarge }
         let file = try pinLoaded(id)
         defer { table.unpin(file) }
         try change(file, by: caller) { () throws(StorageError) in
             try file.truncate(to: size, in: depot, chunks: chunks)
         }
+        if let modified { _ = file.setModified(modified, wallTime: Clock.wallTime()) }
         if publishes { try publisher.publish(file) }
     }
 

@@ -24,6 +24,8 @@ extension Filesystem {
         if id.isVirtual { return virtualOpen(id, info, reply) }
         let caller = reply.caller
         let flags = info.flags
+        let isOwn = replay.isOwn(caller)
+        let shown = table.find(id)
         let result = Result { () throws(VolumeError) in
             let file = try pinLoaded(id)
             do throws(VolumeError) {
@@ -37,13 +39,34 @@ extension Filesystem {
                 throw error
             }
             let isWriter = flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0
-            return FileHandle(file: file, isWriter: isWriter, thread: caller.thread)
+            return handle(file, isWriter: isWriter && !isOwn, thread: caller.thread)
         }
         switch result {
         case .success(let handle):
             let number = KernelHandle.retain(handle)
-            if !reply.opened(opened(info, number, handle)) { release(number) }
+            let info = opened(info, number, handle, isOwn: isOwn)
+            if !isOwn, flags & O_TRUNC == 0, shown?.file == nil, isSizeOld(handle.file) {
+                return openCorrected(handle, info, reply)
+            }
+            if !reply.opened(info) { release(number) }
         case .failure(let error): reply.fail(code(error))
+        }
+    }
+
+    /// Whether the kernel keeps a size of its own, and it is not that of the content opened: another
+    /// device changed it a moment ago.
+    private func isSizeOld(_ file: FileState) -> Bool {
+        writeBack.isUsed && table.find(file.id).map { $0.size != file.size } ?? false
+    }
+
+    private func openCorrected(
+        _ handle: FileHandle, _ info: fuse_file_info, _ reply: consuming FuseReply
+    ) {
+        let pending = pending.hold(reply)
+        invalidator.correct(handle.file.node) {
+            guard let reply = pending.take(), reply.opened(info) else {
+                return self.release(info.fh)
+            }
         }
     }
 
@@ -62,7 +85,7 @@ extension Filesystem {
             do throws(VolumeError) {
                 let file = try pinLoaded(id)
                 file.notePrivileges(setID: mode & 0o6000 != 0, capability: false)
-                return (entry, FileHandle(file: file, isWriter: true, thread: caller.thread))
+                return (entry, handle(file, isWriter: true, thread: caller.thread))
             } catch {
                 table.forget(id)
                 throw error
@@ -71,7 +94,7 @@ extension Filesystem {
         switch result {
         case .success((let entry, let handle)):
             let number = KernelHandle.retain(handle)
-            if !reply.created(entry, opened(info, number, handle)) {
+            if !reply.created(entry, opened(info, number, handle, isOwn: false)) {
                 release(number)
                 table.forget(InodeID(rawValue: entry.id))
             }
@@ -79,21 +102,33 @@ extension Filesystem {
         }
     }
 
+    private func handle(_ file: FileState, isWriter: Bool, thread: Int32) -> FileHandle {
+        if isWriter {
+            file.beginWriting()
+            writeBack.opened()
+        }
+        return FileHandle(file: file, isWriter: isWriter, thread: thread)
+    }
+
     /// What is said of an opened file: all changes come through us or are invalidated, so the kernel
     /// may keep its pages; and who cannot write needs no flush.
     private func opened(
-        _ info: fuse_file_info, _ number: UInt64, _ handle: FileHandle
+        _ info: fuse_file_info, _ number: UInt64, _ handle: FileHandle, isOwn: Bool
     ) -> fuse_file_info {
         var info = info
         info.fh = number
-        let keepsPages: Int32 = handle.file.takePages() ? 1 : 0
+        let keepsPages: Int32 = isOwn || handle.file.takePages() ? 1 : 0
         unsafe holdfast_set_open_flags(&info, keepsPages, 0, handle.isWriter ? 0 : 1)
         return info
     }
 
     /// A descriptor was closed. The last one of the program that opened the file publishes here, so
     /// that close tells of errors; descriptors that children inherited do not.
+    ///
+    /// Where the kernel writes back it has sent all by now, and told the program of errors: it need not
+    /// ask any more, which would cost every close, also of who only read, a round trip.
     func flush(_ handle: FileHandle, _ reply: consuming FuseReply) {
+        if writeBack.isUsed { return reply.fail(ENOSYS) }
         guard handle.isWriter, reply.caller.thread == handle.thread else { return reply.succeed() }
         answer(reply, Result { () throws(VolumeError) in try publisher.publish(handle.file) })
     }
@@ -102,6 +137,8 @@ extension Filesystem {
     func release(_ number: UInt64) {
         guard let handle = KernelHandle.release(number) as? FileHandle else { return }
         if handle.isWriter {
+            handle.file.endWriting()
+            writeBack.closed()
             do {
                 try publisher.publish(handle.file)
             } catch {
@@ -175,13 +212,24 @@ extension Filesystem {
     ) {
         let isData = Int(whence) == HOLDFAST_SEEK_DATA
         guard isData || Int(whence) == HOLDFAST_SEEK_HOLE else { return reply.fail(EINVAL) }
+        if writeBack.isUsed, handle.file.hasWriters {
+            // The kernel asks without having sent what was written.
+            let pending = pending.hold(reply)
+            return writeBack.settle(handle.file) {
+                let missing = self.seek(handle, from: offset, isData: isData, pending)
+                guard let missing else { return }
+                self.fetch(missing, pending, rounds: MountLimits.fetchRoundsMax) { pending in
+                    self.seek(handle, from: offset, isData: isData, pending)
+                }
+            }
+        }
         do {
             switch try handle.file.seek(data: isData, from: offset) {
             case .offset(let found): reply.position(found)
             case .none: reply.fail(ENXIO)
             case .missing(let missing):
                 fetch([missing], reply) { pending in
-                    self.seekAgain(handle, from: offset, isData: isData, pending)
+                    self.seek(handle, from: offset, isData: isData, pending)
                 }
             }
         } catch {
@@ -189,7 +237,8 @@ extension Filesystem {
         }
     }
 
-    private func seekAgain(
+    /// - Returns: chunks that are missing; nil when it is answered.
+    private func seek(
         _ handle: FileHandle, from offset: UInt64, isData: Bool, _ pending: PendingReply
     ) -> [ChunkReference]? {
         do {
@@ -212,19 +261,30 @@ extension Filesystem {
         _ reply: consuming FuseReply
     ) {
         let end = offset.addingReportingOverflow(UInt64(bytes.count))
+        let file = handle.file
         guard !end.overflow, end.partialValue <= MountLimits.fileSizeMax else {
+            if isPage { file.noteLoss() }
             return reply.fail(EFBIG)
         }
-        let file = handle.file
         do {
             try waitForRoom(reply)
+            if isPage, !file.isDirty { try requireSpace() }
             try change(file, by: isPage ? .kernel : reply.caller) { () throws(StorageError) in
                 try unsafe file.write(bytes, at: offset, in: depot)
             }
         } catch {
+            if isPage { file.noteLoss() }
             return reply.fail(code(error))
         }
         reply.wrote(bytes.count)
+    }
+
+    /// The last moment to tell a program that the disk is full: its bytes become a version when nobody
+    /// waits any more.
+    private func requireSpace() throws(VolumeError) {
+        guard try volume.statistics().diskBytesFree >= MountLimits.freeBytesMin else {
+            throw .storage(.full)
+        }
     }
 
     /// Blocks a writer while too much is staged; who is interrupted gets on, and all at the end.

@@ -11,6 +11,7 @@ extension Filesystem {
         if unsafe isVirtual(name, in: parent) {
             return unsafe virtualLookup(name, in: parent, reply)
         }
+        if replay.isOwn(reply.caller) { return unsafe replayLookup(parent, name, reply) }
         let before = changes.now
         let result = Result { () throws(VolumeError) in
             let name = try unsafe self.name(name)
@@ -106,6 +107,7 @@ extension Filesystem {
     ) {
         let before = changes.now
         let caller = reply.caller
+        if replay.isOwn(caller) { return unsafe replayMake(parent, name, reply) }
         let result = Result { () throws(VolumeError) in
             try unsafe make(
                 parent, name, kind, mode: mode, device: device, target: target,
@@ -163,6 +165,7 @@ extension Filesystem {
     // MARK: Removing
 
     func unlink(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
+        if replay.isOwn(reply.caller) { return unsafe replayRemove(parent, name, reply) }
         let result = Result { () throws(VolumeError) in
             let directory = try directory(parent)
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
@@ -183,6 +186,7 @@ extension Filesystem {
     }
 
     func rmdir(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
+        if replay.isOwn(reply.caller) { return unsafe replayRemove(parent, name, reply) }
         let result = Result { () throws(VolumeError) in
             let directory = try directory(parent)
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
@@ -238,6 +242,9 @@ extension Filesystem {
         _ parent: InodeID, _ name: UnsafePointer<CChar>, _ newParent: InodeID,
         _ newName: UnsafePointer<CChar>, flags: UInt32, _ reply: consuming FuseReply
     ) {
+        if replay.isOwn(reply.caller) {
+            return unsafe replayRename(parent, name, newParent, newName, reply)
+        }
         let mode: RenameMode
         switch flags {
         case 0: mode = .replace
@@ -260,9 +267,15 @@ extension Filesystem {
         case .success((let request, let source?)):
             // The source's bytes must be a version before it can take the target's place.
             let pending = pending.hold(reply)
-            publisher.settle(source) { error in
-                guard let reply = pending.take() else { return }
-                if let error { reply.fail(self.code(error)) } else { self.rename(request, reply) }
+            writeBack.settle(source) {
+                self.publisher.settle(source) { error in
+                    guard let reply = pending.take() else { return }
+                    if let error {
+                        reply.fail(self.code(error))
+                    } else {
+                        self.rename(request, reply)
+                    }
+                }
             }
         }
     }
@@ -279,7 +292,9 @@ extension Filesystem {
     private func unsavedSource(of request: RenameRequest) throws(VolumeError) -> FileState? {
         guard request.mode == .replace else { return nil }
         let source = try volume.lookup(request.name, in: try directory(request.parent))
-        guard let file = table.file(of: source.node), file.isDirty else { return nil }
+        guard let file = table.file(of: source.node), file.isDirty || file.hasWriters else {
+            return nil
+        }
         do {
             _ = try volume.lookup(request.newName, in: try directory(request.newParent))
             return file

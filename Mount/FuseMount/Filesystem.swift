@@ -20,7 +20,10 @@ final class Filesystem: Sendable {
     let symlinks: SymlinkPolicy?
     let depot: StagingDepot
     let publisher: Publisher
+    let kernel: KernelCache
+    let replay = Replay()
     let invalidator: Invalidator
+    let writeBack: WriteBack
     let pending: PendingReplies
     private let interrupts: SerialThread
     /// Nothing waits any more: the mount is about to go.
@@ -45,13 +48,18 @@ final class Filesystem: Sendable {
         interrupts = try SerialThread(name: "interrupts")
         pending = try PendingReplies(interrupts: interrupts)
         symlinks = options.containSymlinks ? SymlinkPolicy() : nil
-        let invalidator = try Invalidator(table: table, changes: changes) { file in
+        kernel = KernelCache(table: table)
+        let invalidator = try Invalidator(
+            table: table, volume: volume, kernel: kernel, changes: changes, replay: replay
+        ) { file in
             file.refresh(from: volume, chunks: chunks)
         }
         self.invalidator = invalidator
+        writeBack = try WriteBack(kernel: kernel)
         publisher = Publisher(
             volume: volume, chunks: chunks, keys: contentKeys, depot: depot, table: table,
-            changes: changes, invalidator: invalidator, submit: submit, log: log)
+            changes: changes, invalidator: invalidator, writeBack: writeBack, submit: submit,
+            log: log)
     }
 
     // MARK: Recovery
@@ -173,6 +181,7 @@ final class Filesystem: Sendable {
         // From here on a change finds the inode in the table.
         let inode = table.bind(attributes.node, showing: attributes.number)
         let shown = try? patched(attributes, of: inode.id, readAt: before)
+        table.noteSize(inode.id, shown?.size ?? attributes.size, isFirst: true)
         return Entry(
             id: inode.id.rawValue, status: status(shown ?? attributes),
             cacheSeconds: shown == nil ? 0 : options.cacheSeconds)
@@ -225,10 +234,19 @@ final class Filesystem: Sendable {
 
     // MARK: Files
 
+    /// Makes the kernel ask before it takes more bytes that nobody will fetch.
+    func failWriters() {
+        for file in table.files() where file.hasWriters { kernel.forgetAttributes(of: file.id) }
+    }
+
     /// The inode's file state with its content loaded, kept until `table.unpin`.
     func pinLoaded(_ id: InodeID) throws(VolumeError) -> FileState {
         let inode = try inode(id)
-        guard let file = table.pin(id, make: { FileState(id: id, node: $0) }) else {
+        let isUsed = writeBack.isUsed
+        guard
+            let file = table.pin(
+                id, make: { FileState(id: id, node: $0, hasKernelTimes: isUsed) })
+        else {
             throw .stale
         }
         do {

@@ -20,6 +20,8 @@ internal import Synchronization
     private let userdata: UnsafeMutablePointer<holdfast_session>
     private let phase = Mutex(Phase.mounted)
     private let ended = Latch()
+    private let isTicking = Atomic<Bool>(false)
+    private let place: MountedPlace?
 
     /// Mounts, and takes up what an earlier run left staged. The kernel's requests wait until `run`.
     ///
@@ -59,7 +61,11 @@ internal import Synchronization
             unsafe userdata.deallocate()
             throw error
         }
-        unsafe filesystem.invalidator.begin(session)
+        place = MountedPlace(mountedAt: options.mountPoint)
+        if let place { filesystem.writeBack.begin(at: place) }
+        unsafe filesystem.kernel.begin(session)
+        // Nothing can be changed through a mount that is read-only.
+        filesystem.invalidator.begin(at: options.readOnly ? nil : place)
         volume.setObserver(filesystem.invalidator)
     }
 
@@ -127,11 +133,14 @@ internal import Synchronization
         case .running:
             filesystem.endWaiting()
             syncMapped()
+            filesystem.writeBack.end()
+            filesystem.invalidator.pause()
             flushAtEnd()
             // Where the share is mounted elsewhere too (a bind mount, another namespace), or where
             // somebody is inside, the session ends under them.
             let isAway = MountPoint.unmount(options.mountPoint)
             if isAway, ended.wait(until: Clock.now() + MountLimits.endPatience) { return }
+            filesystem.failWriters()
             unsafe fuse_session_exit(session)
             unsafe holdfast_wake_readers(userdata)
             while !ended.wait(until: Clock.now() + MountLimits.endPatience) {
@@ -145,10 +154,10 @@ internal import Synchronization
     /// wait for programs, too.
     private func syncMapped() {
         let done = Latch()
-        let mountPoint = options.mountPoint
+        guard let place else { return }
         do throws(MountError) {
             try startThread(name: "sync") {
-                MountPoint.sync(mountPoint)
+                place.sync()
                 done.open()
             }
         } catch {
@@ -161,12 +170,19 @@ internal import Synchronization
 
     /// Publishes everything dirty and makes it durable.
     package func flushAll() throws(VolumeError) {
+        // What the kernel has not sent yet comes first.
+        if filesystem.writeBack.isUsed { place?.sync() }
         try filesystem.publisher.flushAll(deadline: Clock.now() + MountLimits.stopPatience)
     }
 
     /// Records and publishes files that are kept open; to be called a few times a second.
     package func tick() {
-        filesystem.publisher.tick(now: Clock.now())
+        guard !isTicking.exchange(true, ordering: .acquiring) else { return }
+        defer { isTicking.store(false, ordering: .releasing) }
+        let now = Clock.now()
+        filesystem.writeBack.tick(now: now)
+        filesystem.invalidator.tick()
+        filesystem.publisher.tick(now: now)
     }
 
     /// Bytes that programs wrote and no version holds yet; 0 only if there are none. What is not
@@ -191,7 +207,7 @@ internal import Synchronization
 
     private func flushAtEnd() {
         do throws(VolumeError) {
-            try flushAll()
+            try filesystem.publisher.flushAll(deadline: Clock.now() + MountLimits.stopPatience)
             let volume = filesystem.volume
             try filesystem.depot.release { () throws(VolumeError) in try volume.sync() }
         } catch {
@@ -208,6 +224,7 @@ internal import Synchronization
         }
         guard isFirst else { return }
         filesystem.volume.setObserver(nil)
+        filesystem.writeBack.end()
         filesystem.invalidator.end()
         // Closes the device first, so that the kernel waits for no answer; lazily.
         unsafe fuse_session_unmount(session)

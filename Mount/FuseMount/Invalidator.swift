@@ -3,112 +3,250 @@ internal import CFuse3
 internal import Share
 internal import Synchronization
 
-/// Tells the kernel what to forget, from a thread of its own.
-///
-/// The kernel takes locks of directories and pages for it, which a request being answered may hold:
-/// so never from a request's thread, and with no lock of ours held.
+/// Shows the kernel, and those who watch, what other devices changed: from a thread of its own, in
+/// the order in which it came.
 final class Invalidator: VolumeObserver {
-    @safe private struct Session: @unchecked Sendable {
-        let pointer: OpaquePointer
-    }
-
-    private enum Target: Sendable {
-        case entry(InodeID, name: [UInt8])
-        case attributes(InodeID)
-        case content(InodeID)
-    }
-
     private let table: InodeTable
+    private let volume: any Volume
+    private let kernel: KernelCache
     private let thread: SerialThread
     private let refresh: @Sendable (FileState) -> Bool
-    private let session = Mutex<Session?>(nil)
     private let changes: ChangeCount
+    private let replay: Replay
+    private let replayer = Mutex<Replayer?>(nil)
+    /// Changes that wait for the thread.
+    private let waiting = Atomic<Int>(0)
+    /// Where directories were that changes waiting here, or the view already, have taken away.
+    private let departed = Mutex<[NodeID: NamePlace]>([:])
+    private let busy = Mutex<Set<NodeID>>([])
 
     /// - Parameter refresh: reads an open file's content anew; whether it is another now.
     init(
-        table: InodeTable, changes: ChangeCount,
-        refresh: @escaping @Sendable (FileState) -> Bool
+        table: InodeTable, volume: any Volume, kernel: KernelCache, changes: ChangeCount,
+        replay: Replay, refresh: @escaping @Sendable (FileState) -> Bool
     ) throws(MountError) {
         self.table = table
+        self.volume = volume
+        self.kernel = kernel
         self.changes = changes
+        self.replay = replay
         self.refresh = refresh
         thread = try SerialThread(name: "invalidator")
+        thread.run { replay.begin(thread: holdfast_thread()) }
     }
 
-    /// From now on there is a kernel to tell.
-    func begin(_ pointer: OpaquePointer) {
-        let begun = unsafe Session(pointer: pointer)
-        session.withLock { $0 = begun }
+    /// From now on changes are replayed, if there is a place to do it.
+    func begin(at place: MountedPlace?) {
+        guard let place else { return }
+        let made = Replayer(
+            place: place, volume: volume, table: table, replay: replay, kernel: kernel,
+            departed: { [weak self] node in self?.departed.withLock { $0[node] } })
+        replayer.withLock { $0 = made }
+    }
+
+    /// Nothing is replayed any more: the mount is about to be taken away.
+    func pause() {
+        replayer.withLock { $0 = nil }
+        let latch = Latch()
+        thread.runNext { latch.open() }
+        latch.wait(until: Clock.now() + .seconds(2))
     }
 
     /// The session is about to be destroyed.
     func end() {
+        replayer.withLock { $0 = nil }
         thread.stop()
-        session.withLock { $0 = nil }
+        kernel.end()
     }
+
+    // MARK: What changed
 
     func volumeChanged(_ changes: [ViewChange]) {
         self.changes.increment()
         // What the kernel has never heard of it need not forget.
-        let targets = changes.compactMap { change -> Target? in
-            switch change {
-            case .entry(let directory, let name):
-                table.id(of: directory).map { .entry($0, name: name) }
-            case .attributes(let node): table.id(of: node).map { .attributes($0) }
-            case .content(let node): table.id(of: node).map { .content($0) }
-            }
-        }
-        guard !targets.isEmpty else { return }
-        invalidate(targets)
+        guard changes.contains(where: { isKnown($0) }) else { return }
+        enqueue(changes)
     }
 
     func forgetAttributes(of id: InodeID) {
-        invalidate([.attributes(id)])
+        thread.run { [kernel] in kernel.forgetAttributes(of: id) }
     }
 
     /// Shows a remote change that had to wait.
     func showContent(of file: FileState) {
-        invalidate([.content(file.id)])
+        enqueue([.content(file.node)])
     }
 
-    private func invalidate(_ targets: [Target]) {
+    /// Corrects what the kernel thinks of a file that somebody is opening, before all else.
+    func correct(_ node: NodeID, then call: @escaping @Sendable () -> Void) {
+        thread.runNext { [weak self] in
+            self?.perform(.content(node))
+            call()
+        }
+    }
+
+    /// Tries again what stood in the way of a program being run.
+    func tick() {
+        let nodes = busy.withLock { busy in
+            let nodes = busy.sorted { $0.rawValue < $1.rawValue }
+            busy = []
+            return nodes
+        }
+        if !nodes.isEmpty { enqueue(nodes.map { .content($0) }) }
+    }
+
+    private func isKnown(_ change: ViewChange) -> Bool {
+        switch change {
+        case .entry(let directory, _, let before):
+            table.id(of: directory) != nil || before.map { table.id(of: $0.node) != nil } ?? false
+        case .attributes(let node), .derived(let node): table.id(of: node) != nil
+        // Whoever watches its directory wants to know.
+        case .content: true
+        }
+    }
+
+    private func enqueue(_ changes: [ViewChange]) {
+        let waited = waiting.wrappingAdd(changes.count, ordering: .relaxed).newValue
+        let isMuch = waited > MountLimits.replayedChangesMax
+        if !isMuch { noteDepartures(changes) }
         thread.run { [weak self] in
             guard let self else { return }
-            let unknown = targets.filter { self.invalidate($0) == -ENOENT }
-            // Not cached; or just being answered from what was read before the change.
-            if !unknown.isEmpty { invalidateAgain(unknown) }
-        }
-    }
-
-    private func invalidateAgain(_ targets: [Target]) {
-        thread.run { [weak self] in
-            usleep(2000)
-            for target in targets { _ = self?.invalidate(target) }
-        }
-    }
-
-    /// - Returns: 0 or a negative errno, if asking again may help.
-    private func invalidate(_ target: Target) -> Int32 {
-        guard let session = session.withLock({ $0 }) else { return 0 }
-        switch target {
-        case .entry(let directory, let name):
-            // The call waits for look-ups of the name that are under way.
-            unsafe name.withUnsafeBytes { name in
-                unsafe _ = fuse_lowlevel_notify_inval_entry(
-                    session.pointer, directory.rawValue,
-                    name.baseAddress?.assumingMemoryBound(to: CChar.self), name.count)
+            if isMuch { forget(changes) } else { show(changes) }
+            departed.withLock { departed in
+                let left = self.waiting.wrappingSubtract(changes.count, ordering: .relaxed)
+                if left.newValue == 0 { departed = [:] }
             }
-            // The cached listing, and the directory's times and count of links.
-            return unsafe fuse_lowlevel_notify_inval_inode(
-                session.pointer, directory.rawValue, 0, 0)
-        case .attributes(let id):
-            table.find(id)?.file?.expectPrivileges()
-            return unsafe fuse_lowlevel_notify_inval_inode(session.pointer, id.rawValue, -1, 0)
-        case .content(let id):
-            // An open file that keeps its bytes keeps the kernel's pages: they are those bytes.
-            let keepsBytes = table.find(id)?.file.map { !refresh($0) } ?? false
-            return unsafe fuse_lowlevel_notify_inval_inode(
-                session.pointer, id.rawValue, keepsBytes ? -1 : 0, 0)
+        }
+    }
+
+    private func noteDepartures(_ changes: [ViewChange]) {
+        departed.withLock { departed in
+            for case .entry(let directory, let name, let before?) in changes
+            where before.kind == .directory {
+                departed[before.node] = NamePlace(directory: directory, name: name)
+            }
+        }
+    }
+
+    private func show(_ changes: [ViewChange]) {
+        let plan = ReplayPlan(
+            changes, now: { shown(at: $0) }, united: unite(changes),
+            areOne: { areOne($0, $1) },
+            isWatched: { table.id(of: $0) != nil })
+        for step in plan.steps { perform(step) }
+    }
+
+    private func areOne(_ node: NodeID, _ other: NodeID) -> Bool {
+        guard let path = try? volume.path(of: node) else { return false }
+        return (try? volume.path(of: other)) == path
+    }
+
+    private func shown(at place: NamePlace) -> ViewChange.Shown? {
+        guard let now = try? volume.lookup(place.name, in: place.directory) else { return nil }
+        return ViewChange.Shown(node: now.node, kind: now.kind)
+    }
+
+    /// Directories that became one with others go on as those: who is in them, or watches them, sees
+    /// what all of them hold.
+    private func unite(_ changes: [ViewChange]) -> Set<NamePlace> {
+        var united: Set<NamePlace> = []
+        for case .entry(let directory, let name, let before?) in changes
+        where before.kind == .directory {
+            let place = NamePlace(directory: directory, name: name)
+            guard let id = table.id(of: before.node), let now = shown(at: place),
+                now.kind == .directory, now.node != before.node, table.id(of: now.node) == nil,
+                areOne(before.node, now.node)
+            else { continue }
+            table.rebind(id, to: now.node)
+            united.insert(place)
+        }
+        return united
+    }
+
+    private func perform(_ step: ReplayStep) {
+        if let replayer = replayer.withLock({ $0 }) {
+            switch replayer.perform(step) {
+            case .done: return
+            case .failed: break
+            case .busy:
+                if case .content(let node) = step {
+                    busy.withLock { _ = $0.insert(node) }
+                    return
+                }
+            }
+        }
+        switch step {
+        case .create(_, let place), .remove(_, let place), .forget(let place): forget(place)
+        case .move(_, let from, let to, _), .exchange(_, let from, _, let to):
+            forget(from)
+            forget(to)
+        case .content(let node): if let id = table.id(of: node) { forgetContent(of: id, node) }
+        case .attributes(let node), .forgetAttributes(let node): forgetAttributes(node)
+        }
+    }
+
+    // MARK: Without telling anybody
+
+    /// For more changes at once than anybody wants to hear of.
+    private func forget(_ changes: [ViewChange]) {
+        for change in changes {
+            switch change {
+            case .entry(let directory, let name, _):
+                forget(NamePlace(directory: directory, name: name))
+            case .attributes(let node), .derived(let node): forgetAttributes(node)
+            case .content(let node):
+                guard let id = table.id(of: node) else { continue }
+                // Open files must be shown the change; others the kernel meets anew.
+                if table.file(of: node) == nil {
+                    forgetContent(of: id, node)
+                } else {
+                    perform(.content(node))
+                }
+            }
+        }
+    }
+
+    private func forget(_ place: NamePlace) {
+        kernel.forgetEntry(place)
+        if let directory = table.id(of: place.directory) {
+            retrying { $0.forgetListing(of: directory) }
+        }
+    }
+
+    private func forgetAttributes(_ node: NodeID) {
+        guard let id = table.id(of: node) else { return }
+        // Of a directory the listing too; a file's pages are told of by themselves.
+        let isFile = table.file(of: node) != nil
+        retrying { isFile ? $0.forgetAttributes(of: id) : $0.forgetListing(of: id) }
+    }
+
+    private func forgetContent(of id: InodeID, _ node: NodeID) {
+        switchContent(of: id)
+        // Where the kernel keeps the size by itself, it learns another by meeting the file anew.
+        if let path = try? volume.path(of: node), let name = path.names.last {
+            kernel.forgetEntry(NamePlace(directory: path.directory, name: name))
+        }
+    }
+
+    /// Shows other content, with no page of the old left, unless there are bytes to keep.
+    func switchContent(of id: InodeID) {
+        guard let file = table.find(id)?.file else {
+            retrying { $0.takePages(of: id) }
+            return
+        }
+        // An open file that keeps its bytes keeps the kernel's pages: they are those bytes.
+        guard refresh(file) else { return }
+        kernel.takePages(of: id)
+        // Somebody wrote meanwhile, through a map, on the old version: no page of the new may stay.
+        if !file.endSwitch() { kernel.takePages(of: id) }
+    }
+
+    /// What the kernel does not know may just be on the way to it, as it was before the change.
+    private func retrying(_ forget: @escaping @Sendable (KernelCache) -> Bool) {
+        guard !forget(kernel) else { return }
+        thread.run { [kernel] in
+            usleep(2000)
+            _ = forget(kernel)
         }
     }
 }

@@ -17,12 +17,13 @@ enum MountLimits {
     static let waitingWritersMax = 40
     /// Threads that stay when there is nothing to do.
     static let idleThreadsMax = 10
-    /// Read-ahead and asynchronous requests under way, so that slow fetches do not stop read-ahead.
-    static let backgroundRequestsMax: UInt32 = 64
+    /// Read-ahead and pages written back under way, so that slow fetches do not stop read-ahead. Fewer
+    /// than the threads: pages that wait for room must leave some to answer everybody else.
+    static let backgroundRequestsMax: UInt32 = 32
     /// Dirty ranges of one file; at so many, a background job turns them into chunks.
     static let dirtyRangesMax = 16_384
     /// Dirty bytes of one file at which a job turns them into chunks, though it is still written.
-    static let flattenBytes: UInt64 = 256 << 20
+    static let flattenBytes: UInt64 = 1 << 30
     /// Background jobs at once.
     static let jobsMax = 2
     /// Staged bytes from which a job counts as large; one at a time.
@@ -41,11 +42,21 @@ enum MountLimits {
     static let statusSizeMax = 16_384
     /// An extended attribute's value (Linux allows no more).
     static let attributeValueSizeMax = 65_536
+    /// Changes of other devices that wait to be replayed; more are shown without telling watchers.
+    static let replayedChangesMax = 10_000
+    /// Directories below one another that one batch of changes makes or removes in order.
+    static let replayDepthMax = 1000
+    /// Times a change is replayed anew because a program's look-up got in between.
+    static let replayRoundsMax = 3
+    /// Bytes of disk that must be free when a program begins to write into a file.
+    static let freeBytesMin: UInt64 = 4 << 20
     /// Bytes that are saved aside before a truncation during a job; beyond, the job starts again.
     static let preserveBytesMax: UInt64 = 64 << 20
 
     /// A file kept open is recorded for a crash this long after a change.
-    static let recordAfter = Duration.milliseconds(700)
+    static let recordAfter = Duration.milliseconds(400)
+    /// The kernel is asked for written pages so long after the last time.
+    static let writeBackAfter = Duration.milliseconds(500)
     /// A file kept open is published when nobody wrote to it for so long.
     static let publishAfter = Duration.milliseconds(1000)
     /// A publication that failed is tried again after this.

@@ -34,8 +34,14 @@ package struct MountOptions: Equatable, Sendable {
     /// How long the kernel may keep entries and attributes, in seconds. What changes elsewhere is
     /// invalidated, so this is only how long a lost invalidation would matter.
     package var cacheSeconds = 86_400.0
+    /// Let the kernel gather what programs write and send it later: many small writes become few large
+    /// requests. What is not synced is sent within half a second. Off for a read-only mount.
+    package var writeBack = true
     /// The bound on staged bytes that no version holds yet; writers wait at it.
     package var stagedBytesMax: UInt64 = 2 << 30
+
+    /// Whether writing back is asked for and can happen.
+    var wantsWriteBack: Bool { writeBack && !readOnly }
 
     package init(mountPoint: String) {
         self.mountPoint = mountPoint

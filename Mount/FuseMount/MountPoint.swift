@@ -69,14 +69,6 @@ enum MountPoint {
         return words
     }
 
-    /// Writes back what programs changed through maps.
-    static func sync(_ path: String) {
-        let directory = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard directory >= 0 else { return }
-        holdfast_syncfs(directory)
-        close(directory)
-    }
-
     /// Unmounts if nobody is inside.
     static func unmount(_ path: String) -> Bool {
         if isRoot { return unsafe umount2(path, Int32(HOLDFAST_UMOUNT_NOFOLLOW)) == 0 }
@@ -99,19 +91,27 @@ enum MountPoint {
         }
     }
 
-    /// The type of what is mounted exactly there, by the kernel's table.
+    /// The type of what is mounted exactly there.
     private static func typeMounted(at path: String) -> String? {
+        guard let fields = mount(at: path), let dash = fields.firstIndex(of: "-"),
+            dash + 1 < fields.count, fields[dash + 1].hasPrefix("fuse")
+        else { return nil }
+        return String(fields[dash + 1])
+    }
+
+    /// The device number of what is mounted exactly there.
+    static func device(mountedAt path: String) -> dev_t? {
+        guard let fields = mount(at: path) else { return nil }
+        let numbers = fields[2].split(separator: ":").compactMap { UInt32($0) }
+        return numbers.count == 2 ? gnu_dev_makedev(numbers[0], numbers[1]) : nil
+    }
+
+    /// The topmost mount exactly there, by the kernel's table.
+    private static func mount(at path: String) -> [Substring]? {
         guard let table = read("/proc/self/mountinfo") else { return nil }
-        var type: String?
-        for line in table.split(separator: "\n") {
-            let fields = line.split(separator: " ")
-            guard fields.count > 6, unescaped(fields[4]) == path,
-                let dash = fields.firstIndex(of: "-"), dash + 1 < fields.count
-            else { continue }
-            type = String(fields[dash + 1])
+        return table.split(separator: "\n").lazy.map { $0.split(separator: " ") }.last {
+            $0.count > 6 && unescaped($0[4]) == path
         }
-        guard let type, type.hasPrefix("fuse") else { return nil }
-        return type
     }
 
     /// Spaces and the like are `\\040` in the kernel's table.

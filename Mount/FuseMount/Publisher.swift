@@ -35,11 +35,12 @@ final class Publisher: Sendable {
     private let log: @Sendable (String) -> Void
     private let changes: ChangeCount
     private let invalidator: Invalidator
+    private let writeBack: WriteBack
     private let state = Mutex(State())
 
     init(
         volume: any Volume, chunks: any ChunkStorage, keys: ContentKeys, depot: StagingDepot,
-        table: InodeTable, changes: ChangeCount, invalidator: Invalidator,
+        table: InodeTable, changes: ChangeCount, invalidator: Invalidator, writeBack: WriteBack,
         submit: @escaping FuseMount.Submit, log: @escaping @Sendable (String) -> Void
     ) {
         self.volume = volume
@@ -51,6 +52,7 @@ final class Publisher: Sendable {
         self.log = log
         self.changes = changes
         self.invalidator = invalidator
+        self.writeBack = writeBack
         group = SyncGroup(chunks)
     }
 
@@ -379,7 +381,8 @@ final class Publisher: Sendable {
         for call in ending.waiting { call(failure) }
         if ending.isOutdated {
             invalidator.showContent(of: file)
-        } else if ending.wasShown {
+        } else if ending.wasShown, !writeBack.isUsed {
+            // Where the kernel writes back, size and times are its own.
             invalidator.forgetAttributes(of: file.id)
         }
         if ending.isWanted {

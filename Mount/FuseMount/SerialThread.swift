@@ -6,7 +6,9 @@ internal import Synchronization
 /// Runs what it is given, one after the other, on a thread of its own.
 final class SerialThread: Sendable {
     private struct State {
-        var work: [@Sendable () -> Void] = []
+        /// Runs before `work`.
+        var urgent: [@Sendable () -> Void] = []
+        var work: Deque = Deque()
         var sleeping: Latch?
         var isStopped = false
     }
@@ -21,7 +23,7 @@ final class SerialThread: Sendable {
             // The thread keeps the object only while it works, so that `deinit` can stop it.
             while let next = self?.next() {
                 switch next {
-                case .work(let work): for call in work { call() }
+                case .work(let call): call()
                 case .sleep(let latch): latch.wait()
                 }
             }
@@ -31,10 +33,15 @@ final class SerialThread: Sendable {
 
     deinit { wakeStopped() }
 
-    func run(_ call: @escaping @Sendable () -> Void) {
+    func run(_ call: @escaping @Sendable () -> Void) { add(call, isNext: false) }
+
+    /// As `run`, before all that waits.
+    func runNext(_ call: @escaping @Sendable () -> Void) { add(call, isNext: true) }
+
+    private func add(_ call: @escaping @Sendable () -> Void, isNext: Bool) {
         let sleeping: Latch? = state.withLock { state in
             guard !state.isStopped else { return nil }
-            state.work.append(call)
+            if isNext { state.urgent.append(call) } else { state.work.append(call) }
             let sleeping = state.sleeping
             state.sleeping = nil
             return sleeping
@@ -51,29 +58,43 @@ final class SerialThread: Sendable {
     private func wakeStopped() {
         let sleeping = state.withLock { state in
             state.isStopped = true
-            state.work = []
+            state.urgent = []
+            state.work = Deque()
             return state.sleeping
         }
         sleeping?.open()
     }
 
     private enum Next {
-        case work([@Sendable () -> Void])
+        case work(@Sendable () -> Void)
         case sleep(Latch)
     }
 
     private func next() -> Next? {
         state.withLock { state in
             if state.isStopped { return nil }
-            if !state.work.isEmpty {
-                let work = state.work
-                state.work = []
-                return .work(work)
-            }
+            if !state.urgent.isEmpty { return .work(state.urgent.removeFirst()) }
+            if let call = state.work.popFirst() { return .work(call) }
             let latch = Latch()
             state.sleeping = latch
             return .sleep(latch)
         }
+    }
+}
+
+/// A queue; taking from its front does not move the rest.
+private struct Deque {
+    private var front: [@Sendable () -> Void] = []
+    private var back: [@Sendable () -> Void] = []
+
+    mutating func append(_ call: @escaping @Sendable () -> Void) { back.append(call) }
+
+    mutating func popFirst() -> (@Sendable () -> Void)? {
+        if front.isEmpty {
+            front = back.reversed()
+            back = []
+        }
+        return front.popLast()
     }
 }
 

@@ -111,7 +111,8 @@ final class MountedShare: RunningShare {
         loop.submit { [loop] in
             loop.add(
                 Ticker(interval: Limits.tickInterval) {
-                    _ = workers.trySubmit { mount.tick() }
+                    // Not behind the jobs that cut files into chunks: a crash counts the time.
+                    _ = mounting.trySubmit { mount.tick() }
                 })
             loop.add(
                 Ticker(interval: Wayfinder.keepInterval) {

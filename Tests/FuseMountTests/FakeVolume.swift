@@ -86,7 +86,7 @@ final class FakeVolume: Volume {
             state.objects[node]?.attributes.modified = .now
             return node
         }
-        if let node { notify([.content(node), .attributes(node)]) }
+        if let node { notify([.content(node), .derived(node)]) }
     }
 
     func makeRemotely(_ name: String, _ content: Content = .empty) throws(VolumeError) {
@@ -98,12 +98,68 @@ final class FakeVolume: Volume {
             state.objects[made.node]?.attributes.size = content.size
             state.objects[made.node]?.versions = [state.lastVersion]
         }
-        notify([.entry(directory: .root, name: Array(name.utf8))])
+        notify([
+            .entry(directory: .root, name: Array(name.utf8), before: nil), .derived(.root),
+            .content(made.node),
+        ])
     }
 
     func removeRemotely(_ name: String) throws(VolumeError) {
+        let shown = state.withLock { state in state.shown(Array(name.utf8), in: .root) }
         try unlink(Array(name.utf8), in: .root)
-        notify([.entry(directory: .root, name: Array(name.utf8))])
+        notify([
+            .entry(directory: .root, name: Array(name.utf8), before: shown), .derived(.root),
+        ])
+    }
+
+    func makeDirectoryRemotely(_ path: String) throws(VolumeError) {
+        let (directory, name) = split(path)
+        let request = MakeRequest(kind: .directory, mode: 0o755, uid: geteuid(), gid: getegid())
+        _ = try make(name, in: directory, request)
+        notify([.entry(directory: directory, name: name, before: nil), .derived(directory)])
+    }
+
+    func linkRemotely(_ path: String, target: String) throws(VolumeError) {
+        let (directory, name) = split(path)
+        let request = MakeRequest(
+            kind: .symlink, mode: 0o777, uid: 0, gid: 0, target: Array(target.utf8))
+        _ = try make(name, in: directory, request)
+        notify([.entry(directory: directory, name: name, before: nil), .derived(directory)])
+    }
+
+    func removeDirectoryRemotely(_ path: String) throws(VolumeError) {
+        let (directory, name) = split(path)
+        let shown = state.withLock { state in state.shown(name, in: directory) }
+        try removeDirectory(name, in: directory)
+        notify([.entry(directory: directory, name: name, before: shown), .derived(directory)])
+    }
+
+    func renameRemotely(_ path: String, _ newPath: String, _ mode: RenameMode = .replace)
+        throws(VolumeError)
+    {
+        let (directory, name) = split(path)
+        let (newDirectory, newName) = split(newPath)
+        let (before, newBefore) = state.withLock { state in
+            (state.shown(name, in: directory), state.shown(newName, in: newDirectory))
+        }
+        _ = try rename(name, in: directory, to: newName, in: newDirectory, mode)
+        notify([
+            .entry(directory: newDirectory, name: newName, before: newBefore),
+            .entry(directory: directory, name: name, before: before), .derived(directory),
+            .derived(newDirectory),
+        ])
+    }
+
+    func setModeRemotely(_ path: String, _ mode: UInt32) throws(VolumeError) {
+        guard let node = node(path) else { throw .notFound }
+        _ = try setAttributes(of: node, to: AttributeChange(mode: mode))
+        notify([.attributes(node)])
+    }
+
+    private func split(_ path: String) -> (directory: NodeID, name: [UInt8]) {
+        let names = path.split(separator: "/")
+        let above = names.dropLast().joined(separator: "/")
+        return (node(above) ?? .root, Array((names.last ?? "").utf8))
     }
 
     func makeCopy(_ path: String) {
@@ -167,6 +223,24 @@ final class FakeVolume: Volume {
 
     func parent(of directory: NodeID) throws(VolumeError) -> NodeID {
         try with { (state) throws(VolumeError) in try state.object(directory).parent }
+    }
+
+    func path(of node: NodeID) throws(VolumeError) -> NodePath? {
+        try with { (state) throws(VolumeError) in
+            var names: [[UInt8]] = []
+            var holder: NodeID?
+            var place = node
+            while place != .root {
+                let found = state.objects.lazy.compactMap { directory, object in
+                    object.children.first { $0.value == place }.map { (directory, $0.key) }
+                }.first
+                guard let (directory, name) = found else { return nil }
+                names.append(name)
+                holder = holder ?? directory
+                place = directory
+            }
+            return NodePath(directory: holder ?? .root, names: names.reversed())
+        }
     }
 
     func list(_ directory: NodeID) throws(VolumeError) -> [DirectoryItem] {
@@ -424,6 +498,12 @@ extension FakeVolume.State {
     func object(_ node: NodeID) throws(VolumeError) -> FakeVolume.Object {
         guard let object = objects[node] else { throw .stale }
         return object
+    }
+
+    func shown(_ name: [UInt8], in directory: NodeID) -> ViewChange.Shown? {
+        objects[directory]?.children[name].flatMap { node in
+            objects[node].map { ViewChange.Shown(node: node, kind: $0.attributes.kind) }
+        }
     }
 
     func entry(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> NodeID {

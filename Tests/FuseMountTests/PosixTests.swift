@@ -18,9 +18,9 @@ struct PosixTests {
         }
     }
 
-    @Test
-    func `a mount behaves as POSIX says`() throws {
-        let mount = try TestMount()
+    @Test(arguments: [true, false])
+    func `a mount behaves as POSIX says`(writeBack: Bool) throws {
+        let mount = try TestMount { $0.writeBack = writeBack }
         defer { mount.end() }
         for (index, behaviour) in (Self.names + Self.files + Self.attributes).enumerated() {
             mkdir(mount.at("\(index)"), 0o755)

@@ -38,8 +38,8 @@ struct RequestTests {
     }
 
     /// A folder with a few files, and a mount that shows it; the kernel has forgotten nothing.
-    private func prepared() throws -> TestMount {
-        let mount = try TestMount()
+    private func prepared(writeBack: Bool = true) throws -> TestMount {
+        let mount = try TestMount { $0.writeBack = writeBack }
         try check(mkdir(mount.at("d"), 0o755))
         for index in 0..<20 { try createFile(mount.at("d/file \(index)")) }
         try check(symlink("d", mount.at("link")))
@@ -99,15 +99,29 @@ struct RequestTests {
         defer { mount.end() }
         #expect(
             try requests(of: mount) { try createFile(mount.at("d/new")) }
-                == [.getattr: 1, .lookup: 1, .create: 1, .getxattr: 1, .write: 1, .flush: 1])
+                == [.getattr: 1, .lookup: 1, .create: 1, .getxattr: 1, .write: 1, .setattr: 1])
         #expect(
             try requests(of: mount) { try check(mknod(mount.at("d/node"), S_IFREG | 0o644, 0)) }
                 == [.getattr: 1, .lookup: 1, .mknod: 1])
     }
 
     @Test
-    func `writes to an open file are one request each`() throws {
+    func `the kernel gathers what is written, and sends it when it is closed`() throws {
         let mount = try prepared()
+        defer { mount.end() }
+        let file = try check(open(mount.at("d/file 1"), O_WRONLY | O_APPEND))
+        try writeAll(file, [0])
+        let counts = try requests(of: mount) {
+            for _ in 0..<50 { try writeAll(file, [1, 2, 3]) }
+            close(file)
+        }
+        #expect(counts == [.write: 1, .setattr: 1])
+        #expect(try readFile(mount.at("d/file 1")).count == 3 + 1 + 150)
+    }
+
+    @Test
+    func `writes that are not gathered are one request each`() throws {
+        let mount = try prepared(writeBack: false)
         defer { mount.end() }
         let file = try check(open(mount.at("d/file 1"), O_WRONLY | O_APPEND))
         defer { close(file) }
@@ -119,7 +133,7 @@ struct RequestTests {
 
     @Test
     func `moving and removing names asks no more than it must`() throws {
-        let mount = try prepared()
+        let mount = try prepared(writeBack: false)
         defer { mount.end() }
         let old = mount.at("d/file 1")
         let new = mount.at("d/other")

@@ -118,6 +118,11 @@ final class TestMount: Sendable {
         return ends[1]
     }
 
+    /// Waits until what was closed is a version: the last close of a file is not waited for.
+    func settle() {
+        eventually("all is published") { mount.unpublishedBytes == 0 }
+    }
+
     func at(_ name: String) -> String { "\(path)/\(name)" }
 
     /// Waits until `condition` holds: what runs in the background.

@@ -1,0 +1,129 @@
+internal import Base
+internal import CFuse3
+internal import Share
+
+/// Answers to the thread that replays remote changes: see `Replay`.
+extension Filesystem {
+    private func place(_ parent: InodeID, _ name: UnsafePointer<CChar>) throws(VolumeError)
+        -> NamePlace
+    {
+        NamePlace(directory: try directory(parent), name: try unsafe self.name(name))
+    }
+
+    func replayLookup(
+        _ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply
+    ) {
+        let before = changes.now
+        let result = Result { () throws(VolumeError) -> Entry? in
+            let place = try unsafe self.place(parent, name)
+            switch replay.expectation?.standing(at: place) ?? .truth {
+            case .nothing: return nil
+            case .shown(let shown): return try entry(of: shown, readAt: before)
+            case .truth:
+                return bind(
+                    try volume.lookup(place.name, in: place.directory), readAt: before)
+            }
+        }
+        switch result {
+        case .success(let entry?): self.reply(reply, entry)
+        case .success(nil):
+            // Nobody else may be told so.
+            _ = reply.entry(Entry(id: 0, status: stat(), cacheSeconds: 0))
+        case .failure(let error): reply.fail(code(error))
+        }
+    }
+
+    /// What stood under a name: as it is now, if it still is.
+    private func entry(of shown: ViewChange.Shown, readAt before: UInt64) throws(VolumeError)
+        -> Entry
+    {
+        do {
+            let attributes = try volume.attributes(of: shown.node)
+            if attributes.links > 0 { return bind(attributes, readAt: before) }
+        } catch {
+            guard error == .stale || error == .notFound else { throw error }
+        }
+        let now = Clock.wallTime()
+        var attributes = Attributes(
+            node: shown.node, kind: shown.kind, mode: 0o600,
+            links: shown.kind == .directory ? 2 : 1, uid: 0, gid: 0, device: 0, size: 0,
+            modified: now, changed: now, accessed: now)
+        if let inode = table.id(of: shown.node).flatMap({ table.find($0) }),
+            let kept = inode.file?.attributesWithoutName
+        {
+            attributes = kept
+        }
+        let inode = table.bind(attributes.node, showing: attributes.number)
+        return Entry(id: inode.id.rawValue, status: status(attributes), cacheSeconds: 0)
+    }
+
+    /// mknod, mkdir, symlink: the object is there already.
+    func replayMake(
+        _ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply
+    ) {
+        let before = changes.now
+        let result = Result { () throws(VolumeError) in
+            let place = try unsafe self.place(parent, name)
+            guard case .create(let shown, place)? = replay.expectation else { throw .notPermitted }
+            let attributes = try volume.lookup(place.name, in: place.directory)
+            guard attributes.node == shown.node else { throw .notFound }
+            return attributes
+        }
+        switch result {
+        case .success(let attributes): self.reply(reply, bind(attributes, readAt: before))
+        case .failure(let error): reply.fail(ErrorCode.code(error))
+        }
+    }
+
+    /// unlink, rmdir: it is gone already.
+    func replayRemove(
+        _ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply
+    ) {
+        guard let place = try? unsafe place(parent, name),
+            case .remove(_, place)? = replay.expectation
+        else { return reply.fail(EPERM) }
+        reply.succeed()
+    }
+
+    func replayRename(
+        _ parent: InodeID, _ name: UnsafePointer<CChar>, _ newParent: InodeID,
+        _ newName: UnsafePointer<CChar>, _ reply: consuming FuseReply
+    ) {
+        guard let from = try? unsafe place(parent, name),
+            let to = try? unsafe place(newParent, newName)
+        else { return reply.fail(EPERM) }
+        switch replay.expectation {
+        case .move(_, from: from, to: to, over: _)?: reply.succeed()
+        case .exchange(_, from, _, to)?: reply.succeed()
+        default: reply.fail(EPERM)
+        }
+    }
+
+    /// Shows attributes anew. Setting times shows other content too: the kernel has sent what was
+    /// written before, and lets nobody write until this is answered.
+    ///
+    /// - Parameter valid: FUSE_SET_ATTR_ bits; a size comes after the times.
+    func replayChange(
+        _ id: InodeID, _ wanted: stat, _ valid: Int32, _ reply: consuming FuseReply
+    ) {
+        let result = Result { () throws(VolumeError) -> Attributes in
+            let inode = try inode(id)
+            guard case .change(inode.node, let content)? = replay.expectation else {
+                throw .notPermitted
+            }
+            let isTimes = valid & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) == 0
+            if content, isTimes { invalidator.switchContent(of: id) }
+            var attributes = try attributes(of: inode)
+            if valid & FUSE_SET_ATTR_SIZE != 0 { table.noteSize(id, attributes.size) }
+            if valid & FUSE_SET_ATTR_MODE != 0 {
+                attributes.mode = UInt32(wanted.st_mode) & 0o7777
+            }
+            return attributes
+        }
+        switch result {
+        case .success(let attributes):
+            reply.attributes(status(attributes), cacheSeconds: options.cacheSeconds)
+        case .failure(let error): reply.fail(ErrorCode.code(error))
+        }
+    }
+}

@@ -1,0 +1,39 @@
+internal import CFuse3
+internal import Glibc
+
+/// Where the share is mounted, as a client of it sees that: entered only while it is still ours.
+struct MountedPlace: Sendable {
+    let path: String
+    /// Of the mount: another one's means that something lies over it, or that it is gone.
+    let device: dev_t
+
+    /// - Returns: nil if the mount is not in the kernel's table.
+    init?(mountedAt path: String) {
+        guard let device = MountPoint.device(mountedAt: path) else { return nil }
+        self.path = path
+        self.device = device
+    }
+
+    /// The root directory, to be closed soon: while it is open nobody can unmount.
+    func open() -> Int32? {
+        let directory = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { return nil }
+        if isHere(directory) { return directory }
+        close(directory)
+        return nil
+    }
+
+    /// Whether a descriptor is of something in the mount.
+    func isHere(_ file: Int32) -> Bool {
+        var status = stat()
+        // The structure is a local one.
+        return unsafe fstat(file, &status) == 0 && status.st_dev == device
+    }
+
+    /// Has the kernel write back what programs wrote.
+    func sync() {
+        guard let directory = open() else { return }
+        holdfast_syncfs(directory)
+        close(directory)
+    }
+}

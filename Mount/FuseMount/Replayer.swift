@@ -1,0 +1,274 @@
+internal import Base
+internal import CFuse3
+internal import Glibc
+internal import Share
+internal import Synchronization
+
+/// Makes the changes of other devices through our own mount, so that whoever watches it (inotify)
+/// hears of them, and so that the kernel takes up sizes and times that it keeps by itself.
+///
+/// Its calls come from one thread, which answers no request and holds no lock of ours; the threads that
+/// do answer know it by its number: see `Replay`. Objects are found by path from the mount's root, which
+/// is open for one step only, and never through what is mounted over a part of it.
+final class Replayer: Sendable {
+    private let place: MountedPlace
+    private let volume: any Volume
+    private let table: InodeTable
+    private let replay: Replay
+    private let kernel: KernelCache
+    /// Where a directory was that shows nowhere now: what was in it is to be told of first.
+    private let departed: @Sendable (NodeID) -> NamePlace?
+
+    init(
+        place: MountedPlace, volume: any Volume, table: InodeTable, replay: Replay,
+        kernel: KernelCache, departed: @escaping @Sendable (NodeID) -> NamePlace?
+    ) {
+        self.place = place
+        self.volume = volume
+        self.table = table
+        self.replay = replay
+        self.kernel = kernel
+        self.departed = departed
+    }
+
+    /// How a step ended.
+    enum Outcome {
+        case done
+        /// The kernel must be told to forget instead.
+        case failed
+        /// To be tried again later: a program is being run from the file.
+        case busy
+    }
+
+    func perform(_ step: ReplayStep) -> Outcome {
+        switch step {
+        case .create(let shown, let place): create(shown, place)
+        case .remove(let shown, let place): remove(shown, place)
+        case .move(let shown, let from, let to, let over):
+            move(
+                from, to, isDirectory: shown.kind == .directory, flags: 0,
+                .move(shown, from: from, to: to, over: over))
+        case .exchange(let one, let from, let other, let to):
+            move(
+                from, to, isDirectory: one.kind == .directory || other.kind == .directory,
+                flags: UInt32(HOLDFAST_RENAME_EXCHANGE), .exchange(one, from, other, to))
+        case .content(let node): content(node)
+        case .attributes(let node): attributes(node)
+        case .forget, .forgetAttributes: .failed
+        }
+    }
+
+    // MARK: Names
+
+    private func create(_ shown: ViewChange.Shown, _ place: NamePlace) -> Outcome {
+        guard let directory = open(place.directory) else { return .failed }
+        defer { close(directory) }
+        let made = attempt(forgetting: [place]) {
+            replay.expect(.create(shown, place)) { self.make(shown, place.name, in: directory) }
+        }
+        guard made else { return .failed }
+        if shown.kind == .file { tellOfBytes(shown.node, place.name, in: directory) }
+        return .done
+    }
+
+    private func make(_ shown: ViewChange.Shown, _ name: [UInt8], in directory: Int32) -> Int32 {
+        unsafe withPath(name) { name in
+            switch shown.kind {
+            case .directory: unsafe mkdirat(directory, name, 0o700)
+            case .symlink: unsafe symlinkat("?", directory, name)
+            default: unsafe mknodat(directory, name, shown.kind.modeBits | 0o600, 0)
+            }
+        }
+    }
+
+    private func remove(_ shown: ViewChange.Shown, _ place: NamePlace) -> Outcome {
+        guard let directory = open(place.directory) else { return .failed }
+        defer { close(directory) }
+        let isDirectory = shown.kind == .directory
+        let isRemoved = attempt(forgetting: [place], first: !isDirectory) {
+            replay.expect(.remove(shown, place)) {
+                unsafe withPath(place.name) { name in
+                    unsafe unlinkat(directory, name, isDirectory ? AT_REMOVEDIR : 0)
+                }
+            }
+        }
+        return isRemoved ? .done : .failed
+    }
+
+    private func move(
+        _ from: NamePlace, _ to: NamePlace, isDirectory: Bool, flags: UInt32,
+        _ expectation: Replay.Expectation
+    ) -> Outcome {
+        guard let directory = open(from.directory) else { return .failed }
+        defer { close(directory) }
+        guard let newDirectory = open(to.directory) else { return .failed }
+        defer { close(newDirectory) }
+        let isMoved = attempt(forgetting: [from, to], first: !isDirectory) {
+            replay.expect(expectation) {
+                unsafe withPath(from.name) { name in
+                    unsafe withPath(to.name) { newName in
+                        unsafe holdfast_renameat2(
+                            directory, name, newDirectory, newName, flags)
+                    }
+                }
+            }
+        }
+        return isMoved ? .done : .failed
+    }
+
+    /// Tries a call that what the kernel keeps of names may stand in the way of: others may have looked
+    /// up the new state already.
+    private func attempt(
+        forgetting places: [NamePlace], first: Bool = true, _ call: () -> Int32
+    ) -> Bool {
+        for round in 0..<MountLimits.replayRoundsMax {
+            if first || round > 0 { for place in places { kernel.forgetEntry(place) } }
+            if call() == 0 { return true }
+            guard [EEXIST, ENOENT, ENOTDIR, EISDIR, ESTALE].contains(errno) else { return false }
+        }
+        return false
+    }
+
+    // MARK: Contents and attributes
+
+    /// As a program that has written the bytes of a new file.
+    private func tellOfBytes(_ node: NodeID, _ name: [UInt8], in directory: Int32) {
+        guard let size = try? volume.attributes(of: node).size, size > 0 else { return }
+        replay.expect(.change(node, content: false)) {
+            let file = openFile(name, in: directory)
+            guard file >= 0 else { return }
+            truncate(file, to: size)
+            close(file)
+        }
+    }
+
+    private func content(_ node: NodeID) -> Outcome {
+        let open = table.file(of: node)
+        if let open {
+            // What programs wrote before counts as made on the old version.
+            if open.hasWriters { kernel.takePages(of: open.id) }
+            if open.keepsBytes() { return .done }
+        }
+        guard let path = try? volume.path(of: node), let name = path.names.last,
+            open != nil || table.id(of: node) != nil || table.id(of: path.directory) != nil
+        else { return .failed }
+        guard let directory = self.open(path.names.dropLast()) else { return .failed }
+        defer { close(directory) }
+        return replay.expect(.change(node, content: true)) {
+            change(node, name, in: directory)
+        }
+    }
+
+    private func change(_ node: NodeID, _ name: [UInt8], in directory: Int32) -> Outcome {
+        var mode: mode_t?
+        var file = openFile(name, in: directory)
+        if file < 0, errno == EACCES, let wanted = try? volume.attributes(of: node).mode {
+            // Its owner may not write to it, but may allow that for a moment.
+            mode = wanted
+            _ = unsafe withPath(name) { unsafe fchmodat(directory, $0, wanted | 0o200, 0) }
+            file = openFile(name, in: directory)
+        }
+        guard file >= 0 else { return errno == ETXTBSY ? .busy : .failed }
+        defer { close(file) }
+        var before = stat()
+        guard unsafe fstat(file, &before) == 0, place.isHere(file),
+            let wanted = try? volume.attributes(of: node)
+        else { return .failed }
+        // Times first: for them the kernel sends what was written, and holds writers off while the
+        // content is exchanged. Both, because the time of modification alone is told as another write.
+        guard setTimes(file, before.st_atim, timespec(wanted.modified)) else { return .failed }
+        if let open = table.file(of: node), open.isDirty {
+            _ = setTimes(file, before.st_atim, before.st_mtim)
+        } else {
+            // To the size it has for the kernel: with another it would take this moment for the time of
+            // modification. The answer says the true one.
+            truncate(file, to: UInt64(clamping: before.st_size))
+            var after = stat()
+            if unsafe fstat(file, &after) == 0, Timestamp(after.st_mtim) != wanted.modified {
+                _ = setTimes(file, before.st_atim, timespec(wanted.modified))
+            }
+        }
+        if let mode { fchmod(file, mode) }
+        return .done
+    }
+
+    private func attributes(_ node: NodeID) -> Outcome {
+        guard let path = try? volume.path(of: node),
+            table.id(of: node) != nil || table.id(of: path.directory) != nil,
+            let wanted = try? volume.attributes(of: node),
+            let directory = open(path.names.dropLast())
+        else { return .failed }
+        defer { close(directory) }
+        let file = table.file(of: node)
+        let hasOwnTimes = file.map { $0.isDirty || $0.hasWriters } ?? false
+        let code = replay.expect(.change(node, content: false)) {
+            unsafe withPath(path.names.last ?? [46]) { name in
+                if hasOwnTimes { return unsafe fchmodat(directory, name, wanted.mode, 0) }
+                let times = [timespec(wanted.accessed), timespec(wanted.modified)]
+                return unsafe utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW)
+            }
+        }
+        return code == 0 ? .done : .failed
+    }
+
+    private func setTimes(_ file: Int32, _ accessed: timespec, _ modified: timespec) -> Bool {
+        unsafe futimens(file, [accessed, modified]) == 0
+    }
+
+    /// By path: through the descriptor the kernel would set the time too.
+    private func truncate(_ file: Int32, to size: UInt64) {
+        _ = unsafe Glibc.truncate("/proc/self/fd/\(file)", off_t(clamping: size))
+    }
+
+    private func openFile(_ name: [UInt8], in directory: Int32) -> Int32 {
+        unsafe withPath(name) { name in
+            unsafe openat(
+                directory, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+        }
+    }
+
+    // MARK: Paths
+
+    private func open(_ directory: NodeID) -> Int32? {
+        var directory = directory
+        var below: [[UInt8]] = []
+        while below.count < MountLimits.replayDepthMax {
+            if let path = try? volume.path(of: directory) {
+                return open(path.names[...] + below.reversed())
+            }
+            guard let place = departed(directory) else { return nil }
+            below.append(place.name)
+            directory = place.directory
+        }
+        return nil
+    }
+
+    /// A directory by the names from the root down; nil if it is not there, or is not ours.
+    private func open(_ names: ArraySlice<[UInt8]>) -> Int32? {
+        guard var directory = place.open() else { return nil }
+        for name in names {
+            let next = unsafe withPath(name) { name in
+                unsafe openat(
+                    directory, name, Int32(HOLDFAST_O_PATH) | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+            }
+            close(directory)
+            guard next >= 0 else { return nil }
+            guard place.isHere(next) else {
+                close(next)
+                return nil
+            }
+            directory = next
+        }
+        return directory
+    }
+
+    private func withPath<Result>(
+        _ name: [UInt8], _ body: (UnsafePointer<CChar>) -> Result
+    ) -> Result {
+        let bytes = name.map { CChar(bitPattern: $0) } + [0]
+        return unsafe bytes.withUnsafeBufferPointer { bytes in
+            // Never empty: it ends in the zero that C wants.
+            unsafe body(bytes.baseAddress!)
+        }
+    }
+}

@@ -1,0 +1,254 @@
+import Base
+import Chunks
+import Glibc
+import Share
+import Synchronization
+import Testing
+
+@testable import FuseMount
+
+/// Programs that watch the mount, or have files open, hear of what other devices change.
+@Suite(.enabled(if: canMount), .serialized)
+struct ReplayTests {
+    @Test(arguments: [true, false])
+    func `watchers hear of each change once, in order`(writeBack: Bool) throws {
+        let mount = try TestMount { $0.writeBack = writeBack }
+        defer { mount.end() }
+        let watcher = try Watcher(mount.path)
+        let volume = mount.volume
+        try volume.makeRemotely("a", .inline([1, 2]))
+        #expect(watcher.events() == ["create a", "modify a", "close a"])
+        volume.writeRemotely("a", .inline([3]))
+        #expect(watcher.events() == ["attrib a", "modify a", "close a"])
+        try volume.setModeRemotely("a", 0o640)
+        #expect(watcher.events() == ["attrib a"])
+        #expect(try status(mount.at("a")).st_mode & 0o777 == 0o640)
+        try volume.renameRemotely("a", "b")
+        #expect(watcher.events() == ["from a #1", "to b #1"])
+        try volume.makeDirectoryRemotely("d")
+        try volume.linkRemotely("s", target: "b")
+        #expect(watcher.events() == ["create d/", "create s"])
+        let inner = try Watcher(mount.at("d"))
+        try volume.renameRemotely("b", "d/c")
+        #expect(watcher.events() == ["from b #2"])
+        #expect(inner.events() == ["to c #1"])
+        #expect(try readFile(mount.at("d/c")) == [3])
+        try volume.renameRemotely("d", "e")
+        #expect(watcher.events() == ["from d/ #3", "to e/ #3"])
+        #expect(inner.events() == ["move self"])
+        try volume.renameRemotely("e/c", "f")
+        #expect(watcher.events() == ["to f #4"])
+        #expect(inner.events() == ["from c #2"])
+        try volume.makeDirectoryRemotely("e/i")
+        try volume.removeDirectoryRemotely("e/i")
+        try volume.removeDirectoryRemotely("e")
+        try volume.removeRemotely("f")
+        try volume.removeRemotely("s")
+        // What came and went before anybody could be told was never there.
+        #expect(watcher.events() == ["delete e/", "delete f", "delete s"])
+        #expect(inner.events().last == "delete self")
+        #expect(try names(mount.path) == [])
+        // What programs do here is told once, by the kernel.
+        try writeFile(mount.at("own"), [1])
+        try check(rename(mount.at("own"), mount.at("own2")))
+        try check(unlink(mount.at("own2")))
+        let own = watcher.events()
+        #expect(own.filter { $0.hasPrefix("create") } == ["create own"])
+        #expect(own.suffix(3) == ["from own #5", "to own2 #5", "delete own2"])
+    }
+
+    @Test
+    func `a file's own watcher hears of writing and removal`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1, 2, 3])
+        mount.settle()
+        let watcher = try Watcher(mount.at("a"))
+        mount.volume.writeRemotely("a", .inline([4]))
+        #expect(watcher.events() == ["attrib", "modify", "close"])
+        #expect(try status(mount.at("a")).st_size == 1)
+        try mount.volume.removeRemotely("a")
+        #expect(watcher.events() == ["attrib", "delete self"])
+    }
+
+    @Test
+    func `what programs looked up before they heard of it is told all the same`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let watcher = try Watcher(mount.path)
+        let volume = mount.volume
+        let request = MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0)
+        let made = try volume.make(Array("new".utf8), in: .root, request)
+        _ = try status(mount.at("new"))
+        volume.notify([.entry(directory: .root, name: Array("new".utf8), before: nil)])
+        #expect(watcher.events() == ["create new"])
+        let shown = ViewChange.Shown(node: made.node, kind: .file)
+        _ = try volume.rename(
+            Array("new".utf8), in: .root, to: Array("newer".utf8), in: .root, .replace)
+        _ = try? status(mount.at("newer"))
+        volume.notify([
+            .entry(directory: .root, name: Array("new".utf8), before: shown),
+            .entry(directory: .root, name: Array("newer".utf8), before: nil),
+        ])
+        #expect(watcher.events() == ["from new #1", "to newer #1"])
+        try volume.unlink(Array("newer".utf8), in: .root)
+        volume.notify([.entry(directory: .root, name: Array("newer".utf8), before: shown)])
+        #expect(watcher.events() == ["delete newer"])
+    }
+
+    @Test
+    func `things that change places, and one that takes another's`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1])
+        try check(mkdir(mount.at("d"), 0o755))
+        let watcher = try Watcher(mount.path)
+        try mount.volume.renameRemotely("a", "d", .exchange)
+        #expect(Set(watcher.events()) == ["from a #1", "to d #1", "from d/ #2", "to a/ #2"])
+        #expect(try readFile(mount.at("d")) == [1])
+        #expect(try names(mount.at("a")) == [])
+        try check(mkdir(mount.at("over"), 0o755))
+        _ = watcher.events()
+        let victim = try Watcher(mount.at("over"))
+        try mount.volume.renameRemotely("a", "over")
+        #expect(watcher.events() == ["from a/ #3", "to over/ #3"])
+        #expect(victim.events() == ["attrib/", "delete self"])
+    }
+
+    @Test
+    func `readers of an open file see another device's version, with its size`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let old = randomBytes(200_000, seed: 1)
+        try writeFile(mount.at("a"), old)
+        mount.settle()
+        let file = try check(open(mount.at("a"), O_RDONLY))
+        defer { close(file) }
+        let other = try check(open(mount.at("a"), Int32(0o10000000)))  // O_PATH
+        defer { close(other) }
+        let map = mmap(nil, 200_000, PROT_READ, MAP_SHARED, file, 0)!
+        defer { munmap(map, 200_000) }
+        #expect(map.load(fromByteOffset: 100, as: UInt8.self) == old[100])
+        let time = try status(file).st_mtim.tv_nsec
+        mount.volume.writeRemotely("a", .inline([UInt8](repeating: 7, count: 1000)))
+        mount.eventually("the size shrinks") { (try? status(file).st_size) == 1000 }
+        #expect(try status(other).st_size == 1000)
+        #expect(try readAll(file) == [UInt8](repeating: 7, count: 1000))
+        mount.eventually("the map shows it") { map.load(fromByteOffset: 100, as: UInt8.self) == 7 }
+        #expect(map.load(fromByteOffset: 1000, as: UInt8.self) == 0)
+        mount.eventually("the time is the other's") {
+            (try? status(file).st_mtim.tv_nsec) != time
+        }
+        mount.volume.writeRemotely("a", .inline([UInt8](repeating: 8, count: 3000)))
+        mount.eventually("the size grows") { (try? status(file).st_size) == 3000 }
+        #expect(try readAll(file) == [UInt8](repeating: 8, count: 3000))
+        let node = try #require(mount.volume.node("a"))
+        let shown = try status(file).st_mtim
+        #expect(FuseMountTests.time(shown) == (try mount.volume.attributes(of: node).modified))
+    }
+
+    @Test
+    func `bytes that the kernel has not sent keep a file as it is`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1, 1, 1])
+        mount.settle()
+        let parents = mount.volume.state.withLock { state in
+            state.node("a").flatMap { state.objects[$0]?.versions }
+        }
+        let file = try check(open(mount.at("a"), O_RDWR))
+        let map = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)!
+        // Nobody but the kernel knows of this.
+        map.storeBytes(of: 9, toByteOffset: 1, as: UInt8.self)
+        mount.volume.writeRemotely("a", .inline([2, 2, 2, 2, 2]))
+        sleepMilliseconds(200)
+        #expect(try readAll(file) == [1, 9, 1])
+        #expect(try status(file).st_size == 3)
+        munmap(map, 4096)
+        close(file)
+        mount.eventually("it is saved") { mount.volume.saves.last?.content == .inline([1, 9, 1]) }
+        #expect(mount.volume.saves.last?.parents == parents)
+    }
+
+    @Test
+    func `tail -f shows lines that another device appended`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("log"), Array("one\n".utf8))
+        mount.settle()
+        let output = "/tmp/holdfast-tail-\(getpid())"
+        defer { unlink(output) }
+        let script = "exec tail -f \"$0\" > \"$1\""
+        let tail = try Program(["/bin/sh", "-c", script, mount.at("log"), output])
+        mount.eventually("it has read") { (try? readFile(output)) == Array("one\n".utf8) }
+        mount.volume.writeRemotely("log", .inline(Array("one\ntwo\n".utf8)))
+        mount.eventually("it goes on") { (try? readFile(output)) == Array("one\ntwo\n".utf8) }
+        let file = try check(open(mount.at("log"), O_WRONLY | O_APPEND))
+        try writeAll(file, Array("three\n".utf8))
+        close(file)
+        mount.eventually("and sees what comes after") {
+            (try? readFile(output)) == Array("one\ntwo\nthree\n".utf8)
+        }
+        tail.send(SIGTERM)
+        _ = tail.wait()
+    }
+
+    @Test
+    func `a program that runs keeps its bytes until it ends`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("p"), try readFile("/bin/sleep"))
+        chmod(mount.at("p"), 0o755)
+        mount.settle()
+        let program = try Program([mount.at("p"), "30"])
+        sleepMilliseconds(100)
+        mount.volume.writeRemotely("p", .inline([1, 2, 3]))
+        sleepMilliseconds(300)
+        #expect(try readFile(mount.at("p")) == (try readFile("/bin/sleep")))
+        program.send(SIGTERM)
+        #expect(program.wait() == -SIGTERM)
+        mount.eventually("the new bytes show") { (try? readFile(mount.at("p"))) == [1, 2, 3] }
+    }
+
+    @Test
+    func `more than anybody wants to hear of is shown all the same`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("known"), [1])
+        mount.settle()
+        let watcher = try Watcher(mount.path)
+        var changes: [ViewChange] = [.derived(.root)]
+        let request = MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0)
+        for index in 0...MountLimits.replayedChangesMax {
+            let name = Array("f\(index)".utf8)
+            _ = try mount.volume.make(name, in: .root, request)
+            changes.append(.entry(directory: .root, name: name, before: nil))
+        }
+        let node = try #require(mount.volume.node("known"))
+        mount.volume.state.withLock { state in
+            state.objects[node]?.content = .inline([1, 2])
+            state.objects[node]?.versions = [9999]
+            state.objects[node]?.attributes.size = 2
+        }
+        changes.append(.content(node))
+        mount.volume.notify(changes)
+        #expect(watcher.events().isEmpty)
+        #expect(try names(mount.path).count == MountLimits.replayedChangesMax + 2)
+        #expect(try readFile(mount.at("known")) == [1, 2])
+    }
+
+    @Test
+    func `a mount that is taken away does not wait for what is to be told`() throws {
+        let mount = try TestMount()
+        _ = try names(mount.path)
+        let request = MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0)
+        for index in 0..<5000 {
+            let name = Array("f\(index)".utf8)
+            _ = try mount.volume.make(name, in: .root, request)
+            mount.volume.notify([.entry(directory: .root, name: name, before: nil)])
+        }
+        let start = Clock.now()
+        mount.end()
+        #expect(Clock.now() - start < .seconds(5))
+    }
+}
