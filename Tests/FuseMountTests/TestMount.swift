@@ -54,6 +54,7 @@ final class TestMount: Sendable {
             self.path = String(cString: mkdtemp(&template))
         }
         var options = MountOptions(mountPoint: self.path)
+        options.writeBack = true
         adjust(&options)
         let log = Log()
         logged = log
