@@ -74,6 +74,10 @@ extension Engine {
             report.problems.append(
                 "the view is not what the logs say: run holdfast check --rebuild")
         }
+        if try !tree.hasEqualConflicts(replay.tree) {
+            report.problems.append(
+                "the list of conflicts is not what the logs say: run holdfast check --rebuild")
+        }
         try checkChunks(&report)
         return report
     }
