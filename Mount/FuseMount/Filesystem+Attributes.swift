@@ -57,6 +57,7 @@ extension Filesystem {
             let attributes = try attributes(of: inode)
             let mode = attributes.modeWithoutPrivileges
             if mode != attributes.mode { change.mode = mode }
+            keepRecordedOwner(of: attributes, in: &change)
         }
         if change.mode != nil { inode.file?.expectPrivileges() }
         if let orphan = inode.orphan {
@@ -80,6 +81,14 @@ extension Filesystem {
             }
         }
         return try patched(attributes, of: id, readAt: before)
+    }
+
+    /// Who sets the owner that is shown anyway, as programs do that copy what they see, does not take
+    /// over what another device has recorded.
+    private func keepRecordedOwner(of attributes: Attributes, in change: inout AttributeChange) {
+        let shown = owner(of: attributes)
+        if change.uid == shown.user, shown.user != attributes.uid { change.uid = nil }
+        if change.gid == shown.group, shown.group != attributes.gid { change.gid = nil }
     }
 
     private func truncate(_ id: InodeID, to size: UInt64, publishes: Bool, by caller: Caller)

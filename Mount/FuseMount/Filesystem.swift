@@ -28,10 +28,6 @@ final class Filesystem: Sendable {
     /// When the share was mounted.
     let began = Clock.wallTime()
     let log: @Sendable (String) -> Void
-    /// Whose everything is in an ordinary user's mount: the numbers of other machines' users mean
-    /// nothing to them, and the kernel would keep them out of their own share. nil for root.
-    private let owner: (user: uid_t, group: gid_t)?
-
     init(
         volume: any Volume, chunks: any ChunkStorage, contentKeys: ContentKeys,
         staging: any StagingArea, options: MountOptions, virtual: (any VirtualDirectory)?,
@@ -42,7 +38,6 @@ final class Filesystem: Sendable {
         self.chunks = chunks
         self.options = options
         self.log = log
-        owner = geteuid() == 0 ? nil : (geteuid(), getegid())
         depot = StagingDepot(area: staging, bytesMax: options.stagedBytesMax)
         interrupts = try SerialThread(name: "interrupts")
         symlinks = options.containSymlinks ? SymlinkPolicy() : nil
@@ -172,14 +167,7 @@ final class Filesystem: Sendable {
         status.st_ino = ino_t(attributes.number.rawValue)
         status.st_mode = attributes.kind.modeBits | attributes.mode & 0o7777
         status.st_nlink = nlink_t(attributes.links)
-        // What is the user's own keeps its group.
-        if let owner, owner.user != attributes.uid {
-            status.st_uid = owner.user
-            status.st_gid = owner.group
-        } else {
-            status.st_uid = attributes.uid
-            status.st_gid = attributes.gid
-        }
+        (status.st_uid, status.st_gid) = owner(of: attributes)
         status.st_rdev = dev_t(attributes.device)
         status.st_size = off_t(clamping: attributes.size)
         status.st_blksize = 4096
@@ -188,6 +176,14 @@ final class Filesystem: Sendable {
         status.st_mtim = timespec(attributes.modified)
         status.st_ctim = timespec(attributes.changed)
         return status
+    }
+
+    /// Whom it is shown to belong to.
+    func owner(of attributes: Attributes) -> (user: uid_t, group: gid_t) {
+        guard case .user(let uid, let gid, let keepsGroups) = options.ownership else {
+            return (attributes.uid, attributes.gid)
+        }
+        return (uid, keepsGroups && uid == attributes.uid ? attributes.gid : gid)
     }
 
     /// A name as the kernel gives it.

@@ -65,13 +65,19 @@ extension Engine {
             id: OperationName.text(of: stamp.operation, writers),
             node: NodeID(contender.version?.id ?? contender.object),
             kind: FileKind(contender.kind), device: deviceName(of: stamp.operation.writer),
-            isOwn: stamp.operation.writer == ownSlot, time: stamp.timestamp,
+            isOwn: isOwn(stamp.operation.writer), time: stamp.timestamp,
             size: contender.version?.size ?? 0,
             modified: contender.version?.modified ?? attributes?.modified ?? .epoch,
             isShown: contender.shownName == nil,
             shownName: contender.isRendered ? contender.shownName : nil,
             reason: contest.reason(for: contender), mode: UInt32(attributes?.mode ?? 0),
             target: target)
+    }
+
+    /// Whether a log is this device's: the one it writes to, or an earlier one.
+    func isOwn(_ slot: WriterSlot) -> Bool {
+        slot == ownSlot
+            || membership.member(log: writers.key(of: slot))?.device == device.publicKey
     }
 
     /// What people call a log's device: its name, or the first digits of the log's key.

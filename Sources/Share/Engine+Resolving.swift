@@ -19,8 +19,8 @@ extension Engine {
         let found = contest.contenders.filter { contender in
             let operation = contender.stamp.operation
             return switch wanted {
-            case .ours: operation.writer == ownSlot
-            case .theirs: operation.writer != ownSlot
+            case .ours: isOwn(operation.writer)
+            case .theirs: !isOwn(operation.writer)
             case .version(let text):
                 OperationName.matches(text, operation, writers)
                     || deviceName(of: operation.writer) == text
