@@ -1,4 +1,5 @@
 import Base
+import Crypto
 import FileTree
 
 /// Conflicts as the share tells them.

@@ -1,6 +1,7 @@
 /// The commands there are.
 enum CommandName: String, CaseIterable {
-    case create, join, mount, unmount, invite, status, peers, pause, resume, log, check
+    case create, join, mount, unmount, invite, status, peers, pause, resume, log
+    case conflicts, resolve, explain, check
     case dht, warm, doctor, help
 }
 
