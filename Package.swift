@@ -100,7 +100,9 @@ let package = Package(
             name: "simulate", dependencies: ["Base", "Simulation"], swiftSettings: strict),
         .executableTarget(
             name: "measure",
-            dependencies: ["Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Host"],
+            dependencies: [
+                "Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Chunks", "Share", "Store", "Host",
+            ],
             swiftSettings: strict),
         // Tests
         tests("Base", ["Base"]),

@@ -3,16 +3,24 @@ package import Share
 /// What the command line asks of a running daemon: one line of JSON.
 package struct ControlRequest: Codable, Equatable, Sendable {
     package enum Command: String, Codable, Sendable {
-        case status, invite, unmount, pause, resume, log, check
+        case status, invite, unmount, pause, resume, log, restore, retain, check
         case conflicts, resolve, explain
     }
 
     package var command: Command
-    /// `log`, `conflicts`, `resolve`, `explain`: below the mount point, without a leading slash; nil for
-    /// the whole share.
+    /// `log`, `restore`, `conflicts`, `resolve`, `explain`: below the mount point, without a leading slash;
+    /// nil for the whole share.
     package var path: String?
     /// `log`: how many entries at most.
     package var limit: Int?
+    /// `restore`: one of the file's versions.
+    package var version: String?
+    /// `restore`: milliseconds since 1970.
+    package var at: UInt64?
+    /// `restore`: below the mount point, if not the path itself.
+    package var target: String?
+    /// `retain`: nil asks.
+    package var retention: RetentionPolicy?
     /// `resolve`: `ours`, `theirs`, `both`, or a version's id or device; nil to keep what is in `file`.
     package var keep: String?
     /// `resolve`: an absolute path to a merged file, which the daemon reads.
@@ -53,14 +61,19 @@ package struct ControlResponse: Codable, Equatable, Sendable {
     package var link: String?
     /// `check`: for people.
     package var lines: [String]?
+    package var restored: RestoreReport?
+    package var retention: RetentionPolicy?
     package var conflicts: [ConflictReport]?
     package var explanation: ExplanationReport?
 
     package init(
         status: ShareStatus? = nil, log: [LogEntry]? = nil, link: String? = nil,
         lines: [String]? = nil, conflicts: [ConflictReport]? = nil,
-        explanation: ExplanationReport? = nil, error: Failure? = nil
+        explanation: ExplanationReport? = nil, error: Failure? = nil,
+        restored: RestoreReport? = nil, retention: RetentionPolicy? = nil
     ) {
+        self.restored = restored
+        self.retention = retention
         self.lines = lines
         self.conflicts = conflicts
         self.explanation = explanation
@@ -82,8 +95,16 @@ package struct LogEntry: Codable, Equatable, Sendable {
     package var path: String
     /// For people: what exactly.
     package var detail: String
+    /// Of a `write`: what `restore` takes, and whether the file shows it.
+    package var version: String?
+    package var state: String?
 
-    package init(time: String, device: String, operation: String, path: String, detail: String) {
+    package init(
+        time: String, device: String, operation: String, path: String, detail: String,
+        version: String? = nil, state: String? = nil
+    ) {
+        self.version = version
+        self.state = state
         self.time = time
         self.device = device
         self.operation = operation

@@ -48,6 +48,8 @@ struct Application {
         case .conflicts: try context.conflicts()
         case .resolve: try context.resolve()
         case .explain: try context.explain()
+        case .restore: try context.restore()
+        case .retain: try context.retention()
         case .check: try context.check()
         case .dht: try context.dht()
         case .warm: try context.warm()

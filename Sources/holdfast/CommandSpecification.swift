@@ -1,6 +1,6 @@
 /// The commands there are.
 enum CommandName: String, CaseIterable {
-    case create, join, mount, unmount, invite, status, peers, pause, resume, log
+    case create, join, mount, unmount, invite, status, peers, pause, resume, log, restore, retain
     case conflicts, resolve, explain, check
     case dht, warm, doctor, help
 }

@@ -2,9 +2,14 @@
 // through a DHT, idle connections. Prints one line of JSON a figure.
 //
 //     measure [MiB] [streams]     streams: nothing but the stream and TCP
+//     measure tree fill|operations|open HOME [COUNT]     a share's engine and storage, no FUSE
 import Glibc
 
 do {
+    if CommandLine.arguments.dropFirst().first == "tree" {
+        try measureTree(Array(CommandLine.arguments.dropFirst(2)))
+        exit(0)
+    }
     let megabytes = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1024
     let small = try makeNetwork(3)
     try measureTCP(megabytes)

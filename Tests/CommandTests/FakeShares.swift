@@ -144,6 +144,13 @@ final class FakeRunning: RunningShare {
                         path: request.path ?? "", kind: "file", made: bob, placed: bob,
                         changed: bob, names: 1, unitedWith: [], rule: "onlyHead",
                         rulesVersion: nil, heads: [head], conflict: nil)))
+        case .restore:
+            var report = RestoreReport()
+            report.files = 2
+            if request.version == "gone" { report.missing = ["a\u{1b}b"] }
+            reply(ControlResponse(restored: report))
+        case .retain:
+            reply(ControlResponse(retention: request.retention ?? .standard))
         case .check: reply(ControlResponse(lines: ["checked"]))
         case .unmount: reply(ControlResponse(error: .init(message: "not mine", exitCode: 1)))
         }
