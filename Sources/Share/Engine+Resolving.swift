@@ -58,6 +58,11 @@ extension Engine {
             case .keep(let kept):
                 try requireNoFolder(contenders.filter { $0.entry != kept.entry })
                 try keep(kept, of: contenders, in: contest.directory)
+                // Nobody may have the name: it gets the one it shows.
+                if contest.isReserved {
+                    let named = contenders.filter { $0.entry == kept.entry && !$0.isCopy }
+                    try keepAll(named, in: contest)
+                }
             case .merge(let write):
                 try requireNoFolder(contenders)
                 guard contenders.allSatisfy({ $0.kind == .file }),

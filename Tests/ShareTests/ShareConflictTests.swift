@@ -223,6 +223,21 @@ import Testing
         }
     }
 
+    @Test func `what has the mount's own name gets the one it shows`() throws {
+        let (network, alice, bob) = try meet(seed: 16, { try $0.mkdir(".holdfast") }, { _ in })
+        let conflict = try #require(try bob.volume.conflicts().first)
+        #expect(conflict.kind == .reserved)
+        #expect(conflict.versions.map(\.reason) == [.reserved])
+        let names = try bob.names()
+        #expect(names.count == 1 && names[0].hasPrefix(".holdfast (conflict alice "))
+        try bob.volume.resolve(path(".holdfast"), .theirs)
+        network.run()
+        for device in [alice, bob] {
+            #expect(try device.names() == names)
+            #expect(try device.volume.conflicts().isEmpty)
+        }
+    }
+
     @Test func `a folder is not removed to settle a conflict`() throws {
         let (network, alice, bob) = try meet(
             seed: 9, { try $0.write("n", "\0file") },
