@@ -52,17 +52,32 @@ enum ConflictNames {
     private static func suffix(of name: [UInt8]) -> [UInt8] {
         guard let dot = name.lastIndex(of: UInt8(ascii: ".")), dot > 0,
             (1...15).contains(name.count - dot - 1),
-            name[(dot + 1)...].allSatisfy({ (0x30...0x7a).contains($0) && $0 != 0x5c })
+            name[(dot + 1)...].allSatisfy(isPlain)
         else { return [] }
         return Array(name[dot...])
     }
 
+    /// A letter or a digit.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: false
+        }
+    }
+
+    /// Nothing that ends a name or moves a cursor; at most 64 bytes, so that there is room for day,
+    /// version and suffix.
     private static func cleaned(_ device: String) -> String {
         let bytes = device.utf8.map { byte in
             byte < 0x20 || byte == 0x7f || byte == UInt8(ascii: "/") ? UInt8(ascii: "_") : byte
         }
-        // A name of 64 bytes leaves room for day, version and suffix.
-        let cut = bytes.count > 64 ? bytes[..<64].prefix { $0 < 0x80 } : bytes[...]
+        guard bytes.count > 64 else { return String(decoding: bytes, as: UTF8.self) }
+        // Half a character says nothing.
+        var cut = bytes[..<64]
+        while let last = cut.last, last & 0xc0 == 0x80 { cut.removeLast() }
+        if let last = cut.last, last >= 0xc0 { cut.removeLast() }
         return String(decoding: cut, as: UTF8.self)
     }
 }

@@ -45,6 +45,8 @@ extension EndToEndTests {
                     let told = try JSONDecoder().decode(Status.self, from: Data(json))
                     #expect(told.digest == (try device.status()).digest)
                     #expect(device.names(in: ".holdfast/conflicts") == [])
+                    // It will hold bytes of files: nobody else's business.
+                    #expect(try place.shell("stat -c %a '\(folder)/conflicts'") == "500\n")
                     #expect(attribute("state", of: device.path("a")) == "local")
                     #expect(attribute("writer", of: device.path("a")) == "alice")
                     #expect(attribute("versions", of: device.path("a"))?.hasPrefix("1 ") == true)

@@ -285,6 +285,15 @@ struct VirtualFolderTests {
         #expect(told("nothing") == nil && errno == ENODATA)
         mount.chunks.hideAll()
         #expect(told("state") == "remote")
+        try writeFile(mount.at("large"), randomBytes(3_000_000, seed: 6))
+        guard case .pieces(let pieces)? = mount.volume.content("large"),
+            let first = pieces.first?.reference
+        else { return Issue.record("one chunk holds it all") }
+        mount.chunks.hideAll()
+        mount.chunks.reveal([first.address])
+        var partial = [UInt8](repeating: 0, count: 10)
+        let count = getxattr(mount.at("large"), "user.holdfast.state", &partial, partial.count)
+        #expect(String(decoding: partial.prefix(max(0, count)), as: UTF8.self) == "partial")
         mount.volume.makeCopy("a")
         #expect(told("state") == "conflict")
         #expect(told("conflict") == "other\nthird")
