@@ -19,6 +19,7 @@ package enum DeviceRun {
     /// Runs a script to its end, or to the first violation, and settles.
     package static func run(_ script: DeviceScript) -> DeviceVerdict {
         let world = DeviceWorld(seed: script.seed, isAlternating: script.isAlternating)
+        defer { for device in world.devices { device.close() } }
         for _ in 0..<max(1, script.devices) { world.addDevice() }
         var operations = 0
         var faults = 0

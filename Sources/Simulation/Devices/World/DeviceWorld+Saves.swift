@@ -252,6 +252,12 @@ extension DeviceWorld {
             return try volume.forgetStaged(record.node)
         }
         guard let staged = file as? DiskStagingFile else { return }
+        do throws(StorageError) {
+            // A power cut may have kept the record and not the bytes.
+            try staged.truncate(to: record.size)
+        } catch {
+            throw .storage(error)
+        }
         let source = StagedSource(
             base: ContentReader(record.base, storage: chunks), size: record.size,
             dirty: record.dirty, staged: staged)
