@@ -83,6 +83,7 @@ extension Engine {
         } else {
             membership = Membership(foundingLog: foundingLog)
         }
+        settings = try SharedSettings(decoding: try storage.value(StoredValue.settings))
         refused = Self.decode(try storage.value(StoredValue.refused))
         acknowledged = Self.decode(try storage.value(StoredValue.acknowledged))
 

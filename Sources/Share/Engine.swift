@@ -40,6 +40,8 @@ struct Engine {
     var storedWriters: Int
     var tree: FileTree
     var membership: Membership
+    var settings: SharedSettings
+    var settingsChanged = false
     /// Not stored yet.
     var membershipChanged = false
     /// There may be members whose logs are not open.
