@@ -16,7 +16,8 @@ enum MoveReport {
                     directories: size.directories, moves: size.moves, everyBatch: size.everyBatch)
                 write(
                     "\(size.directories) directories, up to \(size.moves) moves: \(result.histories)"
-                        + " histories, \(result.arrivals) arrivals, \(result.failures.count) wrong\n")
+                        + " histories, \(result.arrivals) arrivals, \(result.failures.count) wrong\n"
+                )
                 for failure in result.failures { write("  \(failure)\n") }
                 if !result.failures.isEmpty { status = 1 }
             } catch {

@@ -123,6 +123,7 @@ private struct Shrinker {
         switch step {
         case .write(let device, let path, let style) where style != .inPlace:
             [.write(device, path, .inPlace)]
+        case .writeSlowly(let device, let path, _): [.write(device, path, .renameOver)]
         case .run(let milliseconds) where milliseconds > 100: [.run(milliseconds: 100)]
         case .stop(let device, let stop, let operations) where operations > 0:
             [.stop(device, stop, afterOperations: 0)]

@@ -35,7 +35,8 @@ extension DeviceWorld {
 
     /// The temporary file is made at one moment, and renamed at a later one.
     func writeByRename(
-        _ path: String, _ bytes: [UInt8], marker: String?, on device: VirtualDevice
+        _ path: String, _ bytes: [UInt8], marker: String?, after milliseconds: Int = 0,
+        on device: VirtualDevice
     ) {
         var seen: Set<Int> = []
         var number: Int?
@@ -57,7 +58,7 @@ extension DeviceWorld {
             temporary = beside
         }
         guard let temporary, number != nil else { return }
-        if below(3) == 0 { run(for: .milliseconds(below(800))) }
+        if milliseconds > 0 { run(for: .milliseconds(milliseconds)) }
         program(on: device) { (volume) throws(VolumeError) in
             let place = try place(path, volume)
             try rename(temporary, to: place, saves: number, seen: seen, on: device, volume)
