@@ -40,6 +40,9 @@ package final class FileTree {
     /// Directory moves that have not run yet: they wait for the end of the batch.
     var pendingMoves: [MoveRow] = []
 
+    /// Names that show another thing since the batch began; the first `Limits.heldRowsMax`.
+    var newHolders: [NameKey] = []
+
     // Of the flush.
     var heldRowsMax = Limits.heldRowsMax
     var held = HeldRows()
@@ -158,7 +161,14 @@ package final class FileTree {
         try settleMoves()
         try flush()
         let changes = try takeChanges()
+        newHolders.removeAll(keepingCapacity: newHolders.count <= 64)
         return isApplied ? changes : nil
+    }
+
+    /// The names that show another entry than before the last batch, once.
+    package func takeNewHolders() -> [NameKey] {
+        defer { newHolders.removeAll() }
+        return newHolders
     }
 
     /// Counts the open block as applied.

@@ -29,6 +29,7 @@ extension Engine {
             }
         }
         note(try tree.finish())
+        for name in tree.takeNewHolders() { recent.changed(name) }
         try want(written)
         return isLate
     }

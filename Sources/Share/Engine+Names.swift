@@ -162,6 +162,9 @@ extension Engine {
         guard let target else {
             return .moved(try move(source, from: from, to: to, as: newName), replaced: nil)
         }
+        if source.isCopy, !target.isCopy, target.object == source.object {
+            return try choose(source, from: from, insteadOf: target, in: to)
+        }
         switch (source.kind == .directory, target.kind == .directory) {
         case (true, false): throw .notDirectory
         case (false, true): throw .isDirectory
@@ -220,6 +223,12 @@ extension Engine {
             recent.isRecent(source.object)
         else { return false }
         guard try attributes(source.id).links == 1 else { return false }
+        // A temporary file has not been shown to others: no edit of theirs would go with it.
+        guard
+            try Self.stored({ () throws(StorageError) in
+                try storage.heads(of: source.object)
+            }).count <= 1
+        else { return false }
         return try attributes(target.id).links == 1
     }
 
@@ -235,7 +244,7 @@ extension Engine {
         }
         let replaced = try openContent(of: NodeID(target.id))
         let content = try shownContent(source.id)
-        let parents = try parentsOfSave(target.object, by: source.object)
+        let parents = try parentsOfSave(target, by: source.object)
         let twins = try Self.stored { () throws(StorageError) in
             try tree.twins(of: targetEntry)
         }
@@ -258,15 +267,43 @@ extension Engine {
             saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
     }
 
+    /// A conflict copy renamed over the file that it is a copy of: its content is what the file has
+    /// from now on, for everybody, and both heads are succeeded.
+    private mutating func choose(
+        _ copy: Node, from: ObjectID, insteadOf target: Node, in to: ObjectID
+    ) throws(VolumeError) -> RenameResult {
+        let replaced = try openContent(of: NodeID(target.id))
+        let chosen = try shownContent(copy.id)
+        let parents = Set(try shownContent(target.id).versions + chosen.versions)
+        try author(
+            .write(
+                .init(
+                    object: target.object,
+                    parents: parents.sorted { $0.rawValue < $1.rawValue }, size: chosen.size,
+                    modified: chosen.modified, content: chosen.content)))
+        try author(.setAttribute(.init(object: from, modified: environment.wallTime())))
+        return .saved(
+            saved: NodeID(target.id), temporary: NodeID(copy.id), replacedContent: replaced)
+    }
+
     private func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
         try Self.stored { () throws(StorageError) in try tree.swapNumbers(first, second) }
     }
 
-    private func parentsOfSave(_ target: ObjectID, by temporary: ObjectID) throws(VolumeError)
+    private func parentsOfSave(_ target: Node, by temporary: ObjectID) throws(VolumeError)
         -> [VersionID]
     {
+        // A file that came to this name only now was not what the program had been shown here.
+        if let id = target.entry,
+            let row = try Self.stored({ () throws(StorageError) in try storage.entry(id) }),
+            let parent = row.shownParent,
+            recent.changed(
+                NameKey(directory: parent, name: row.placement.name), after: temporary)
+        {
+            return []
+        }
         var parents: [VersionID] = []
-        var pending = try shownContent(target).versions
+        var pending = try shownContent(target.object).versions
         while let version = pending.popLast() {
             guard !parents.contains(version) else { continue }
             guard recent.arrived(version, after: temporary) else {

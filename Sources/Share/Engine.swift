@@ -130,6 +130,8 @@ struct RecentFiles {
     private var birthOrder: [ObjectID] = []
     private var arrivals: [VersionID: UInt64] = [:]
     private var arrivalOrder: [VersionID] = []
+    private var names: [NameKey: UInt64] = [:]
+    private var nameOrder: [NameKey] = []
 
     mutating func born(_ object: ObjectID) {
         sequence += 1
@@ -149,6 +151,28 @@ struct RecentFiles {
             for old in arrivalOrder.prefix(Engine.Limits.recentFiles) { arrivals[old] = nil }
             arrivalOrder.removeFirst(Engine.Limits.recentFiles)
         }
+    }
+
+    /// A name shows another thing than before, through changes from elsewhere.
+    mutating func changed(_ name: NameKey) {
+        guard !births.isEmpty else { return }
+        sequence += 1
+        names[name] = sequence
+        nameOrder.append(name)
+        if nameOrder.count > 2 * Engine.Limits.recentFiles {
+            // What changed again since stands further back too.
+            let kept = Set(nameOrder.dropFirst(Engine.Limits.recentFiles))
+            for old in nameOrder.prefix(Engine.Limits.recentFiles) where !kept.contains(old) {
+                names[old] = nil
+            }
+            nameOrder.removeFirst(Engine.Limits.recentFiles)
+        }
+    }
+
+    /// Whether a name came to show what it shows after the object was made here.
+    func changed(_ name: NameKey, after object: ObjectID) -> Bool {
+        guard let birth = births[object], let change = names[name] else { return false }
+        return change > birth
     }
 
     func isRecent(_ object: ObjectID) -> Bool { births[object] != nil }

@@ -54,6 +54,8 @@ struct SaveBook {
         Set(names.compactMap { numbers[$0] } + (bytes.flatMap { sameBytes[$0] } ?? []))
     }
 
+    func number(of name: VersionName) -> Int? { numbers[name] }
+
     func save(named name: VersionName) -> Save? { numbers[name].map { saves[$0] } }
 
     mutating func noteRemoval(of seen: Set<Int>, by device: Int, inBlock block: UInt64) {

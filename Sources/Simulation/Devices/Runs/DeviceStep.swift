@@ -17,6 +17,8 @@ package enum SaveStyle: Hashable, Sendable, CaseIterable {
 package enum DeviceStep: Hashable, Sendable {
     // Programs.
     case write(Int, String, SaveStyle)
+    /// Saves by rename; the temporary file was made so much earlier.
+    case writeSlowly(Int, String, milliseconds: Int)
     /// The same bytes whoever writes them.
     case writeSame(Int, String)
     /// Reads the text, changes a word or a line as the number says, and writes it.
