@@ -74,11 +74,13 @@ final class Filesystem: Sendable {
 
     private func recover(_ record: StagedFile) throws(VolumeError) {
         let staged: StagedData
-        do {
+        do throws(StorageError) {
             staged = try depot.open(record.file)
             // What was written past the end after the record was made is not the file's.
             try staged.file.truncate(to: record.size)
         } catch {
+            // Only what is not there is forgotten, and not what cannot be read now.
+            guard case .corrupt = error else { throw .storage(error) }
             // The file was emptied or removed after it was recorded.
             log("a staged file of the last run is gone: \(error)")
             return try volume.forgetStaged(record.node)
