@@ -67,6 +67,15 @@ struct Engine {
     var recent = RecentFiles()
     /// Logs with a block that cannot be decoded: they go no further.
     var stopped: Set<WriterSlot> = []
+    /// Why nothing can be changed any more until the share is opened anew: memory and storage may
+    /// differ. Nothing is committed any more either.
+    var failure: StorageError?
+    /// The last error told, so that one that stays is told once.
+    var toldFailure: StorageError?
+    /// Which log is the own one, and how many blocks of it the storage has committed.
+    var committed: (slot: WriterSlot, length: UInt64) = (.none, 0)
+    /// Counts the commits that changed that.
+    var ownCommits: UInt64 = 0
     /// Logs with two histories.
     var forks: [LogFork] = []
     /// Slots that once were the own log's, by age.
@@ -79,9 +88,6 @@ struct Engine {
     var notices: [String] = []
     /// Operations refused because they break a rule.
     var refused: UInt64
-    /// How much of the own log the storage has committed: the last block is not among them while
-    /// its commit fails.
-    var committedLength: UInt64 = 0
     /// How much of the own log some peer has: the greatest ever acknowledged.
     var acknowledged: UInt64
 

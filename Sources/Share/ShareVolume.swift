@@ -78,7 +78,13 @@ package final class ShareVolume: Volume {
             }
             let result = try body(&engine)
             if engine.isBlockFull {
-                try Engine.stored { () throws(StorageError) in try engine.commit() }
+                do throws(StorageError) {
+                    try engine.commit()
+                } catch .full {
+                    // What was asked for is done; the next change is refused.
+                } catch {
+                    throw .storage(error)
+                }
                 mustWake = true
             }
             return result
