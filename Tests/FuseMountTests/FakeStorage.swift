@@ -110,6 +110,8 @@ final class FakeChunks: ChunkStorage {
 final class FakeStaging: StagingArea {
     private let folder: String
     private let state = Mutex((last: UInt64(0), open: Set<UInt64>()))
+    /// Whether opening fails as on a disk that cannot be read.
+    let isBroken = Mutex(false)
 
     init() {
         var template = Array("/tmp/holdfast-staging-XXXXXX".utf8CString)
@@ -139,6 +141,7 @@ final class FakeStaging: StagingArea {
     }
 
     func open(_ id: UInt64) throws(StorageError) -> any StagingFile {
+        if isBroken.withLock({ $0 }) { throw .io(code: EIO, action: "opening \(id)") }
         try FakeStagingFile(id: id, area: self, path: path(id), flags: 0)
     }
 
