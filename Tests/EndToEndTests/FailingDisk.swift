@@ -1,6 +1,7 @@
 import Base
 import Foundation
 import Glibc
+import Testing
 
 /// A disk that loses what was not synced when the power fails: `Tests/RecordingDisk`, mounted.
 final class FailingDisk {

@@ -142,7 +142,7 @@ final class FakeStaging: StagingArea {
 
     func open(_ id: UInt64) throws(StorageError) -> any StagingFile {
         if isBroken.withLock({ $0 }) { throw .io(code: EIO, action: "opening \(id)") }
-        try FakeStagingFile(id: id, area: self, path: path(id), flags: 0)
+        return try FakeStagingFile(id: id, area: self, path: path(id), flags: 0)
     }
 
     func removeAll(except kept: Set<UInt64>) throws(StorageError) {
