@@ -249,10 +249,7 @@ package final class ShareVolume: Volume {
 
     package func recordStaged(_ staged: StagedFile) throws(VolumeError) {
         try change { (engine) throws(VolumeError) in
-            try Engine.stored { () throws(StorageError) in
-                try engine.storage.putStaged(engine.current(staged))
-            }
-            engine.markDirty()
+            try engine.recordStaged(staged)
         }
     }
 

@@ -1,4 +1,5 @@
 import Base
+import Chunks
 import FileTree
 import Synchronization
 import Testing
@@ -35,6 +36,23 @@ import Testing
         network.connect(bob, alice)
         network.run()
         #expect(try bob.text("f") == "not durable", "\(network.log)")
+    }
+
+    @Test func `a file's removal takes along what was staged of it`() throws {
+        let (_, alice, _) = try pair(seed: 4)
+        for name in ["f", "g"] { try alice.write(name, "text") }
+        func staged(_ node: NodeID) -> StagedFile {
+            StagedFile(
+                node: node, parents: [], base: .empty, size: 1, modified: .epoch, dirty: [0..<1],
+                file: 5)
+        }
+        let (f, g) = (try alice.directory("f"), try alice.directory("g"))
+        for node in [f, g] { try alice.volume.recordStaged(staged(node)) }
+        try alice.unlink("f")
+        #expect(try alice.volume.stagedFiles() == [staged(g)])
+        // A thread that was at it when the file went comes too late.
+        try alice.volume.recordStaged(staged(f))
+        #expect(try alice.volume.stagedFiles() == [staged(g)])
     }
 
     @Test func `a full disk refuses changes, forgets none, and goes on when there is space`() throws
