@@ -12,8 +12,9 @@ enum MountLimits {
     static let plusEntrySizeMin = 160
     /// Threads that serve the kernel at once.
     static let threadsMax = 24
-    /// Threads that stay when there is nothing to do.
-    static let idleThreadsMax = 10
+    /// Threads that stay when there is nothing to do. The kernel wakes them in turn: the fewer, the more
+    /// often one that has just run and whose processor is awake. Further ones come when all are busy.
+    static let idleThreadsMax = 2
     /// Read-ahead and asynchronous requests under way, so that slow fetches do not stop read-ahead.
     static let backgroundRequestsMax: UInt32 = 64
     /// Dirty ranges of one file; at so many, a background job turns them into chunks.

@@ -104,6 +104,7 @@ extension ShareVolume: ConnectionHandler {
             if let deadline = table.settleDeadline { next = min(next, deadline) }
             if let deadline = table.retryDeadline { next = min(next, deadline) }
             if let deadline = table.tickDeadline { next = min(next, deadline) }
+            if let deadline = table.durableDeadline { next = min(next, deadline) }
             effects.append(contentsOf: notices.map { .log($0) })
             table.takeEffects(holdingBack: !isDurable, into: &effects)
         }
@@ -149,10 +150,12 @@ extension ShareVolume: ConnectionHandler {
         let (length, committed) = engine.withLock { ($0.ownLog?.length ?? 0, $0.committedLength) }
         if length != table.announcedLength {
             guard length == committed else { return false }
+            guard table.mustBeDurable(now: now) else { return true }
             do { try makeDurable() } catch {
                 table.effects.append(.log("storage: \(error)"))
                 return false
             }
+            table.durableDeadline = nil
             table.announcedLength = length
             table.logsGrew = true
         }

@@ -4,6 +4,7 @@ import FileTree
 import Hypercore
 
 @testable import Share
+import Synchronization
 
 /// A share's storage in memory. Commits are counted, crashes are not simulated.
 final class MemoryShareStorage: ShareStorage {
@@ -16,10 +17,14 @@ final class MemoryShareStorage: ShareStorage {
     private var wanted: [Bytes32: WantedChunk] = [:]
     private var versionIDs: [VersionID] = []
     private(set) var commits = 0
-    let barrier: any DurabilityBarrier = NoBarrier()
+    var barrier: any DurabilityBarrier { waits }
+    let waits = CountedBarrier()
 
-    private final class NoBarrier: DurabilityBarrier {
-        func wait() throws(StorageError) {}
+    /// Waits for nothing.
+    final class CountedBarrier: DurabilityBarrier {
+        private let waits = Atomic<Int>(0)
+        var count: Int { waits.load(ordering: .relaxed) }
+        func wait() throws(StorageError) { waits.wrappingAdd(1, ordering: .relaxed) }
     }
 
     init() {}
