@@ -30,6 +30,8 @@ final class FakeVolume: Volume {
         var freeBytes: UInt64 = 1 << 40
         var isReachable = true
         var demandMilliseconds: UInt32 = 20
+        /// Nobody ever answers.
+        var isSilent = false
         weak var observer: (any VolumeObserver)?
     }
 
@@ -389,14 +391,25 @@ final class FakeVolume: Volume {
     func demand(
         _ missing: [ChunkReference], completion: @escaping @Sendable (_ allHere: Bool) -> Void
     ) {
-        let (isReachable, delay) = state.withLock { state in
+        let (isReachable, delay, isSilent) = state.withLock { state in
             state.demands += 1
-            return (state.isReachable, state.demandMilliseconds)
+            return (state.isReachable, state.demandMilliseconds, state.isSilent)
         }
+        if isSilent { return }
         onThread {
             sleepMilliseconds(delay)
             if isReachable { self.chunks.reveal(missing.map(\.address)) }
             completion(isReachable)
+        }
+    }
+
+    func facts(of node: NodeID) throws(VolumeError) -> NodeFacts {
+        try with { (state) throws(VolumeError) in
+            let object = try state.object(node)
+            return NodeFacts(
+                versions: object.versions.map { "v\($0)" }, writer: "someone",
+                written: Timestamp(seconds: 1, nanoseconds: 2_000_000),
+                others: object.isCopy ? [Array("other".utf8), Array("third".utf8)] : nil)
         }
     }
 
@@ -407,7 +420,9 @@ final class FakeVolume: Volume {
     func statistics() throws(VolumeError) -> VolumeStatistics {
         try with { (state) throws(VolumeError) in
             VolumeStatistics(
-                files: UInt64(state.objects.count), bytes: 0, diskBytesTotal: 1 << 41,
+                files: UInt64(state.objects.count),
+                bytes: state.objects.values.reduce(0) { $0 + $1.content.size },
+                diskBytesTotal: 1 << 41,
                 diskBytesFree: state.freeBytes)
         }
     }
