@@ -15,8 +15,9 @@ enum MountLimits {
     /// Of these, those that may hold a writer until there is room for staged bytes. Further writers
     /// get on: the others must find a thread, and the bound is soft.
     static let waitingWritersMax = 40
-    /// Threads that stay when there is nothing to do.
-    static let idleThreadsMax = 10
+    /// Threads that stay when there is nothing to do. The kernel wakes them in turn: the fewer, the more
+    /// often one that has just run and whose processor is awake. Further ones come when all are busy.
+    static let idleThreadsMax = 2
     /// Read-ahead and pages written back under way, so that slow fetches do not stop read-ahead. Fewer
     /// than the threads: pages that wait for room must leave some to answer everybody else.
     static let backgroundRequestsMax: UInt32 = 32

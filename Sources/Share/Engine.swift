@@ -11,8 +11,9 @@ import Hypercore
 /// signature and its effect on the view land together.
 struct Engine {
     enum Limits {
-        /// An open block is sealed when it holds this much, or has waited long enough.
-        static let blockSize = 64 * 1024
+        /// An open block is sealed when it holds this much, or has waited long enough. Sealing takes a
+        /// signature and a transaction, which the call that filled the block waits for.
+        static let blockSize = 256 * 1024
         static let blockOperations = 8192
         static let sealAfterIdle = Duration.milliseconds(3)
         static let sealAfter = Duration.milliseconds(50)

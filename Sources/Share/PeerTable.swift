@@ -14,6 +14,8 @@ struct PeerTable {
         static let settleBytes = 64 << 20
         /// What nobody had is asked for again, and worked out afresh, this often.
         static let retryAfter = Duration.seconds(5)
+        /// While nobody is connected, what was committed is made durable this long after.
+        static let durableAfter = Duration.milliseconds(500)
         /// How often channels look for questions that a peer left unanswered.
         static let tickInterval = Duration.seconds(5)
     }
@@ -43,6 +45,7 @@ struct PeerTable {
     var announcedCommits: UInt64 = 0
     /// The same of what survives a power cut.
     var durableCommits: UInt64 = 0
+    var durableDeadline: Instant?
     /// Logs grew, own or others': every session looks what to tell its remote.
     var logsGrew = false
     /// Why a member last refused to admit this device.
@@ -65,6 +68,15 @@ struct PeerTable {
             return true
         }
         return finished
+    }
+
+    /// Whether a log that grew must be durable now: before anybody can hear of it, and some time later
+    /// in any case.
+    mutating func mustBeDurable(now: Instant) -> Bool {
+        guard sessions.isEmpty, effects.isEmpty else { return true }
+        let deadline = durableDeadline ?? now + Limits.durableAfter
+        durableDeadline = deadline
+        return deadline <= now
     }
 
     /// Takes the effects of all calls so far.

@@ -106,7 +106,8 @@ extension ShareVolume: ConnectionHandler {
             if let deadline = table.tickDeadline { next = min(next, deadline) }
             effects.append(contentsOf: notices.map { .log($0) })
             // After all that could say something: another thread may have written meanwhile.
-            let isDurable = keepPromises(&table)
+            let isDurable = keepPromises(&table, now: now)
+            if let deadline = table.durableDeadline { next = min(next, deadline) }
             table.takeEffects(holdingBack: !isDurable, into: &effects)
         }
         for (completion, isHere) in finished { completion(isHere) }
@@ -148,7 +149,7 @@ extension ShareVolume: ConnectionHandler {
     /// Tells every peer of new blocks, once they are durable.
     private func announce(_ table: inout PeerTable, now: Instant) {
         let commits = engine.withLock { $0.ownCommits }
-        if commits != table.announcedCommits, keepPromises(&table) {
+        if commits != table.announcedCommits, keepPromises(&table, now: now) {
             table.announcedCommits = commits
             table.logsGrew = true
         }
@@ -165,20 +166,23 @@ extension ShareVolume: ConnectionHandler {
     /// Makes durable what may have been said of the own log: a block that a peer has seen must never be
     /// followed by another at its place.
     ///
-    /// - Returns: whether it is. If not, nothing may be sent at all: any answer could tell of it.
-    private func keepPromises(_ table: inout PeerTable) -> Bool {
+    /// - Returns: whether it is, or there is nobody who could hear of it yet. If not, nothing may be sent at
+    ///   all: any answer could tell of it.
+    private func keepPromises(_ table: inout PeerTable, now: Instant) -> Bool {
         let (commits, isCommitted) = engine.withLock { engine in
             (engine.ownCommits, engine.committed == (engine.ownSlot, engine.ownLog?.length ?? 0))
         }
         guard isCommitted else { return false }
-        guard commits != table.durableCommits else { return true }
+        guard commits != table.durableCommits, table.mustBeDurable(now: now) else { return true }
         do throws(StorageError) {
             try makeDurable()
         } catch {
+            table.durableDeadline = now + .seconds(1)
             table.effects.append(.log("storage: \(error)"))
             return false
         }
         table.durableCommits = commits
+        table.durableDeadline = nil
         return true
     }
 

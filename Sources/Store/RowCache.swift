@@ -10,7 +10,7 @@ internal import FileTree
 ///
 /// Invariants: an entry is in the lists of its name and of its object, if those are here; they are here
 /// if the database would not have it in them. Rows of a list are here.
-struct RowCache {
+final class RowCache {
     enum Limits {
         /// Rows and names kept; beyond, all that the database knows are let go.
         static let rowsMax = 16_384
@@ -46,9 +46,9 @@ struct RowCache {
     func object(_ id: ObjectID) -> ObjectRow? { objects[id] }
 
     /// A row as the database has it.
-    mutating func keep(_ row: ObjectRow) { objects[row.id] = row }
+    func keep(_ row: ObjectRow) { objects[row.id] = row }
 
-    mutating func put(_ row: ObjectRow) {
+    func put(_ row: ObjectRow) {
         objects[row.id] = row
         changedObjects.insert(row.id)
     }
@@ -58,7 +58,7 @@ struct RowCache {
     func entry(_ id: EntryID) -> EntryRow? { entries[id] }
 
     /// A row as the database has it; a later one stays.
-    mutating func keep(_ row: EntryRow) {
+    func keep(_ row: EntryRow) {
         if entries[row.id] == nil { entries[row.id] = row }
     }
 
@@ -69,7 +69,7 @@ struct RowCache {
 
     /// Takes up what the database has under a name. By the invariant, whatever it has not been told of
     /// is elsewhere.
-    mutating func keep(_ rows: [EntryRow], named name: Name) -> [EntryRow] {
+    func keep(_ rows: [EntryRow], named name: Name) -> [EntryRow] {
         for row in rows { keep(row) }
         let ids = rows.map(\.id).filter { entries[$0]?.shownName == name }
         named[name] = ids
@@ -81,7 +81,7 @@ struct RowCache {
         entriesOfObject[object].map { ids in ids.compactMap { entries[$0] } }
     }
 
-    mutating func keep(_ rows: [EntryRow], of object: ObjectID) -> [EntryRow] {
+    func keep(_ rows: [EntryRow], of object: ObjectID) -> [EntryRow] {
         for row in rows { keep(row) }
         entriesOfObject[object] = rows.map(\.id)
         return rows.compactMap { entries[$0.id] }
@@ -96,7 +96,7 @@ struct RowCache {
         return (name, known == nil && entriesOfObject[row.object] == nil)
     }
 
-    mutating func put(_ row: EntryRow) {
+    func put(_ row: EntryRow) {
         let known = entries.updateValue(row, forKey: row.id)
         changedEntries.insert(row.id)
         if let old = known?.shownName, old != row.shownName {
@@ -120,16 +120,16 @@ struct RowCache {
     func version(_ id: VersionID) -> VersionRow? { versions[id] }
 
     /// A row as the database has it; a later one stays.
-    mutating func keep(_ row: VersionRow) {
+    func keep(_ row: VersionRow) {
         if versions[row.id] == nil { hold(row) }
     }
 
-    mutating func put(_ row: VersionRow) {
+    func put(_ row: VersionRow) {
         hold(row)
         changedVersions.insert(row.id)
     }
 
-    private mutating func hold(_ row: VersionRow) {
+    private func hold(_ row: VersionRow) {
         let old = versions.updateValue(row, forKey: row.id)
         contentBytes += row.content.count - (old?.content.count ?? 0)
     }
@@ -141,17 +141,17 @@ struct RowCache {
     var hasChangedEntries: Bool { !changedEntries.isEmpty }
 
     /// Hands over the entries that changed, by id: neighbours in the database come one after the other.
-    mutating func takeChangedEntries() -> [EntryRow] {
+    func takeChangedEntries() -> [EntryRow] {
         defer { changedEntries.removeAll(keepingCapacity: true) }
         return Self.sorted(changedEntries).compactMap { entries[$0] }
     }
 
-    mutating func takeChangedObjects() -> [ObjectRow] {
+    func takeChangedObjects() -> [ObjectRow] {
         defer { changedObjects.removeAll(keepingCapacity: true) }
         return Self.sorted(changedObjects).compactMap { objects[$0] }
     }
 
-    mutating func takeChangedVersions() -> [VersionRow] {
+    func takeChangedVersions() -> [VersionRow] {
         defer { changedVersions.removeAll(keepingCapacity: true) }
         return Self.sorted(changedVersions).compactMap { versions[$0] }
     }
@@ -161,7 +161,7 @@ struct RowCache {
     }
 
     /// Lets go of rows, if there are too many and the database knows them all.
-    mutating func trim() {
+    func trim() {
         guard changeCount == 0 else { return }
         if contentBytes > Limits.contentBytesMax {
             versions.removeAll(keepingCapacity: true)
@@ -169,11 +169,21 @@ struct RowCache {
         }
         let count =
             objects.count + entries.count + named.count + entriesOfObject.count + versions.count
-        if count > Limits.rowsMax { self = RowCache() }
+        if count > Limits.rowsMax { removeAll() }
     }
 
     /// Forgets everything, told or not.
-    mutating func removeAll() { self = RowCache() }
+    func removeAll() {
+        objects.removeAll(keepingCapacity: true)
+        entries.removeAll(keepingCapacity: true)
+        versions.removeAll(keepingCapacity: true)
+        named.removeAll(keepingCapacity: true)
+        entriesOfObject.removeAll(keepingCapacity: true)
+        contentBytes = 0
+        changedObjects.removeAll(keepingCapacity: true)
+        changedEntries.removeAll(keepingCapacity: true)
+        changedVersions.removeAll(keepingCapacity: true)
+    }
 }
 
 extension EntryRow {

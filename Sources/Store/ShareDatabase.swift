@@ -17,7 +17,7 @@ package final class ShareDatabase: ShareStorage {
     let logStatements: LogStatements
     let treeStatements: TreeStatements
     let shareStatements: ShareStatements
-    var cache = RowCache()
+    let cache = RowCache()
 
     /// Opens the database in a share's directory, making it if there is none.
     ///

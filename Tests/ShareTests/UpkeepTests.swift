@@ -31,6 +31,25 @@ import Testing
         #expect(try alice.text("d/f") == "two", "\(network.log)")
     }
 
+    @Test func `what is written alone is durable within a second, and synced seldom`() throws {
+        let network = Network(seed: 8)
+        let alice = try network.addDevice("alice")
+        network.run(seconds: 2)
+        let before = alice.storage.waits.count
+        for index in 0..<20 {
+            try alice.write("f\(index)", "one")
+            network.run(seconds: 0.1)
+        }
+        network.run(seconds: 0.9)
+        let waits = alice.storage.waits.count - before
+        #expect((2...6).contains(waits), "\(waits)")
+        let (commits, durable) = (
+            alice.volume.engine.withLock { $0.ownCommits },
+            alice.volume.peers.withLock { $0.durableCommits }
+        )
+        #expect(commits > 0 && commits == durable)
+    }
+
     @Test func `a write asks for its turn, also while something less urgent waits`() throws {
         let (network, alice, bob) = try pair(seed: 6)
         network.run()

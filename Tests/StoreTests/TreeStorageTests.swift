@@ -21,6 +21,45 @@ import Testing
         try expectSame(database, memory, seed: seed)
     }
 
+    @Test func `more rows than are kept in memory are all there, moved ones under their new names`()
+        throws
+    {
+        let directory = TemporaryDirectory()
+        let database = try ShareDatabase(directory: directory.path)
+        func id(_ index: Int) -> OperationID {
+            OperationID(
+                writer: WriterSlot(rawValue: 1), block: UInt64(index / 100), index: index % 100)
+        }
+        func entry(_ index: Int, in parent: OperationID) -> EntryRow {
+            var row = EntryRow(
+                id: id(index), object: id(index), kind: .file,
+                placement: Placement(
+                    parent: parent, name: Array("\(index)".utf8),
+                    stamp: Stamp(time: .zero, operation: id(index))))
+            row.shownParent = parent
+            row.holdsName = true
+            return row
+        }
+        let (old, new) = (id(90_001), id(90_002))
+        for index in 0..<9000 {
+            try database.put(entry(index, in: old))
+            if index % 2000 == 0 { try database.commit() }
+        }
+        // By now the first ones are known to the database alone.
+        for index in stride(from: 0, to: 9000, by: 3) { try database.put(entry(index, in: new)) }
+        for index in 0..<9000 {
+            let (here, elsewhere) = index % 3 == 0 ? (new, old) : (old, new)
+            let name = Array("\(index)".utf8)
+            let found = try database.entries(shownIn: here, named: name)
+            #expect(found == [entry(index, in: here)], "\(index)")
+            let none = try database.entries(shownIn: elsewhere, named: name)
+            #expect(none == [], "\(index)")
+        }
+        #expect(try database.entries(of: id(3)) == [entry(3, in: new)])
+        #expect(try database.holders(in: new, after: nil, limit: .max).count == 3000)
+        #expect(try database.holders(in: old, after: nil, limit: .max).count == 6000)
+    }
+
     // A small world, so that rows meet.
     private func identity(_ random: inout SeededRandom, from first: Int) -> OperationID {
         OperationID(
