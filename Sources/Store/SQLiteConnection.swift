@@ -17,17 +17,12 @@ internal import Glibc
         static let cacheKibibytes = 32 << 10
         /// A transaction with more changed pages than this is written out in part before it ends.
         static let heldPagesMax = 16 << 10
-<<<<<<< HEAD
         /// Pages that a few rows change besides their own bytes.
         static let pagesPerBlockOfRows: UInt64 = 64
-        /// When the WAL has so many pages, a commit moves them to the database.
-        static let walPagesMax: Int32 = 4000
-=======
         /// When the WAL has so many pages, a commit moves them to the database, which callers wait for. Pages
         /// that changed again and again are moved once: the more are let come together, the better, but
         /// after a crash all are read. They fit into what `JournalFile` keeps.
         static let walPagesMax: Int32 = 12_000
->>>>>>> paths
     }
 
     let path: String

@@ -5,7 +5,6 @@ import Hypercore
 import Synchronization
 
 @testable import Share
-import Synchronization
 
 /// A share's storage in memory. Commits are counted, crashes are not simulated.
 final class MemoryShareStorage: ShareStorage {
@@ -18,29 +17,21 @@ final class MemoryShareStorage: ShareStorage {
     private var wanted: [Bytes32: WantedChunk] = [:]
     private var versionIDs: [VersionID] = []
     private(set) var commits = 0
-<<<<<<< HEAD
     /// While set, commits find no room.
     var isFull = false
     let disk = Disk()
     var barrier: any DurabilityBarrier { disk }
 
-    /// Syncs, or fails to.
+    /// Syncs, or fails to; counts.
     final class Disk: DurabilityBarrier {
         let failure = Mutex<StorageError?>(nil)
+        private let waits = Atomic<Int>(0)
+        var waitCount: Int { waits.load(ordering: .relaxed) }
 
         func wait() throws(StorageError) {
+            waits.wrappingAdd(1, ordering: .relaxed)
             if let failure = failure.withLock({ $0 }) { throw failure }
         }
-=======
-    var barrier: any DurabilityBarrier { waits }
-    let waits = CountedBarrier()
-
-    /// Waits for nothing.
-    final class CountedBarrier: DurabilityBarrier {
-        private let waits = Atomic<Int>(0)
-        var count: Int { waits.load(ordering: .relaxed) }
-        func wait() throws(StorageError) { waits.wrappingAdd(1, ordering: .relaxed) }
->>>>>>> paths
     }
 
     init() {}

@@ -35,13 +35,13 @@ import Testing
         let network = Network(seed: 8)
         let alice = try network.addDevice("alice")
         network.run(seconds: 2)
-        let before = alice.storage.waits.count
+        let before = alice.storage.disk.waitCount
         for index in 0..<20 {
             try alice.write("f\(index)", "one")
             network.run(seconds: 0.1)
         }
         network.run(seconds: 0.9)
-        let waits = alice.storage.waits.count - before
+        let waits = alice.storage.disk.waitCount - before
         #expect((2...6).contains(waits), "\(waits)")
         let (commits, durable) = (
             alice.volume.engine.withLock { $0.ownCommits },
