@@ -2,8 +2,13 @@
 // through a DHT, idle connections. Prints one line of JSON a figure.
 //
 //     measure [MiB] [streams]     streams: nothing but the stream and TCP
+//     measure merge               nothing but the merge of texts
 import Glibc
 
+if CommandLine.arguments.contains("merge") {
+    measureMerging(rounds: 101)
+    exit(0)
+}
 do {
     let megabytes = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1024
     let small = try makeNetwork(3)
@@ -13,6 +18,7 @@ do {
     let network = try makeNetwork(32)
     try measureMeeting(network, rounds: 100)
     try measureIdle(network, count: 1000)
+    measureMerging(rounds: 101)
 } catch {
     print("measure: \(error)")
     exit(1)
