@@ -464,9 +464,10 @@ extension Filesystem {
         if failures.contain(addresses) {
             return pending.fail(ErrorCode.code(VolumeError.unreachable))
         }
+        let start = Clock.now()
         volume.demand(missing) { [self] allHere in
             guard allHere else {
-                failures.note(addresses)
+                if Clock.now() - start >= MountLimits.failureWait { failures.note(addresses) }
                 return pending.fail(ErrorCode.code(VolumeError.unreachable))
             }
             if let missing = attempt(pending) {

@@ -56,6 +56,7 @@ struct PatienceTests {
     func `a program waits once for what nobody has, though the kernel asks twice`() throws {
         let mount = try absent(isSilent: false)
         defer { mount.end() }
+        mount.volume.state.withLock { $0.demandMilliseconds = 700 }
         let file = try check(open(mount.at("absent"), O_RDONLY))
         defer { close(file) }
         var byte: UInt8 = 0
