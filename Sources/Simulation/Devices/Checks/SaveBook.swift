@@ -64,6 +64,10 @@ struct SaveBook {
         }
     }
 
+    /// A device lost what it had received and not synced: until it hears of it again it may, rightly,
+    /// give life to what all others know to be removed.
+    mutating func forgetBurials() { buried = [] }
+
     /// A device stopped, and its log has this length now.
     mutating func noteCrash(of device: Int, length: UInt64) {
         removals.removeAll { $0.device == device && $0.block >= length }

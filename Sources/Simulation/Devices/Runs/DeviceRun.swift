@@ -78,7 +78,8 @@ private struct Shrinker {
     }
 
     private mutating func attempt(_ script: DeviceScript) -> Bool {
-        guard runsLeft > 0, script != best else { return false }
+        guard runsLeft > 0, script != best, !script.isAlternating || script.keepsToOneDevice
+        else { return false }
         runsLeft -= 1
         guard DeviceRun.run(script).violations.contains(where: { $0.promise == promise }) else {
             return false
