@@ -22,6 +22,7 @@ final class Filesystem: Sendable {
     let publisher: Publisher
     let invalidator: Invalidator
     let pending: PendingReplies
+    let failures = RecentFailures()
     private let interrupts: SerialThread
     /// Nothing waits any more: the mount is about to go.
     private let isEnding = Atomic(false)
