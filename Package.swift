@@ -59,13 +59,15 @@ let package = Package(
         source("Hypercore", ["Base", "Wire", "Crypto", "Protomux"]),
         source("Chunks", ["Base", "Wire", "Crypto", "Protomux"]),
         source("FileTree", ["Base", "Wire", "Crypto"]),
+        // Bytes in, bytes out: apart from FileTree, which says what to merge and never sees the bytes.
+        source("TextMerge", []),
         source("Swarm", ["Base", "Wire", "Crypto", "Noise", "Protomux", "UDX", "DHT"]),
         // Floor 3
         source(
             "Share",
             [
                 "Base", "Wire", "Crypto", "Noise", "Protomux", "Hypercore", "Chunks", "FileTree",
-                "Swarm",
+                "Swarm", "TextMerge",
             ]),
         // Floor 4
         source(
@@ -101,7 +103,8 @@ let package = Package(
         .executableTarget(
             name: "measure",
             dependencies: [
-                "Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Chunks", "Share", "Store", "Host",
+                "Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Chunks", "Share", "Store",
+                "Host", "TextMerge",
             ],
             swiftSettings: strict),
         // Tests
@@ -120,12 +123,13 @@ let package = Package(
             resources: [.copy("Vectors")]),
         tests("Chunks", ["Base", "Wire", "Crypto", "Protomux", "Chunks"]),
         tests("FileTree", ["Base", "Wire", "Crypto", "FileTree", "TreeModel"]),
+        tests("TextMerge", ["Base", "TextMerge"], resources: [.copy("Golden")]),
         tests("Swarm", ["Base", "Wire", "Crypto", "Noise", "DHT", "Swarm"]),
         tests(
             "Share",
             [
                 "Base", "Wire", "Crypto", "Noise", "Protomux", "Hypercore", "Chunks", "FileTree",
-                "Swarm", "Share",
+                "Swarm", "Share", "TextMerge",
             ]),
         tests(
             "Store",
@@ -139,8 +143,14 @@ let package = Package(
                 "Base", "Wire", "Crypto", "Noise", "Protomux", "Hypercore", "DHT", "Swarm", "Host",
             ],
             path: "Tests/InteropPeer", swiftSettings: testing),
+        .executableTarget(
+            name: "recording-disk", dependencies: ["Base", "CFuse3", "CLinux"],
+            path: "Tests/RecordingDisk", swiftSettings: testing),
         tests(
             "EndToEnd",
-            ["Base", "Wire", "Crypto", "Noise", "Protomux", "Share", "CLinux", "holdfast"]),
+            [
+                "Base", "Wire", "Crypto", "Noise", "Protomux", "Share", "CLinux", "holdfast",
+                "recording-disk",
+            ]),
     ]
 )
