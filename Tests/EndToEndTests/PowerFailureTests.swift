@@ -14,7 +14,7 @@ extension EndToEndTests {
             try Place.use(.seconds(120)) { place in
                 var random = SeededRandom(seed: seed)
                 let disk = try FailingDisk("disk", model: model, seed: seed, in: place)
-                let pair = try Pair(in: place, states: "disk/states")
+                let pair = try Pair(in: place, states: "disk")
                 for failure in 0..<(Machine.isFull ? 12 : 3) {
                     let folder = pair.alice.path("recorded \(failure)")
                     try Files.makeFolder(folder)

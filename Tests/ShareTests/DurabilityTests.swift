@@ -39,7 +39,8 @@ import Testing
     }
 
     @Test func `a file's removal takes along what was staged of it`() throws {
-        let (_, alice, _) = try pair(seed: 4)
+        let (network, alice, _) = try pair(seed: 4)
+        defer { withExtendedLifetime(network) {} }
         for name in ["f", "g"] { try alice.write(name, "text") }
         func staged(_ node: NodeID) -> StagedFile {
             StagedFile(
