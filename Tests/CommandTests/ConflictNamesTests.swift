@@ -1,7 +1,7 @@
 import Base
-import Share
 import Testing
 
+@testable import Share
 @testable import holdfast
 
 /// The names in `.holdfast/conflicts`.
