@@ -25,6 +25,7 @@ final class Filesystem: Sendable {
     let invalidator: Invalidator
     let writeBack: WriteBack
     let pending: PendingReplies
+    let failures = RecentFailures()
     private let interrupts: SerialThread
     /// Nothing waits any more: the mount is about to go.
     private let isEnding = Atomic(false)

@@ -21,7 +21,8 @@ struct PeerTable {
     /// A reader that waits.
     struct Demand {
         var missing: Set<Bytes32>
-        let deadline: Instant
+        /// Later with each chunk that comes: a slow peer is not a silent one.
+        var deadline: Instant
         let completion: @Sendable (Bool) -> Void
     }
 
@@ -92,6 +93,9 @@ struct PeerTable {
         arrived.append((wanted.reference, wanted.isList))
         arrivedBytes += Int(wanted.reference.length)
         if settleDeadline == nil { settleDeadline = now + Limits.settleAfter }
-        for index in demands.indices { demands[index].missing.remove(wanted.reference.address) }
+        for index in demands.indices
+        where demands[index].missing.remove(wanted.reference.address) != nil {
+            demands[index].deadline = now + Limits.demandTime
+        }
     }
 }

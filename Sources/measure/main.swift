@@ -2,9 +2,14 @@
 // through a DHT, idle connections. Prints one line of JSON a figure.
 //
 //     measure [MiB] [streams]     streams: nothing but the stream and TCP
+//     measure merge               nothing but the merge of texts
 //     measure tree fill|operations|open HOME [COUNT]     a share's engine and storage, no FUSE
 import Glibc
 
+if CommandLine.arguments.contains("merge") {
+    measureMerging(rounds: 101)
+    exit(0)
+}
 do {
     if CommandLine.arguments.dropFirst().first == "tree" {
         try measureTree(Array(CommandLine.arguments.dropFirst(2)))
@@ -18,6 +23,7 @@ do {
     let network = try makeNetwork(32)
     try measureMeeting(network, rounds: 100)
     try measureIdle(network, count: 1000)
+    measureMerging(rounds: 101)
 } catch {
     print("measure: \(error)")
     exit(1)
