@@ -53,15 +53,9 @@ internal import Synchronization
             unsafe userdata.deallocate()
             throw error
         }
-        do throws(MountError) {
-            try filesystem.recover()
-        } catch {
-            unsafe fuse_session_unmount(session)
-            unsafe fuse_session_destroy(session)
-            unsafe userdata.deallocate()
-            throw error
-        }
         place = MountedPlace(mountedAt: options.mountPoint)
+        // All is there: if this throws, `deinit` takes the mount away.
+        try filesystem.recover()
         if let place { filesystem.writeBack.begin(at: place) }
         unsafe filesystem.kernel.begin(session)
         // Nothing can be changed through a mount that is read-only.

@@ -152,6 +152,11 @@ package final class FileTree {
         // Only after a block from the end of time: then nothing can be written any more.
         guard time > state.newestTime else { return nil }
         let context = OperationContext(id: id, time: time, clock: state.clock)
+        for reference in operation.references where !context.sees(reference) {
+            throw .corrupt(
+                what: "the view names \(reference), which no log here has: run"
+                    + " `holdfast check --rebuild`")
+        }
         let isApplied = try apply(operation, context)
         // What has no name shows nowhere: its row is written once, with the entry that follows.
         if case .make = operation { return isApplied ? [] : nil }

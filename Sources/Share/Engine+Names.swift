@@ -93,7 +93,32 @@ extension Engine {
         let found = try entry(name, in: parent)
         guard found.kind != .directory else { throw .isDirectory }
         try remove(found, from: parent)
+        if try !hasName(found.id) {
+            // In one transaction: bytes that a crash left for a removed file would bring it back.
+            try Self.stored { () throws(StorageError) in
+                try storage.removeStaged(NodeID(found.id))
+            }
+            removedHere.insert(NodeID(found.id))
+        }
         return NodeID(found.id)
+    }
+
+    func hasName(_ id: OperationID) throws(VolumeError) -> Bool {
+        do throws(VolumeError) {
+            return try attributes(id).links > 0
+        } catch .stale {
+            return false
+        }
+    }
+
+    /// Remembers what is staged of a file for a crash, unless it was removed here a moment ago.
+    mutating func recordStaged(_ staged: StagedFile) throws(VolumeError) {
+        let staged = current(staged)
+        if removedHere.contains(staged.node), let id = staged.node.operation {
+            guard try hasName(id) else { return }
+        }
+        try Self.stored { () throws(StorageError) in try storage.putStaged(staged) }
+        markDirty()
     }
 
     mutating func removeDirectory(_ name: [UInt8], in directory: NodeID) throws(VolumeError)

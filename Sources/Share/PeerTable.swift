@@ -39,8 +39,10 @@ struct PeerTable {
     var settleDeadline: Instant?
     var retryDeadline: Instant?
     var tickDeadline: Instant?
-    /// How long the own log was when peers were last told.
-    var announcedLength: UInt64 = 0
+    /// The own log's `Engine.ownCommits` that peers were last told of.
+    var announcedCommits: UInt64 = 0
+    /// The same of what survives a power cut.
+    var durableCommits: UInt64 = 0
     /// Logs grew, own or others': every session looks what to tell its remote.
     var logsGrew = false
     /// Why a member last refused to admit this device.
