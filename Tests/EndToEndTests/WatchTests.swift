@@ -79,7 +79,7 @@ extension EndToEndTests {
                     pread(file, &bytes, bytes.count, 0) == all.utf8.count
                 }
                 #expect(String(decoding: bytes.prefix(all.utf8.count), as: UTF8.self) == all)
-                let outcome = try tail.finish(within: .seconds(15))
+                let outcome = tail.finish(within: .seconds(15))
                 #expect(outcome.output == all)
             }
         }
