@@ -271,7 +271,8 @@ struct VirtualFolderTests {
         }
         let file = try check(open(path, O_CREAT | O_RDWR, 0o644))
         try writeAll(file, randomBytes(100_000, seed: 5))
-        #expect(told("state") == "saving")
+        // The kernel sends what it gathered within half a second.
+        mount.eventually("it is being saved") { told("state") == "saving" }
         try check(close(file))
         mount.eventually("it is saved") { told("state") == "local" }
         let version = try #require(
@@ -287,7 +288,10 @@ struct VirtualFolderTests {
         #expect(told("state") == "remote")
         try writeFile(mount.at("large"), randomBytes(3_000_000, seed: 6))
         var large: [Piece] = []
-        if case .pieces(let pieces)? = mount.volume.content("large") { large = pieces }
+        mount.eventually("it is stored") {
+            if case .pieces(let pieces)? = mount.volume.content("large") { large = pieces }
+            return !large.isEmpty
+        }
         let first = try #require(large.first?.reference, "one chunk holds it all")
         mount.chunks.hideAll()
         mount.chunks.reveal([first.address])
