@@ -217,7 +217,9 @@ extension DeviceWorld {
     }
 
     func rebuild(_ device: VirtualDevice) {
-        guard let before = look(through: device) else { return }
+        guard let clock = device.volume?.status().clock, let before = look(through: device) else {
+            return
+        }
         program(on: device) { (volume) throws(VolumeError) in
             do throws(StorageError) {
                 try volume.rebuildView()
@@ -225,7 +227,10 @@ extension DeviceWorld {
                 throw .storage(error)
             }
         }
-        guard device.volume != nil, let after = look(through: device) else { return }
+        // What was received and found no room on the disk is taken in by the way.
+        guard device.volume?.status().clock == clock, let after = look(through: device) else {
+            return
+        }
         if let difference = Picture.differences(before, after).first {
             report(.names, "\(device.name) shows other things after a rebuild: \(difference)")
         }
