@@ -36,7 +36,7 @@ package struct MountOptions: Equatable, Sendable {
     package var cacheSeconds = 86_400.0
     /// Let the kernel gather what programs write and send it later: many small writes become few large
     /// requests. What is not synced is sent within half a second. Off for a read-only mount.
-    package var writeBack = false
+    package var writeBack = true
     /// The bound on staged bytes that no version holds yet; writers wait at it.
     package var stagedBytesMax: UInt64 = 2 << 30
 
