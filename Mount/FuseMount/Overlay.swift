@@ -36,6 +36,8 @@ struct Overlay {
     struct Leftovers {
         /// A staging file that is needed no more.
         var file: StagedData?
+        /// Whether a record may name it that nobody replaces.
+        var isRecorded = false
         /// Ranges of the staging file `partly` that the new base holds now.
         var ranges: [Range<UInt64>] = []
         var partly: StagedData?
@@ -89,10 +91,10 @@ struct Overlay {
             }
             return
         }
-        let staged = try stage(in: depot)
-        fillGap(to: range.lowerBound)
+        let staged = try stage(upTo: range.upperBound, in: depot)
+        try fillGap(to: range.lowerBound)
         try preserve(range, in: depot)
-        try unsafe staged.file.write(bytes, at: offset)
+        try unsafe staged.write(bytes, at: offset)
         zeroed.remove(range)
         mark(range, staged)
         size = max(size, range.upperBound)
@@ -112,15 +114,17 @@ struct Overlay {
                 try preserve(newSize..<UInt64.max, in: depot)
                 // Also what is not dirty any more and waits to be punched: past the size there are
                 // only zeros.
-                try staged.file.truncate(to: newSize)
+                try staged.truncate(to: newSize)
             }
             dirty.remove(newSize..<UInt64.max)
             zeroed.remove(newSize..<UInt64.max)
             dirtySinceCut.remove(newSize..<UInt64.max)
             size = newSize
         } else if newSize > size {
-            if memory != nil || size < min(newSize, zerosFrom) { _ = try stage(in: depot) }
-            fillGap(to: newSize)
+            if memory != nil || size < min(newSize, zerosFrom) {
+                _ = try stage(upTo: size, in: depot)
+            }
+            try fillGap(to: newSize)
             size = newSize
         }
     }
@@ -136,7 +140,7 @@ struct Overlay {
             }
             return
         }
-        let staged = try stage(in: depot)
+        let staged = try stage(upTo: size, in: depot)
         try preserve(range, in: depot)
         try staged.file.punchHole(range)
         zeroed.insert(range)
@@ -156,7 +160,7 @@ struct Overlay {
 
     /// Writes small content to a staging file, so that it can be recorded.
     mutating func spill(in depot: StagingDepot) throws(StorageError) -> StagedData {
-        try stage(in: depot)
+        try stage(upTo: size, in: depot)
     }
 
     /// The overlay's bytes count no more: they will never be published.
@@ -288,7 +292,7 @@ struct Overlay {
         guard let cut else { return Leftovers() }
         cut.aside?.file.remove()
         self.cut = nil
-        guard !cut.isDetached else { return Leftovers(file: cut.staged) }
+        guard !cut.isDetached else { return Leftovers(file: cut.staged, isRecorded: true) }
         baseSize = content.size
         if case .inline(let bytes) = content { baseBytes = bytes } else { baseBytes = nil }
         dirty = dirtySinceCut
@@ -314,7 +318,7 @@ struct Overlay {
         cut.aside?.file.remove()
         self.cut = nil
         dirtySinceCut = RangeSet()
-        return Leftovers(file: cut.isDetached ? cut.staged : nil)
+        return Leftovers(file: cut.isDetached ? cut.staged : nil, isRecorded: true)
     }
 
     /// Gives space of the staging file back, except where it is dirty (again).
@@ -354,7 +358,7 @@ struct Overlay {
     private mutating func makeEmpty(in depot: StagingDepot, now: Instant) {
         cut?.isDetached = true
         // The cut takes its staging file along.
-        if let staged, cut?.staged !== staged { depot.retire(staged, now: now) }
+        if let staged, cut?.staged !== staged { depot.retire(staged, isSpare: false, now: now) }
         staged = nil
         dirty = RangeSet()
         zeroed = RangeSet()
@@ -366,13 +370,17 @@ struct Overlay {
     }
 
     /// The staging file, made if need be; content held in memory goes there.
-    private mutating func stage(in depot: StagingDepot) throws(StorageError) -> StagedData {
+    ///
+    /// - Parameter end: so long it will be, at the least.
+    private mutating func stage(upTo end: UInt64, in depot: StagingDepot) throws(StorageError)
+        -> StagedData
+    {
         if let staged { return staged }
-        let made = try depot.create()
+        let made = try depot.create(expecting: max(size, end))
         if let memory, !memory.isEmpty {
             let written = Result { () throws(StorageError) in
                 try unsafe memory.span.withUnsafeBytes { (bytes) throws(StorageError) in
-                    try unsafe made.file.write(bytes, at: 0)
+                    try unsafe made.write(bytes, at: 0)
                 }
             }
             if case .failure(let error) = written {
@@ -387,10 +395,11 @@ struct Overlay {
     }
 
     /// Before the file grows to `offset` or writes there: what shows between must be zeros.
-    private mutating func fillGap(to offset: UInt64) {
+    private mutating func fillGap(to offset: UInt64) throws(StorageError) {
         let end = min(offset, zerosFrom)
-        // Staging never holds bytes past the size, so it reads as zeros there.
         guard size < end, let staged else { return }
+        // There may be bytes of whose staging file it was before.
+        try staged.file.punchHole(size..<end)
         zeroed.insert(size..<end)
         mark(size..<end, staged)
     }
@@ -437,7 +446,7 @@ struct Overlay {
             let count = Int(min(step, range.upperBound - position))
             let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
             try unsafe from.read(at: position, into: part)
-            try unsafe to.file.write(UnsafeRawBufferPointer(part), at: position)
+            try unsafe to.write(UnsafeRawBufferPointer(part), at: position)
             position += UInt64(count)
         }
     }

@@ -3,13 +3,18 @@ internal import Share
 internal import Synchronization
 
 /// A staging file and how many of its bytes count against the bound on unpublished bytes.
+///
+/// Where nothing was written yet it may hold bytes of a file that used it before.
 final class StagedData: Sendable {
     let file: any StagingFile
     private let depot: StagingDepot
     private let counted = Atomic<UInt64>(0)
+    /// No byte lies past it.
+    private let end: Atomic<UInt64>
 
-    fileprivate init(file: any StagingFile, depot: StagingDepot) {
+    fileprivate init(file: any StagingFile, end: UInt64, depot: StagingDepot) {
         self.file = file
+        self.end = Atomic(end)
         self.depot = depot
     }
 
@@ -20,6 +25,24 @@ final class StagedData: Sendable {
     /// Says how many bytes the file holds that no version has.
     func count(_ bytes: UInt64) {
         depot.recount(from: counted.exchange(bytes, ordering: .relaxed), to: bytes)
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+        do throws(StorageError) {
+            try unsafe file.write(bytes, at: offset)
+        } catch .full where depot.dropSpares() {
+            try unsafe file.write(bytes, at: offset)
+        }
+        end.max(offset + UInt64(bytes.count), ordering: .relaxed)
+    }
+
+    func truncate(to size: UInt64) throws(StorageError) {
+        try file.truncate(to: size)
+        end.store(size, ordering: .relaxed)
+    }
+
+    fileprivate var spare: StagingSpares.Spare {
+        .init(file: file, size: end.load(ordering: .relaxed))
     }
 
     /// Reads at `offset`, with zeros past the staging file's end.
@@ -38,15 +61,17 @@ final class StagedData: Sendable {
 /// crash could need them.
 ///
 /// A staging file outlives the version that replaces it until that version and the removal of its
-/// record are durable: else a crash in between would find the record and no bytes.
+/// record are durable: else a crash in between would find the record and no bytes. After that another
+/// file may use it, at once or soon: what lies on the disk and in the page cache already costs far less
+/// to write over than a new file costs to fill.
 final class StagingDepot: Sendable {
     private enum Retired: Sendable {
-        case file(StagedData, since: Instant)
+        case file(StagedData, since: Instant, isSpare: Bool)
         case ranges(since: Instant, punch: @Sendable () -> Void)
 
         var since: Instant {
             switch self {
-            case .file(_, let since), .ranges(let since, _): since
+            case .file(_, let since, _), .ranges(let since, _): since
             }
         }
     }
@@ -61,6 +86,7 @@ final class StagingDepot: Sendable {
     private let used = Atomic<UInt64>(0)
     private let room = Mutex(Room())
     private let retired = Mutex<[Retired]>([])
+    private let spares = Mutex(StagingSpares())
     let bytesMax: UInt64
 
     init(area: any StagingArea, bytesMax: UInt64) {
@@ -71,12 +97,38 @@ final class StagingDepot: Sendable {
     /// Bytes that no version holds yet, over all files.
     var bytesUsed: UInt64 { used.load(ordering: .relaxed) }
 
-    func create() throws(StorageError) -> StagedData {
-        StagedData(file: try area.create(), depot: self)
+    /// - Parameter bytes: about how long it will be, at the least.
+    func create(expecting bytes: UInt64) throws(StorageError) -> StagedData {
+        if let spare = spares.withLock({ $0.take(for: bytes) }) {
+            return StagedData(file: spare.file, end: spare.size, depot: self)
+        }
+        return try create()
     }
 
-    func open(_ id: UInt64) throws(StorageError) -> StagedData {
-        StagedData(file: try area.open(id), depot: self)
+    /// Makes a file that reads as zeros wherever nothing was written.
+    func create() throws(StorageError) -> StagedData {
+        do throws(StorageError) {
+            return StagedData(file: try area.create(), end: 0, depot: self)
+        } catch .full where dropSpares() {
+            return StagedData(file: try area.create(), end: 0, depot: self)
+        }
+    }
+
+    /// Opens what an earlier run left, and cuts off what lies past `size`.
+    func open(_ id: UInt64, size: UInt64) throws(StorageError) -> StagedData {
+        let staged = StagedData(file: try area.open(id), end: size, depot: self)
+        try staged.truncate(to: size)
+        return staged
+    }
+
+    /// Gives the space of files that nobody uses back to the disk.
+    ///
+    /// - Returns: whether there were any.
+    @discardableResult
+    func dropSpares(unusedSince deadline: Instant = .distantFuture) -> Bool {
+        let dropped = spares.withLock { $0.drop(unusedSince: deadline) }
+        for spare in dropped { spare.file.remove() }
+        return !dropped.isEmpty
     }
 
     func removeAll(except kept: Set<UInt64>) throws(StorageError) {
@@ -84,8 +136,11 @@ final class StagingDepot: Sendable {
     }
 
     /// Removes the file once `release` runs after a sync.
-    func retire(_ staged: StagedData, now: Instant) {
-        retired.withLock { $0.append(.file(staged, since: now)) }
+    ///
+    /// - Parameter isSpare: whether another may use it then: only if no record names it, or one that
+    ///   does was replaced before the call.
+    func retire(_ staged: StagedData, isSpare: Bool, now: Instant) {
+        retired.withLock { $0.append(.file(staged, since: now, isSpare: isSpare)) }
     }
 
     /// Runs `punch` once `release` runs after a sync.
@@ -98,8 +153,8 @@ final class StagingDepot: Sendable {
         retired.withLock { $0.first.map { $0.since <= deadline } ?? false }
     }
 
-    /// Gives back what was retired before `sync` was called.
-    func release(after sync: () throws(VolumeError) -> Void) throws(VolumeError) {
+    /// Gives back, or keeps for others, what was retired before `sync` was called.
+    func release(now: Instant, after sync: () throws(VolumeError) -> Void) throws(VolumeError) {
         let due = retired.withLock { retired in
             let due = retired
             retired = []
@@ -114,9 +169,16 @@ final class StagingDepot: Sendable {
         }
         for item in due {
             switch item {
-            case .file(let staged, _):
+            case .file(let staged, _, let isSpare):
                 staged.count(0)
-                staged.file.remove()
+                guard isSpare else {
+                    staged.file.remove()
+                    continue
+                }
+                let dropped = spares.withLock {
+                    $0.keep(staged.spare, bytesMax: bytesMax / 2, now: now)
+                }
+                for spare in dropped { spare.file.remove() }
             case .ranges(_, let punch): punch()
             }
         }

@@ -71,18 +71,24 @@ private struct OverlayModel {
         guard let cut else { return }
         self.cut = nil
         guard success, overlay.cut?.isAbandoned == false else {
-            if let file = overlay.abandonCut().file { file.file.remove() }
+            retire(overlay.abandonCut())
             return
         }
         let content = try Self.content(cut.bytes, chunks)
         let leftovers = overlay.endCut(as: content)
         if !cut.isDetached { reader = ContentReader(content, storage: chunks) }
-        leftovers.file?.file.remove()
+        retire(leftovers)
         pending.append(leftovers)
     }
 
-    /// Gives space back, some time after the job.
+    private func retire(_ leftovers: Overlay.Leftovers) {
+        guard let file = leftovers.file else { return }
+        depot.retire(file, isSpare: !leftovers.isRecorded, now: .zero)
+    }
+
+    /// Gives space back, some time after the job; staging files come again.
     mutating func punch() throws {
+        try depot.release(now: .zero) {}
         for leftovers in pending {
             if let staged = leftovers.partly { try overlay.punch(leftovers.ranges, of: staged) }
         }
@@ -164,7 +170,8 @@ struct OverlayTests {
         try model.endCut(success: true)
         try model.punch()
         model.overlay.discard()
-        try model.depot.release {}
+        try model.depot.release(now: .zero) {}
+        model.depot.dropSpares()
         #expect(model.staging.files.isEmpty, "seed \(seed)")
         #expect(model.depot.bytesUsed == 0, "seed \(seed)")
     }
@@ -179,6 +186,59 @@ struct OverlayTests {
         try model.truncate(to: 20_000)
         try model.truncate(to: 40_000)
         #expect(try model.shown() == model.bytes)
+    }
+
+    @Test
+    func `a staging file that comes again shows nothing of whose it was`() throws {
+        var model = try OverlayModel(base: randomBytes(60_000, seed: 1))
+        try model.write(randomBytes(60_000, seed: 2), at: 0)
+        let used = try #require(model.overlay.staged?.file.id)
+        model.beginCut()
+        try model.endCut(success: true)
+        #expect(model.overlay.staged == nil)
+        try model.punch()
+        #expect(model.staging.files.count == 1)
+
+        // Under it the base would show again where the file was cut and grows.
+        try model.truncate(to: 10_000)
+        try model.write([1, 2, 3], at: 50_000)
+        #expect(model.overlay.staged?.file.id == used)
+        #expect(try model.shown() == model.bytes)
+        try model.zero(2000..<45_000)
+        #expect(try model.shown() == model.bytes)
+        #expect(!model.depot.dropSpares())
+    }
+
+    @Test
+    func `spare staging files go in time, and large ones to large files`() throws {
+        let staging = FakeStaging()
+        let depot = StagingDepot(area: staging, bytesMax: 8 << 20)
+        let pattern = randomBytes(2 << 20, seed: 1)
+        let sizes = [100_000, 2 << 20, 3000]
+        for size in sizes {
+            let made = try depot.create()
+            try pattern.prefix(size).withUnsafeBytes { try made.write($0, at: 0) }
+            depot.retire(made, isSpare: true, now: .zero)
+        }
+        let unused = try depot.create()
+        depot.retire(unused, isSpare: false, now: .zero)
+        try depot.release(now: Instant(nanoseconds: 5)) {}
+        #expect(staging.files.count == 3)
+
+        // The smallest will do for a small file; the large one is not given to it.
+        #expect(try depot.create(expecting: 10).file.id == 3)
+        #expect(try depot.create(expecting: 10).file.id == 1)
+        #expect(try depot.create(expecting: 10).file.id > 4)
+        #expect(!depot.dropSpares(unusedSince: Instant(nanoseconds: 4)))
+        #expect(try depot.create(expecting: 1 << 20).file.id == 2)
+
+        // No more bytes than are kept for spares.
+        let large = try depot.create()
+        try [1].withUnsafeBytes { try large.write($0, at: 4 << 20) }
+        depot.retire(large, isSpare: true, now: .zero)
+        let before = staging.files.count
+        try depot.release(now: .zero) {}
+        #expect(staging.files.count == before - 1)
     }
 
     @Test
