@@ -31,10 +31,15 @@ final class StagingDepot: Sendable {
     private let room = Mutex(Room())
     private let retired = Mutex<[Retired]>([])
     let bytesMax: UInt64
+    private let memoryMax: Int
 
-    init(area: any StagingArea, bytesMax: UInt64) {
+    /// - Parameter memoryMax: bytes that are held in memory; soft by those of one file.
+    init(
+        area: any StagingArea, bytesMax: UInt64, memoryMax: Int = MountLimits.stagedMemoryMax
+    ) {
         self.area = area
         self.bytesMax = bytesMax
+        self.memoryMax = memoryMax
     }
 
     /// Bytes that no version holds yet, over all files.
@@ -49,10 +54,10 @@ final class StagingDepot: Sendable {
         StagedData(try area.open(id), depot: self)
     }
 
+    var bytesInMemory: UInt64 { memoryUsed.load(ordering: .relaxed) }
+
     /// Whether further bytes may be held in memory.
-    var hasMemory: Bool {
-        memoryUsed.load(ordering: .relaxed) < UInt64(MountLimits.stagedMemoryMax)
-    }
+    var hasMemory: Bool { bytesInMemory < UInt64(memoryMax) }
 
     func countMemory(from old: Int, to new: Int) {
         if new >= old {
