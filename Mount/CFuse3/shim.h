@@ -122,3 +122,8 @@ static inline void holdfast_set_open_flags(struct fuse_file_info *info, int keep
     info->cache_readdir = cache_readdir != 0;
     info->noflush = noflush != 0;
 }
+
+// Reads and writes go to the server, whatever size it told: for what has none until it is read.
+static inline void holdfast_set_direct(struct fuse_file_info *info, int direct_io) {
+    info->direct_io = direct_io != 0;
+}

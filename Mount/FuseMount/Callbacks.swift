@@ -128,8 +128,14 @@ enum Callbacks {
         unsafe table.read = { request, _, size, offset, info in
             guard let request = unsafe request else { return }
             let reply = unsafe FuseReply(request)
-            guard let handle = unsafe file(info) else { return reply.fail(EBADF) }
-            unsafe filesystem(request).read(handle, at: UInt64(max(offset, 0)), count: size, reply)
+            let offset = UInt64(max(offset, 0))
+            if let handle = unsafe file(info) {
+                unsafe filesystem(request).read(handle, at: offset, count: size, reply)
+            } else if let handle = unsafe virtual(info) {
+                unsafe filesystem(request).read(handle, at: offset, count: size, reply)
+            } else {
+                reply.fail(EBADF)
+            }
         }
         unsafe table.write = { request, _, bytes, size, offset, info in
             guard let request = unsafe request else { return }
@@ -146,7 +152,7 @@ enum Callbacks {
         unsafe table.flush = { request, _, info in
             guard let request = unsafe request else { return }
             let reply = unsafe FuseReply(request)
-            guard let handle = unsafe file(info) else { return reply.fail(EBADF) }
+            guard let handle = unsafe file(info) else { return unsafe synced(info, reply) }
             unsafe filesystem(request).flush(handle, reply)
         }
         unsafe table.release = { request, _, info in
@@ -160,15 +166,20 @@ enum Callbacks {
         unsafe table.fsync = { request, _, _, info in
             guard let request = unsafe request else { return }
             let reply = unsafe FuseReply(request)
-            guard let handle = unsafe file(info) else { return reply.fail(EBADF) }
+            guard let handle = unsafe file(info) else { return unsafe synced(info, reply) }
             unsafe filesystem(request).fsync(handle, reply)
         }
         unsafe table.lseek = { request, _, offset, whence, info in
             guard let request = unsafe request else { return }
             let reply = unsafe FuseReply(request)
-            guard let handle = unsafe file(info) else { return reply.fail(EBADF) }
-            unsafe filesystem(request).lseek(
-                handle, from: UInt64(max(offset, 0)), whence: whence, reply)
+            let offset = UInt64(max(offset, 0))
+            if let handle = unsafe file(info) {
+                unsafe filesystem(request).lseek(handle, from: offset, whence: whence, reply)
+            } else if let handle = unsafe virtual(info) {
+                unsafe filesystem(request).lseek(handle, from: offset, whence: whence, reply)
+            } else {
+                reply.fail(EBADF)
+            }
         }
         unsafe table.fallocate = { request, _, mode, offset, count, info in
             guard let request = unsafe request else { return }
@@ -182,7 +193,10 @@ enum Callbacks {
             request, _, offset, info, _, newOffset, newInfo, count, _ in
             guard let request = unsafe request else { return }
             let reply = unsafe FuseReply(request)
-            guard let handle = unsafe file(info) else { return reply.fail(EBADF) }
+            guard let handle = unsafe file(info) else {
+                // The kernel copies by reading and writing then.
+                return reply.fail(unsafe virtual(info) == nil ? EBADF : EOPNOTSUPP)
+            }
             guard let newInfo = unsafe newInfo,
                 let newHandle = unsafe file(newInfo)
             else { return reply.fail(EBADF) }
@@ -260,6 +274,18 @@ private func filesystem(of userdata: UnsafeMutableRawPointer) -> Filesystem {
 private func file(_ info: UnsafeMutablePointer<fuse_file_info>?) -> FileHandle? {
     guard let info = unsafe info else { return nil }
     return unsafe KernelHandle.object(info.pointee.fh) as? FileHandle
+}
+
+private func virtual(_ info: UnsafeMutablePointer<fuse_file_info>?) -> VirtualHandle? {
+    guard let info = unsafe info else { return nil }
+    return unsafe KernelHandle.object(info.pointee.fh) as? VirtualHandle
+}
+
+/// What is never written is always on disk.
+private func synced(
+    _ info: UnsafeMutablePointer<fuse_file_info>?, _ reply: consuming FuseReply
+) {
+    if unsafe virtual(info) == nil { reply.fail(EBADF) } else { reply.succeed() }
 }
 
 private func directory(_ info: UnsafeMutablePointer<fuse_file_info>?) -> DirectoryHandle? {

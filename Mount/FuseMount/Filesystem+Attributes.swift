@@ -5,6 +5,7 @@ internal import Synchronization
 
 extension Filesystem {
     func getattr(_ id: InodeID, _ reply: consuming FuseReply) {
+        if id.isVirtual { return virtualAttributes(id, reply) }
         let result = Result { () throws(VolumeError) in try attributes(of: try inode(id)) }
         switch result {
         case .success(let attributes):
@@ -56,6 +57,7 @@ extension Filesystem {
             let attributes = try attributes(of: inode)
             let mode = attributes.modeWithoutPrivileges
             if mode != attributes.mode { change.mode = mode }
+            keepRecordedOwner(of: attributes, in: &change)
         }
         if change.mode != nil { inode.file?.expectPrivileges() }
         if let orphan = inode.orphan {
@@ -81,6 +83,14 @@ extension Filesystem {
         return try patched(attributes, of: id, readAt: before)
     }
 
+    /// Who sets the owner that is shown anyway, as programs do that copy what they see, does not take
+    /// over what another device has recorded.
+    private func keepRecordedOwner(of attributes: Attributes, in change: inout AttributeChange) {
+        let shown = owner(of: attributes)
+        if change.uid == shown.user, shown.user != attributes.uid { change.uid = nil }
+        if change.gid == shown.group, shown.group != attributes.gid { change.gid = nil }
+    }
+
     private func truncate(_ id: InodeID, to size: UInt64, publishes: Bool, by caller: Caller)
         throws(VolumeError)
     {
@@ -94,6 +104,7 @@ extension Filesystem {
     }
 
     func readlink(_ id: InodeID, _ reply: consuming FuseReply) {
+        if id.isVirtual { return virtualLink(id, reply) }
         let result = Result { () throws(VolumeError) in
             let inode = try inode(id)
             let target = try volume.readLink(inode.node)
@@ -113,7 +124,7 @@ extension Filesystem {
 
     /// With `default_permissions` the kernel checks; this only says whether the inode is there.
     func access(_ id: InodeID, _ reply: consuming FuseReply) {
-        if table.find(id) != nil { reply.succeed() } else { reply.fail(ESTALE) }
+        if id.isVirtual || table.find(id) != nil { reply.succeed() } else { reply.fail(ESTALE) }
     }
 
     func statfs(_ reply: consuming FuseReply) {

@@ -20,11 +20,12 @@ final class DirectoryHandle: Sendable {
 
 extension Filesystem {
     func opendir(_ id: InodeID, _ info: fuse_file_info, _ reply: consuming FuseReply) {
-        guard table.find(id) != nil else { return reply.fail(ESTALE) }
+        guard id.isVirtual || table.find(id) != nil else { return reply.fail(ESTALE) }
         var info = info
         info.fh = KernelHandle.retain(DirectoryHandle())
         // The kernel may keep the listing: what changes elsewhere invalidates it.
-        unsafe holdfast_set_open_flags(&info, 1, 1, 0)
+        let isKept: Int32 = id.isVirtual ? 0 : 1
+        unsafe holdfast_set_open_flags(&info, isKept, isKept, 0)
         if !reply.opened(info) { _ = KernelHandle.release(info.fh) }
     }
 
@@ -83,6 +84,11 @@ extension Filesystem {
         throws(VolumeError) -> DirectoryHandle.Listing
     {
         if !isStart, let listing = handle.listing.withLock({ $0 }) { return listing }
+        if id.isVirtual {
+            let listing = try virtualListing(of: id)
+            handle.listing.withLock { $0 = listing }
+            return listing
+        }
         let inode = try inode(id)
         let listing: DirectoryHandle.Listing
         if inode.orphan != nil {
@@ -90,7 +96,9 @@ extension Filesystem {
         } else {
             listing = DirectoryHandle.Listing(
                 node: inode.node, parent: try volume.parent(of: inode.node),
-                items: try volume.list(inode.node).filter { $0.isShowable })
+                items: try volume.list(inode.node).filter {
+                    $0.isShowable && !isVirtual($0, in: id)
+                })
         }
         handle.listing.withLock { $0 = listing }
         return listing
@@ -105,7 +113,9 @@ extension Filesystem {
         guard index < end else { return [] }
         let dots = max(0, min(2, end) - index)
         let nodes = listing.items[max(0, index - 2)..<max(0, end - 2)].map(\.node)
-        let known = try? volume.attributes(of: nodes)
+        // The kernel looks up by itself what the mount makes up.
+        let isVirtual = InodeID(rawValue: listing.node.rawValue).isVirtual
+        let known = isVirtual ? nil : try? volume.attributes(of: nodes)
         return Array(repeating: nil, count: dots)
             + (known ?? Array(repeating: nil, count: nodes.count))
     }

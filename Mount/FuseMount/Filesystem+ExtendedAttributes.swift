@@ -19,6 +19,7 @@ extension Filesystem {
     func getxattr(
         _ id: InodeID, _ name: UnsafePointer<CChar>, size: Int, _ reply: consuming FuseReply
     ) {
+        if id.isVirtual { return reply.fail(ENODATA) }
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
@@ -35,6 +36,7 @@ extension Filesystem {
 
     func listxattr(_ id: InodeID, size: Int, _ reply: consuming FuseReply) {
         // As disk filesystems do: who may not read them does not see them either.
+        if id.isVirtual { return answer(.success([]), size: size, reply) }
         let showsTrusted = reply.caller.isRoot
         let result = Result { () throws(VolumeError) -> [UInt8] in
             let inode = try inode(id)

@@ -21,6 +21,7 @@ extension Filesystem {
     // MARK: Opening and closing
 
     func open(_ id: InodeID, _ info: fuse_file_info, _ reply: consuming FuseReply) {
+        if id.isVirtual { return virtualOpen(id, info, reply) }
         let caller = reply.caller
         let flags = info.flags
         let result = Result { () throws(VolumeError) in
@@ -385,7 +386,7 @@ extension Filesystem {
     /// Asks for chunks, then tries again; no thread waits for them.
     ///
     /// - Parameter attempt: answers through what it is given, or names the chunks it lacks.
-    private func fetch(
+    func fetch(
         _ missing: [ChunkReference], _ reply: consuming FuseReply,
         _ attempt: @escaping @Sendable (PendingReply) -> [ChunkReference]?
     ) {

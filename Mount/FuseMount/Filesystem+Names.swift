@@ -8,6 +8,9 @@ extension Filesystem {
     func lookup(
         _ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply
     ) {
+        if unsafe isVirtual(name, in: parent) {
+            return unsafe virtualLookup(name, in: parent, reply)
+        }
         let before = changes.now
         let result = Result { () throws(VolumeError) in
             let name = try unsafe self.name(name)
@@ -44,7 +47,7 @@ extension Filesystem {
     }
 
     func forget(_ id: InodeID, _ count: UInt64, _ reply: consuming FuseReply) {
-        table.forget(id, count: count)
+        forget(id, count: count)
         reply.none()
     }
 
@@ -52,9 +55,17 @@ extension Filesystem {
         // libfuse's array is there until the reply.
         for index in 0..<forgets.count {
             let forget = unsafe forgets[index]
-            table.forget(InodeID(rawValue: forget.ino), count: forget.nlookup)
+            self.forget(InodeID(rawValue: forget.ino), count: forget.nlookup)
         }
         reply.none()
+    }
+
+    private func forget(_ id: InodeID, count: UInt64) {
+        if id.isVirtual {
+            virtual?.forget(id, count: count)
+        } else {
+            table.forget(id, count: count)
+        }
     }
 
     // MARK: Making
@@ -113,8 +124,9 @@ extension Filesystem {
         _ parent: InodeID, _ name: UnsafePointer<CChar>, _ kind: FileKind, mode: UInt32,
         device: UInt64, target: [UInt8], uid: UInt32, gid: UInt32
     ) throws(VolumeError) -> Attributes {
-        let name = try unsafe self.name(name)
         let directory = try directory(parent)
+        guard unsafe !isVirtual(name, in: parent) else { throw .exists }
+        let name = try unsafe self.name(name)
         var request = MakeRequest(
             kind: kind, mode: mode & 0o7777, uid: uid, gid: gid, device: device, target: target)
         let above = try volume.attributes(of: directory)
@@ -133,11 +145,13 @@ extension Filesystem {
     ) {
         let before = changes.now
         let result = Result { () throws(VolumeError) in
-            let name = try unsafe self.name(newName)
             let inode = try inode(id)
+            let directory = try directory(newParent)
+            guard unsafe !isVirtual(newName, in: newParent) else { throw .exists }
+            let name = try unsafe self.name(newName)
             // A file without a name cannot get one again.
             guard inode.orphan == nil else { throw .notFound }
-            return try volume.link(inode.node, as: name, in: try directory(newParent))
+            return try volume.link(inode.node, as: name, in: directory)
         }
         switch result {
         case .success(let attributes):
@@ -150,8 +164,9 @@ extension Filesystem {
 
     func unlink(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
         let result = Result { () throws(VolumeError) in
-            let name = try unsafe self.name(name)
             let directory = try directory(parent)
+            guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
+            let name = try unsafe self.name(name)
             let victim = try volume.lookup(name, in: directory)
             let held = holdIfLastName(victim)
             defer { if let held { publisher.release(held) } }
@@ -169,8 +184,9 @@ extension Filesystem {
 
     func rmdir(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
         let result = Result { () throws(VolumeError) in
-            let name = try unsafe self.name(name)
             let directory = try directory(parent)
+            guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
+            let name = try unsafe self.name(name)
             let victim = try volume.lookup(name, in: directory)
             let removed = try volume.removeDirectory(name, in: directory)
             if removed == victim.node { try orphan(victim, content: nil) }
@@ -230,6 +246,9 @@ extension Filesystem {
         default: return reply.fail(EINVAL)
         }
         let result = Result { () throws(VolumeError) -> (RenameRequest, FileState?) in
+            guard !parent.isVirtual, !newParent.isVirtual else { throw .readOnly }
+            guard unsafe !isVirtual(name, in: parent), unsafe !isVirtual(newName, in: newParent)
+            else { throw .notPermitted }
             let request = RenameRequest(
                 parent: parent, name: try unsafe self.name(name), newParent: newParent,
                 newName: try unsafe self.name(newName), mode: mode)

@@ -23,21 +23,21 @@ final class Filesystem: Sendable {
     let invalidator: Invalidator
     let interrupts: SerialThread
     let buffers = BufferPool()
+    /// What the mount shows of itself; nil where it shows nothing.
+    let virtual: VirtualFolder?
+    /// When the share was mounted.
+    let began = Clock.wallTime()
     let log: @Sendable (String) -> Void
-    /// Whose everything is in an ordinary user's mount: the numbers of other machines' users mean
-    /// nothing to them, and the kernel would keep them out of their own share. nil for root.
-    private let owner: (user: uid_t, group: gid_t)?
-
     init(
         volume: any Volume, chunks: any ChunkStorage, contentKeys: ContentKeys,
-        staging: any StagingArea, options: MountOptions, submit: @escaping FuseMount.Submit,
-        log: @escaping @Sendable (String) -> Void
+        staging: any StagingArea, options: MountOptions, virtual: (any VirtualDirectory)?,
+        submit: @escaping FuseMount.Submit, log: @escaping @Sendable (String) -> Void
     ) throws(MountError) {
         self.volume = volume
+        self.virtual = virtual.map { VirtualFolder($0) }
         self.chunks = chunks
         self.options = options
         self.log = log
-        owner = geteuid() == 0 ? nil : (geteuid(), getegid())
         depot = StagingDepot(area: staging, bytesMax: options.stagedBytesMax)
         interrupts = try SerialThread(name: "interrupts")
         symlinks = options.containSymlinks ? SymlinkPolicy() : nil
@@ -96,7 +96,7 @@ final class Filesystem: Sendable {
     // MARK: Inodes
 
     func inode(_ id: InodeID) throws(VolumeError) -> Inode {
-        guard let inode = table.find(id) else { throw .stale }
+        guard let inode = table.find(id) else { throw id.isVirtual ? .readOnly : .stale }
         return inode
     }
 
@@ -167,14 +167,7 @@ final class Filesystem: Sendable {
         status.st_ino = ino_t(attributes.number.rawValue)
         status.st_mode = attributes.kind.modeBits | attributes.mode & 0o7777
         status.st_nlink = nlink_t(attributes.links)
-        // What is the user's own keeps its group.
-        if let owner, owner.user != attributes.uid {
-            status.st_uid = owner.user
-            status.st_gid = owner.group
-        } else {
-            status.st_uid = attributes.uid
-            status.st_gid = attributes.gid
-        }
+        (status.st_uid, status.st_gid) = owner(of: attributes)
         status.st_rdev = dev_t(attributes.device)
         status.st_size = off_t(clamping: attributes.size)
         status.st_blksize = 4096
@@ -183,6 +176,14 @@ final class Filesystem: Sendable {
         status.st_mtim = timespec(attributes.modified)
         status.st_ctim = timespec(attributes.changed)
         return status
+    }
+
+    /// Whom it is shown to belong to.
+    func owner(of attributes: Attributes) -> (user: uid_t, group: gid_t) {
+        guard case .user(let uid, let gid, let keepsGroups) = options.ownership else {
+            return (attributes.uid, attributes.gid)
+        }
+        return (uid, keepsGroups && uid == attributes.uid ? attributes.gid : gid)
     }
 
     /// A name as the kernel gives it.

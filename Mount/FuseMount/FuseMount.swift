@@ -24,11 +24,13 @@ internal import Synchronization
     /// Mounts, and takes up what an earlier run left staged. The kernel's requests wait until `run`.
     ///
     /// - Parameter contentKeys: with which background work cuts files into chunks.
+    /// - Parameter virtual: what `.holdfast` in the root shows: reached by name, never listed.
     /// - Parameter submit: where that work runs; it blocks on the disk.
     /// - Parameter log: one line for the operator.
     package init(
         volume: any Volume, chunks: any ChunkStorage, contentKeys: ContentKeys,
-        staging: any StagingArea, options: MountOptions, submit: @escaping Submit,
+        staging: any StagingArea, options: MountOptions,
+        virtual: (any VirtualDirectory)? = nil, submit: @escaping Submit,
         log: @escaping @Sendable (String) -> Void
     ) throws(MountError) {
         var options = options
@@ -37,7 +39,7 @@ internal import Synchronization
         self.log = log
         filesystem = try Filesystem(
             volume: volume, chunks: chunks, contentKeys: contentKeys, staging: staging,
-            options: options, submit: submit, log: log)
+            options: options, virtual: virtual, submit: submit, log: log)
         unsafe userdata = .allocate(capacity: 1)
         unsafe userdata.initialize(to: holdfast_session())
         unsafe userdata.pointee.filesystem =

@@ -1,3 +1,13 @@
+internal import Glibc
+
+/// Whom a mount says that files belong to.
+package enum Ownership: Equatable, Sendable {
+    /// Whoever the share has recorded; users of other machines are numbers there.
+    case recorded
+    /// One user, whatever is recorded. What is recorded as theirs keeps its group if that is so.
+    case user(uid: UInt32, gid: UInt32, keepsGroups: Bool)
+}
+
 /// How a share is shown at a mount point.
 package struct MountOptions: Equatable, Sendable {
     /// Absolute, or made so from the working directory before anything is mounted.
@@ -12,6 +22,13 @@ package struct MountOptions: Equatable, Sendable {
     package var suid = false
     /// Open device nodes as devices; only root may ask.
     package var dev = false
+    /// Let programs in it be run.
+    package var exec = true
+    /// Each write is durable before it returns, as with O_SYNC.
+    package var sync = false
+    /// An ordinary user's are theirs: the numbers of other machines' users mean nothing to them, and
+    /// the kernel would keep them out of their own share. Root sees what is recorded.
+    package var ownership: Ownership
     /// Refuse to follow symlinks that leave the share (EPERM on reading them).
     package var containSymlinks = false
     /// How long the kernel may keep entries and attributes, in seconds. What changes elsewhere is
@@ -20,5 +37,9 @@ package struct MountOptions: Equatable, Sendable {
     /// The bound on staged bytes that no version holds yet; writers wait at it.
     package var stagedBytesMax: UInt64 = 2 << 30
 
-    package init(mountPoint: String) { self.mountPoint = mountPoint }
+    package init(mountPoint: String) {
+        self.mountPoint = mountPoint
+        ownership =
+            geteuid() == 0 ? .recorded : .user(uid: geteuid(), gid: getegid(), keepsGroups: true)
+    }
 }

@@ -64,6 +64,8 @@ enum MountPoint {
         words.append(options.readOnly ? "ro" : "rw")
         words.append(options.suid ? "suid" : "nosuid")
         words.append(options.dev ? "dev" : "nodev")
+        words.append(options.exec ? "exec" : "noexec")
+        if options.sync { words.append("sync") }
         return words
     }
 

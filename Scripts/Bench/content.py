@@ -43,15 +43,20 @@ def read(path):
         os.close(descriptor)
 
 
+def small(count, size):
+    """Contents of small files, no two alike."""
+    block = os.urandom(max(size, 16) + 16)
+    for index in range(count):
+        yield (index.to_bytes(8, "little") + os.urandom(8) + block)[:size]
+
+
 def small_files(folder, count, size, a_folder=100):
     """Creates, writes and closes `count` files, so many in each folder below `folder`."""
     os.makedirs(folder, exist_ok=True)
-    block = os.urandom(max(size, 16) + 16)
-    for index in range(count):
+    for index, data in enumerate(small(count, size)):
         if index % a_folder == 0:
             inner = os.path.join(folder, f"{index // a_folder:05}")
             os.mkdir(inner)
-        data = (index.to_bytes(8, "little") + os.urandom(8) + block)[:size]
         descriptor = os.open(
             os.path.join(inner, f"{index:06}"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         os.write(descriptor, data)

@@ -119,16 +119,22 @@ class Device:
 
     def process(self):
         """The daemon's process id."""
-        wanted = [f"{MARK}={self.place.folder}/".encode(), f"HOLDFAST_HOME={self.home}".encode()]
-        for name in glob.glob("/proc/[0-9]*/environ"):
-            try:
-                with open(name, "rb") as file:
-                    environment = file.read().split(b"\0")
-            except OSError:
-                continue
-            if all(variable in environment for variable in wanted):
-                return int(name.split("/")[2])
-        raise RuntimeError("the daemon is not running")
+        return process_with({
+            MARK: self.place.folder + "/", "HOLDFAST_HOME": self.home})
+
+
+def process_with(variables):
+    """The id of the process that has these environment variables."""
+    wanted = [f"{name}={value}".encode() for name, value in variables.items()]
+    for name in glob.glob("/proc/[0-9]*/environ"):
+        try:
+            with open(name, "rb") as file:
+                environment = file.read().split(b"\0")
+        except OSError:
+            continue
+        if all(variable in environment for variable in wanted):
+            return int(name.split("/")[2])
+    raise RuntimeError("the daemon is not running")
 
 
 def free_port():
@@ -144,12 +150,16 @@ def processor_seconds(process):
 
 
 def settle(devices, limit=120):
-    """Waits until the daemons have nothing to do: less than a twentieth of a processor."""
-    processes = [device.process() for device in devices]
+    """Waits until the daemons have nothing to do."""
+    settle_processes([device.process() for device in devices], 0.4, limit)
+
+
+def settle_processes(processes, pause, limit=120):
+    """Waits until they used no more than two ticks of the clock during a pause of so many seconds."""
     end = time.monotonic() + limit
     before = [processor_seconds(process) for process in processes]
     while time.monotonic() < end:
-        time.sleep(0.4)
+        time.sleep(pause)
         now = [processor_seconds(process) for process in processes]
         if all(late - early <= 0.02 for late, early in zip(now, before)):
             return

@@ -1,75 +1,93 @@
-"""A mount against a folder of the same disk."""
+"""Mounts against a folder of the same disk: the same steps on each side in turn."""
+import math
 import os
+import statistics
 import time
 
-import content
 import machine
-from devices import Device, remove, settle
+from devices import Device, settle_processes
+from gocryptfs import Gocryptfs
+from memory import sizes_of
+from workloads import Field, Missing, Sizes, chosen, source_tree
+
+DISK = "disk"
+MOUNT = "mount"
 
 
 def measure(place, report, options):
-    size = (128 if options.quick else 1024) << 20
-    files = 1000 if options.quick else 5000
-    rounds = options.rounds or (2 if options.quick else 4)
-    print(f"fs: {size >> 20} MiB, {files} files, {rounds} rounds", flush=True)
+    sizes = Sizes.choose(options.quick)
     device = Device("alone", place, transport="disabled")
     device.create()
-    disk = place.path("disk")
-    os.mkdir(disk)
-    folders = {"mount": device.folder, "disk": disk}
-    times = {}
-
-    def timed(name, side, step):
-        os.sync()
-        settle([device])
-        start = time.perf_counter()
-        step()
-        times.setdefault(name, {"mount": [], "disk": []})[side].append(time.perf_counter() - start)
-
-    def sides(number):
-        return list(folders.items())[::1 if number % 2 == 0 else -1]
-
-    # All rounds of this before anything is removed: a file system that avoids what was freed a
-    # moment ago creates far slower then.
-    for number in range(rounds):
-        for side, folder in sides(number):
-            path = os.path.join(folder, f"small-{number}")
-            timed("create", side, lambda: content.small_files(path, files, 4096))
-    for number in range(rounds):
-        # Made before the clock runs, and anew each round: equal content would be stored once.
-        pieces = list(content.large(size))
-        for side, folder in sides(number):
-            path = os.path.join(folder, f"large-{number}")
-            timed("write", side, lambda: content.write(path, pieces))
-        del pieces
-        for side, folder in sides(number):
-            path = os.path.join(folder, f"large-{number}")
-            if machine.drop_caches():
-                timed("read, cold", side, lambda: content.read(path))
-            else:
-                content.read(path)
-            timed("read, warm", side, lambda: content.read(path))
-        for folder in folders.values():
-            os.remove(os.path.join(folder, f"large-{number}"))
-    for folder in folders.values():
-        for number in range(rounds):
-            remove(os.path.join(folder, f"small-{number}"))
-
-    for name in ("write", "read, cold", "read, warm"):
-        if name not in times:
-            report.add(f"{name}: left out", 0, "", note="only root may drop the caches")
+    folders = {DISK: place.path("disk"), MOUNT: device.folder}
+    os.mkdir(folders[DISK])
+    processes = [device.process()]
+    if options.peer:
+        peer = Gocryptfs(place)
+        folders[options.peer] = peer.folder
+        processes.append(peer.process())
+    turns = Turns(folders, sizes, processes, source_tree(place.folder, sizes.tree), options)
+    print(
+        f"fs: {sizes.large >> 20} MiB, {sizes.files} files, {turns.rounds} rounds, time relative to "
+        "the local disk", flush=True)
+    for workload in chosen(options.only):
+        times = turns.run(workload)
+        if isinstance(times, str):
+            report.add(f"{workload.name}: left out", 0, "", note=times)
             continue
-        speeds = {
-            side: [size / (1 << 20) / second for second in seconds]
-            for side, seconds in times[name].items()}
-        note = "with fsync and close" if name == "write" else ""
-        _add(report, name, speeds, times[name], "MiB/s", note)
-    speeds = {side: [files / second for second in seconds] for side, seconds in times["create"].items()}
-    _add(report, "create 4 KiB files", speeds, times["create"], "files/s", "")
+        for side in list(folders)[1:]:
+            add(report, workload.name, side, times)
+    after = sizes_of(processes[0])
+    report.add("memory after all that (RSS)", after["Rss"] / 1024, "MiB", note="at most "
+               f"{after['VmHWM'] / 1024:.0f} MiB")
 
 
-def _add(report, name, speeds, times, unit, note):
-    report.add_median(f"{name}, mount", speeds["mount"], unit, note)
-    report.add_median(f"{name}, local disk", speeds["disk"], unit)
-    ratios = [mine / theirs for mine, theirs in zip(times["mount"], times["disk"])]
-    report.add_median(f"{name}, time ratio", ratios, "x", "mount / local disk, lower is better")
+def add(report, name, side, times, label=""):
+    """The median ratio of a side to the disk, and the medians of both."""
+    mine, theirs = times[side], times[DISK]
+    ratios = [one / other for one, other in zip(mine, theirs)]
+    report.add(
+        name if side == MOUNT else f"{name}, {label or side}",
+        # Of an even number the middle two are averaged: as the ratios they are.
+        math.exp(statistics.median(map(math.log, ratios))), "x", ratios,
+        note=f"{shown(mine)} / {shown(theirs)}")
+
+
+def shown(seconds):
+    return f"{statistics.median(seconds) * 1000:.1f} ms"
+
+
+class Turns:
+    """Runs a workload in all rounds, the sides in turn; who goes first changes every round."""
+
+    def __init__(self, folders, sizes, processes, archive, options):
+        self.fields = {
+            side: Field(folder, sizes, archive) for side, folder in folders.items()}
+        self.processes = processes
+        self.rounds = options.rounds or (2 if options.quick else 4)
+        # Whoever goes first may pay more.
+        self.rounds += self.rounds % 2
+
+    def run(self, workload):
+        """Seconds of each side, or why there are none."""
+        times = {side: [] for side in self.fields}
+        for number in range(self.rounds):
+            for side, field in list(self.fields.items())[::1 if number % 2 == 0 else -1]:
+                field.round = number
+                try:
+                    times[side].append(self._time(workload, field))
+                except Missing as why:
+                    return str(why)
+        return times
+
+    def _time(self, workload, field):
+        workload.prepare(field)
+        # Or this step would pay for what an earlier one left unwritten.
+        os.sync()
+        settle_processes(self.processes, 0.1)
+        if workload.cold:
+            if not machine.drop_caches():
+                raise Missing("only root may drop the caches")
+            settle_processes(self.processes, 0.1)
+        start = time.perf_counter()
+        own = workload.step(field)
+        return own or time.perf_counter() - start

@@ -37,8 +37,8 @@ def measure(place, report, options):
         _add(report, f"{label}, each file looked at", device, peak=True)
 
 
-def _add(report, label, device, peak=False):
-    process = device.process()
+def sizes_of(process):
+    """What the kernel says of a process's memory, in KiB: `Rss`, `Pss`, `VmHWM` and more."""
     sizes = {}
     for name in (f"/proc/{process}/smaps_rollup", f"/proc/{process}/status"):
         with open(name) as file:
@@ -46,6 +46,11 @@ def _add(report, label, device, peak=False):
                 words = line.split()
                 if len(words) > 1 and words[1].isdigit():
                     sizes.setdefault(words[0].rstrip(":"), int(words[1]))
+    return sizes
+
+
+def _add(report, label, device, peak=False):
+    sizes = sizes_of(device.process())
     note = f"PSS {sizes['Pss'] / 1024:.1f}"
     if peak:
         note += f", at most {sizes['VmHWM'] / 1024:.1f}"

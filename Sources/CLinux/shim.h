@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/statvfs.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
@@ -117,6 +119,18 @@ static inline off_t holdfast_seek_data(int descriptor, off_t offset)
 static inline off_t holdfast_seek_hole(int descriptor, off_t offset)
 {
     return lseek(descriptor, offset, 4 /* SEEK_HOLE */);
+}
+
+/// mount(2) with MS_REMOUNT: the mount's flags but for those named.
+static inline int holdfast_remount(const char *path, unsigned long set, unsigned long cleared)
+{
+    struct statvfs now;
+    if (statvfs(path, &now) != 0) return -1;
+    /* These have one value in both; relatime, which has not, is what the kernel takes for none. */
+    unsigned long kept = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS
+        | MS_NOATIME | MS_NODIRATIME;
+    unsigned long flags = ((now.f_flag & kept) | set) & ~cleared;
+    return mount("holdfast", path, "fuse.holdfast", MS_REMOUNT | flags, "");
 }
 
 /// prctl(PR_SET_DUMPABLE, 0): no core dumps, no ptrace by processes of the same user.

@@ -4,7 +4,14 @@ import Base
 struct NameKey: Hashable {
     var directory: ObjectID
     var name: [UInt8]
+
+    /// Whether nothing of the share shows under it.
+    var isReserved: Bool { directory == .root && name == reservedRootName }
 }
+
+/// In the root a mount shows its own folder under this name: an entry that has it, from a device that did
+/// not know, shows beside it like what lost a name.
+package let reservedRootName = Array(".holdfast".utf8)
 
 /// Names whose rendering a flush has to settle.
 struct StaleNames {
@@ -153,7 +160,7 @@ extension FileTree {
                 }
             }
         }
-        let group = NameGroup(members, writers: writers)
+        let group = NameGroup(members, writers: writers, isReserved: key.isReserved)
         for entry in entries {
             entry.row.holdsName = entry.row.id == group.holder
             try store(entry)

@@ -26,6 +26,22 @@ package final class MemoryTreeStorage: TreeStorage {
 
     package init() {}
 
+    /// A storage of its own with the same rows.
+    package func copy() -> MemoryTreeStorage {
+        let copy = MemoryTreeStorage()
+        copy.objects = objects
+        copy.entries = entries
+        copy.entriesOfObject = entriesOfObject
+        copy.shown = shown
+        copy.versions = versions
+        copy.versionsOfObject = versionsOfObject
+        copy.xattrs = xattrs
+        copy.moves = moves
+        copy.conflicts = conflicts
+        copy.state = state
+        return copy
+    }
+
     // MARK: Objects
 
     package func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { objects[id] }

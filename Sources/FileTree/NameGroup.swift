@@ -29,7 +29,8 @@ struct NameGroup {
     /// Entry to the entry it is hidden behind.
     private(set) var twins: [EntryID: EntryID] = [:]
 
-    init(_ members: [Member], writers: WriterTable) {
+    /// - Parameter isReserved: whether nobody may hold the name: then all are losers.
+    init(_ members: [Member], writers: WriterTable, isReserved: Bool = false) {
         let canonical = Set(Self.unions(of: members, writers: writers).compactMap(\.first))
         let directories = members.filter { canonical.contains($0.object.id) }
         let others = members.filter { $0.entry.kind != .directory }
@@ -46,7 +47,11 @@ struct NameGroup {
                 twins[member.entry.id] = twin
                 continue
             }
-            if holder == nil { holder = member.entry.id } else { losers.append(Loser(member)) }
+            if holder == nil, !isReserved {
+                holder = member.entry.id
+            } else {
+                losers.append(Loser(member))
+            }
             if let content { shown[content] = member.entry.id }
         }
         for member in sorted {

@@ -20,16 +20,41 @@ extension Operation {
         package var name: [UInt8]
         /// The public key of the invite that was used.
         package var invite: Bytes32?
+        /// Set when the log goes on where another one of the same device ended.
+        package var succession: Succession?
 
         package init(
             device: Bytes32, log: Bytes32?, role: MemberRole, name: [UInt8],
-            invite: Bytes32? = nil
+            invite: Bytes32? = nil, succession: Succession? = nil
         ) {
             self.device = device
             self.log = log
             self.role = role
             self.name = name
             self.invite = invite
+            self.succession = succession
+        }
+    }
+
+    /// A member's word that a new log, with a key pair of its own, is its own too: whoever carries the
+    /// admission can neither forge it nor give the successor another role.
+    package struct Succession: Equatable, Sendable {
+        /// The log that a member has and does not go on with.
+        package var predecessor: Bytes32
+        /// By the predecessor's device key over `signable`, `signatureSize` bytes.
+        package var signature: [UInt8]
+
+        package static let signatureSize = 64
+
+        package init(predecessor: Bytes32, signature: [UInt8]) {
+            self.predecessor = predecessor
+            self.signature = signature
+        }
+
+        /// What the predecessor's device key signs.
+        package static func signable(predecessor: Bytes32, log: Bytes32, device: Bytes32) -> [UInt8]
+        {
+            Array("holdfast successor".utf8) + predecessor.bytes + log.bytes + device.bytes
         }
     }
 

@@ -12,7 +12,8 @@ import Wire
 //     5 setAttribute parts, object, [mode], [uid], [gid], [modified], [accessed]
 //     6 setXattr     object, name, value to the end
 //     7 removeXattr  object, name
-//     8 admit        parts, device (32), role (1), name, [log (32)], [invite (32)]
+//     8 admit        parts, device (32), role (1), name, [log (32)], [invite (32)],
+//                    [predecessor (32), signature (64)]
 //     9 retire       device (32)
 //    10 revoke       device (32), length
 //    11 invite       key (32), role (1), expires, uses
@@ -153,12 +154,16 @@ struct OperationEncoder {
 
     private mutating func encode(_ admit: Operation.Admit) {
         begin(.admit)
-        write(parts: [admit.log != nil, admit.invite != nil])
+        write(parts: [admit.log != nil, admit.invite != nil, admit.succession != nil])
         output.writeBytes32(admit.device)
         output.writeUInt8(admit.role.rawValue)
         output.writeBuffer(admit.name)
         if let log = admit.log { output.writeBytes32(log) }
         if let invite = admit.invite { output.writeBytes32(invite) }
+        if let succession = admit.succession {
+            output.writeBytes32(succession.predecessor)
+            output.writeRaw(succession.signature)
+        }
     }
 
     private mutating func begin(_ kind: OperationKind) { output.writeUInt8(kind.rawValue) }
@@ -327,12 +332,17 @@ struct OperationDecoder {
     }
 
     private func admit(_ reader: inout WireReader) throws(WireError) -> Operation.Admit {
-        let parts = try parts(&reader, count: 2)
+        let parts = try parts(&reader, count: 3)
         var admit = Operation.Admit(
             device: try reader.readBytes32(), log: nil, role: try role(&reader),
             name: try reader.readBuffer(max: Limits.deviceNameSizeMax))
         if parts & 1 != 0 { admit.log = try reader.readBytes32() }
         if parts & 2 != 0 { admit.invite = try reader.readBytes32() }
+        if parts & 4 != 0 {
+            admit.succession = Operation.Succession(
+                predecessor: try reader.readBytes32(),
+                signature: try reader.readBytes(Operation.Succession.signatureSize))
+        }
         return admit
     }
 

@@ -34,6 +34,17 @@ package final class WriterTable {
         return slot
     }
 
+    /// Has two slots change their logs. All that names either by its slot is void: the view must be made
+    /// again, by a new tree.
+    package func swap(_ first: WriterSlot, _ second: WriterSlot) {
+        let (left, right) = (key(of: first), key(of: second))
+        precondition(left != .zero && right != .zero, "a slot without a log")
+        keys[Int(first.rawValue)] = right
+        keys[Int(second.rawValue)] = left
+        slots[right] = first
+        slots[left] = second
+    }
+
     /// The slots from `slot` on, in order: what is not persisted yet.
     package func keys(from slot: Int) -> ArraySlice<Bytes32> {
         keys[min(max(slot, 0), keys.count)...]

@@ -64,6 +64,46 @@ package enum KernelMount {
         }
     }
 
+    /// Changes what the kernel lets programs do with a mount, as `mount -o remount` asks; only root may.
+    ///
+    /// - Parameter options: of mount(8), the last of two that say the opposite holds; what is not
+    ///   named stays as it is.
+    package static func change(_ path: String, options: [String]) throws(HostError) {
+        guard try MountTable.current().entry(at: path)?.type == ownType else {
+            throw .system(code: EINVAL, action: "no share is mounted at \(path)")
+        }
+        var (set, cleared): (UInt, UInt) = (0, 0)
+        for option in options {
+            guard let (flag, isSet) = flag(option) else { continue }
+            if isSet {
+                (set, cleared) = (set | flag, cleared & ~flag)
+            } else {
+                (set, cleared) = (set & ~flag, cleared | flag)
+            }
+        }
+        // The path is a terminated copy for the time of the call.
+        guard unsafe holdfast_remount(path, set, cleared) == 0 else {
+            throw .system(code: errno, action: "changing the mount at \(path)")
+        }
+    }
+
+    /// The flag of mount(2) that an option of mount(8) sets or clears.
+    private static func flag(_ option: String) -> (flag: UInt, isSet: Bool)? {
+        switch option {
+        case "ro": (UInt(MS_RDONLY), true)
+        case "rw": (UInt(MS_RDONLY), false)
+        case "nosuid": (UInt(MS_NOSUID), true)
+        case "suid": (UInt(MS_NOSUID), false)
+        case "nodev": (UInt(MS_NODEV), true)
+        case "dev": (UInt(MS_NODEV), false)
+        case "noexec": (UInt(MS_NOEXEC), true)
+        case "exec": (UInt(MS_NOEXEC), false)
+        case "sync": (UInt(MS_SYNCHRONOUS), true)
+        case "async": (UInt(MS_SYNCHRONOUS), false)
+        default: nil
+        }
+    }
+
     /// Waits until nothing is mounted at a path.
     ///
     /// - Returns: false at the deadline.

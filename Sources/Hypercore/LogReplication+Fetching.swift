@@ -32,6 +32,10 @@ extension LogReplication {
         /// Why the remote, or else the log's writer, is suspected; a proof from zero is under way.
         var suspicion: String?
         var unaskedProofs = 0
+        /// The greatest length at which the remote's copy was, or is being, compared with ours.
+        var comparedLength: UInt64 = 0
+        /// Proofs from zero that were asked for to compare, and have not come.
+        var comparisons = 0
         /// Two histories are known: nothing is fetched any more.
         var isFrozen = false
         /// Answers received, and how many it were at the last tick that saw progress.
@@ -78,7 +82,28 @@ extension LogReplication {
         if message.fork == log.fork, log.length > message.length {
             try sendSync(into: &effects)
         }
+        compareIfDue(into: &effects)
         try schedule(into: &effects)
+    }
+
+    /// Logs of one length bring no proof that they are the same: one is asked for when a remote opens, and
+    /// by the writer whenever a copy of its log grew by other hands than this channel's.
+    private mutating func compareIfDue(into effects: inout [Effect]) {
+        guard let sync = remote.sync, sync.fork == log.fork, sync.uploading, sync.length > 0,
+            sync.length == log.length || log.isWritable && sync.length < log.length,
+            sync.length > max(fetch.comparedLength, service.provedLength),
+            log.isWritable || fetch.comparedLength == 0,
+            !fetch.isFrozen, fetch.suspicion == nil
+        else { return }
+        fetch.comparedLength = sync.length
+        fetch.comparisons += 1
+        askFromZero(sync.length, into: &effects)
+    }
+
+    private func askFromZero(_ length: UInt64, into effects: inout [Effect]) {
+        let request = RequestMessage(
+            id: 0, fork: log.fork, upgrade: .init(start: 0, length: length))
+        send(.request, request, into: &effects)
     }
 
     mutating func receive(
@@ -173,6 +198,7 @@ extension LogReplication {
         _ message: NoDataMessage, into effects: inout [Effect]
     ) throws(StorageError) {
         if message.request == 0 {
+            fetch.comparisons = max(0, fetch.comparisons - 1)
             if let suspicion = fetch.suspicion { violate(suspicion, into: &effects) }
             return
         }
@@ -220,6 +246,7 @@ extension LogReplication {
         }
         if pending.upgradeStart != nil, proof.upgrade == nil { fetch.isUpgradeRefused = true }
         if log.length != oldLength || log.fork != oldFork {
+            fetch.comparedLength = log.length
             effects.append(.upgraded(log.length))
             noteAcknowledgement(into: &effects)
             do throws(StorageError) { try sendSync(into: &effects) } catch {
@@ -256,9 +283,7 @@ extension LogReplication {
         releaseEverything()
         effects.append(.released)
         fetch.suspicion = reason
-        let request = RequestMessage(
-            id: 0, fork: log.fork, upgrade: .init(start: 0, length: min(length, log.length)))
-        send(.request, request, into: &effects)
+        askFromZero(min(length, log.length), into: &effects)
     }
 
     /// Data with request 0: a proof from zero that shows two histories, or a push, which is ignored.
@@ -267,8 +292,13 @@ extension LogReplication {
     ) throws(StorageError) {
         guard proof.upgrade?.start == 0, !fetch.isFrozen else { return }
         if fetch.suspicion == nil {
-            guard log.length > 0, fetch.unaskedProofs < Limits.unaskedProofsMax else { return }
-            fetch.unaskedProofs += 1
+            guard log.length > 0 else { return }
+            if fetch.comparisons > 0 {
+                fetch.comparisons -= 1
+            } else {
+                guard fetch.unaskedProofs < Limits.unaskedProofsMax else { return }
+                fetch.unaskedProofs += 1
+            }
         }
         do throws(ProofError) {
             if let common = try log.conflict(with: proof) {
@@ -277,6 +307,7 @@ extension LogReplication {
                 releaseEverything()
                 effects.append(.released)
                 effects.append(.conflict(common: common, proof: [UInt8](copying: payload)))
+                try tellOwnHistory(into: &effects)
             } else if let suspicion = fetch.suspicion {
                 violate(suspicion, into: &effects)
             }
@@ -288,6 +319,19 @@ extension LogReplication {
             case .stale, .unknownRoot:
                 if let suspicion = fetch.suspicion { violate(suspicion, into: &effects) }
             }
+        }
+    }
+
+    /// The remote learns of the two histories too: its own copy may be the writer's.
+    private func tellOwnHistory(into effects: inout [Effect]) throws(ProofError) {
+        let length = min(log.length, remote.sync?.length ?? log.length)
+        let request = RequestMessage(
+            id: 0, fork: log.fork, upgrade: .init(start: 0, length: length))
+        do throws(ProofRefusal) {
+            let data = DataMessage(request: 0, proof: try log.proof(for: request))
+            send(.data, data, into: &effects)
+        } catch {
+            if case .storage(let error) = error { throw .storage(error) }
         }
     }
 

@@ -24,6 +24,8 @@ extension LogReplication {
         var waiting: [Waiting] = []
         var queuedBytes = 0
         var invalidRequests = 0
+        /// The greatest length that was proved to the remote here.
+        var provedLength: UInt64 = 0
     }
 
     // MARK: News
@@ -157,6 +159,9 @@ extension LogReplication {
             proof?.manifest = rules.manifest
         }
         if let proof {
+            if proof.upgrade != nil, request.id != 0 {
+                service.provedLength = max(service.provedLength, log.length)
+            }
             let data = DataMessage(request: request.id, proof: proof)
             effects.append(
                 .send(

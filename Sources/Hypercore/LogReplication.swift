@@ -223,6 +223,9 @@ package struct LogReplication {
         effects.append(.released)
     }
 
+    /// Whether messages of this type may make the log longer or add blocks to it.
+    package static func bringsBlocks(type: Int) -> Bool { type == MessageType.data.rawValue }
+
     // MARK: What the remote says
 
     /// How long the remote says its log is; nil until it has said so.

@@ -1,4 +1,5 @@
 package import Base
+package import FileTree
 package import Wire
 
 /// Messages of the `holdfast/control` channel, in the order of their types.
@@ -15,11 +16,14 @@ package import Wire
 ///     2     refused  reason string: why a join was refused
 ///     3     holds    count, then (log key 32, blocks uint) each: everything up to there is here,
 ///                    chunks included
+///     4     succeed  log key 32, manifest buffer, device name string, predecessor 32,
+///                    signature 64 by the predecessor's device (`Operation.Succession`)
 package enum ControlMessage: Equatable, Sendable {
     case hello(device: String, log: Bytes32?)
     case join(JoinRequest)
     case refused(reason: String)
     case holds([(Bytes32, UInt64)])
+    case succeed(SuccessionRequest)
 
     package struct JoinRequest: Equatable, Sendable {
         package var log: Bytes32
@@ -27,6 +31,14 @@ package enum ControlMessage: Equatable, Sendable {
         package var device: String
         package var inviteKey: Bytes32
         package var signature: [UInt8]
+    }
+
+    /// A member's device asks for its new log to be admitted.
+    package struct SuccessionRequest: Equatable, Sendable {
+        package var log: Bytes32
+        package var manifest: [UInt8]
+        package var device: String
+        package var succession: Operation.Succession
     }
 
     package static let protocolName = "holdfast/control"
@@ -41,6 +53,7 @@ package enum ControlMessage: Equatable, Sendable {
         case (.join(let a), .join(let b)): a == b
         case (.refused(let a), .refused(let b)): a == b
         case (.holds(let a), .holds(let b)): a.elementsEqual(b, by: ==)
+        case (.succeed(let a), .succeed(let b)): a == b
         default: false
         }
     }
@@ -60,6 +73,7 @@ package enum ControlMessage: Equatable, Sendable {
         case .join: 1
         case .refused: 2
         case .holds: 3
+        case .succeed: 4
         }
     }
 
@@ -84,6 +98,12 @@ package enum ControlMessage: Equatable, Sendable {
                 writer.writeBytes32(log)
                 writer.writeUInt(blocks)
             }
+        case .succeed(let request):
+            writer.writeBytes32(request.log)
+            writer.writeBuffer(request.manifest)
+            writer.writeString(request.device)
+            writer.writeBytes32(request.succession.predecessor)
+            writer.writeRaw(request.succession.signature)
         }
         return writer.bytes
     }
@@ -110,6 +130,15 @@ package enum ControlMessage: Equatable, Sendable {
             clock.reserveCapacity(count)
             for _ in 0..<count { clock.append((try reader.readBytes32(), try reader.readUInt())) }
             return .holds(clock)
+        case 4:
+            return .succeed(
+                SuccessionRequest(
+                    log: try reader.readBytes32(),
+                    manifest: try reader.readBuffer(max: manifestSizeMax),
+                    device: try reader.readString(max: deviceNameSizeMax),
+                    succession: Operation.Succession(
+                        predecessor: try reader.readBytes32(),
+                        signature: try reader.readBytes(Operation.Succession.signatureSize))))
         default:
             return nil
         }

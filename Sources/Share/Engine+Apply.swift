@@ -9,6 +9,7 @@ extension Engine {
     ///
     /// - Returns: whether there may be more to apply.
     mutating func applyStored() throws(StorageError) -> Bool {
+        try settleFork()
         guard hasUnapplied else { return false }
         // The open block's clock must go on telling the truth; and a sealed block is committed
         // before a peer can learn of it.
@@ -43,8 +44,9 @@ extension Engine {
         throws(StorageError) -> Bool
     {
         let number = applied[slot] ?? 0
-        guard let log = logs[slot], membership.isMember(log: log.key), !stopped.contains(slot),
-            number < log.contiguousLength, let bytes = try log.block(at: number)
+        guard let log = logs[slot], slot == ownSlot || membership.isMember(log: log.key),
+            !stopped.contains(slot), number < log.contiguousLength,
+            let bytes = try log.block(at: number)
         else { return false }
         var codec = codecs[slot] ?? BlockCodec(writer: slot)
         let block: Block

@@ -45,7 +45,13 @@ extension Engine {
             open = nil
             return block
         }
-        guard isAdmitted || isFounding, let log = ownLog else { throw .readOnly }
+        guard isAdmitted || isFounding || succession != nil else { throw .readOnly }
+        if let log = ownLog, log.length > applied[ownSlot] ?? 0 {
+            // Peers have more of this log than was stored here, and it is on its way: whatever is
+            // written at this place would be a second history of it.
+            try Self.stored { () throws(StorageError) in try beginSuccessor() }
+        }
+        guard let log = ownLog else { throw .readOnly }
         let now = environment.now()
         hybrid.observe(tree.newestTime)
         return OpenBlock(
@@ -138,6 +144,8 @@ enum StoredValue {
     static let acknowledged = "acknowledged"
     static let inviteSeed = "invite seed"
     static let collected = "collected"
+    static let forks = "forks"
+    static let succession = "succession"
 }
 
 extension NodeID {

@@ -105,7 +105,9 @@ extension Engine {
             ? Published(node: save.node, version: save.parents.first ?? 0)
             : publish(save, as: node)
         if save.settlesStaging {
-            try Self.stored { () throws(StorageError) in try storage.removeStaged(save.node) }
+            try Self.stored { () throws(StorageError) in
+                try storage.removeStaged(current(save.node))
+            }
             markDirty()
         }
         return published
@@ -113,7 +115,8 @@ extension Engine {
 
     private mutating func publish(_ save: Save, as node: Node) throws(VolumeError) -> Published {
         let write = Operation.Write(
-            object: node.object, parents: save.parents.compactMap { OperationID(rawValue: $0) },
+            object: node.object,
+            parents: save.parents.compactMap { OperationID(rawValue: $0).map(current) },
             size: save.content.size, modified: save.modified, content: save.content.encode())
         if node.isCopy {
             let object = try detach(node, content: write)

@@ -7,9 +7,19 @@ import Hypercore
 extension Engine {
     /// The logs that peers may replicate: those of members, and the own one.
     var sharedSlots: [WriterSlot] {
-        logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { slot in
-            slot == ownSlot ? isAdmitted : true
+        let pendingFork = self.pendingFork
+        return logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { slot in
+            // Of two histories of the own log the one that peers have is replicated.
+            slot == ownSlot ? isAdmitted && pendingFork == nil : true
         }
+    }
+
+    /// The log that a peer names by its discovery key.
+    func slot(discoveryKey: [UInt8]) -> WriterSlot? {
+        let found = logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { slot in
+            logs[slot]?.discoveryKey.bytes == discoveryKey
+        }
+        return found.first { $0 != ownSlot } ?? found.first
     }
 
     /// - Returns: nil if the log is unknown or the connection replicates it already.
@@ -39,6 +49,11 @@ extension Engine {
         into effects: inout [LogReplication.Effect]
     ) throws(SessionError) {
         do {
+            if id.slot == ownSlot, LogReplication.bringsBlocks(type: type) {
+                // The open block's number must stay the next one: if the log turns out to be longer,
+                // this device has forgotten some of it.
+                try commit()
+            }
             replications[id]?.queuedBytes = queuedBytes
             try replications[id]?.receive(type: type, payload: payload.span, into: &effects)
         } catch {
@@ -100,9 +115,8 @@ extension Engine {
 
     /// How far this device has applied every log.
     var holds: [(Bytes32, UInt64)] {
-        logs.keys.sorted { $0.rawValue < $1.rawValue }.map { slot in
-            (writers.key(of: slot), applied[slot] ?? 0)
-        }
+        logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { $0 != pendingFork?.branch }
+            .map { slot in (writers.key(of: slot), applied[slot] ?? 0) }
     }
 
     mutating func takeNewlyWanted() -> [WantedChunk] {

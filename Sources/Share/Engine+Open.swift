@@ -34,8 +34,13 @@ extension Engine {
         chunks: any ChunkStorage, environment: any ShareEnvironment
     ) throws(StorageError) {
         keys = identity.keys
-        device = identity.device
-        deviceName = identity.deviceName
+        installationName = identity.deviceName
+        let succession = try storage.value(StoredValue.succession).map {
+            bytes throws(StorageError) in try OwnSuccession(decoding: bytes)
+        }
+        self.succession = succession
+        device = succession.map { KeyPair(seed: $0.seed) } ?? identity.device
+        deviceName = succession?.deviceName(identity.deviceName) ?? identity.deviceName
         self.storage = storage
         self.chunks = chunks
         self.environment = environment
@@ -45,7 +50,7 @@ extension Engine {
         storedWriters = writers.count
 
         let manifest = Manifest(
-            publicKey: identity.device.publicKey,
+            publicKey: device.publicKey,
             namespace: identity.keys.logNamespace(generation: 0))
         let ownKey = manifest.hash
         guard let slot = writers.insert(ownKey) else {
@@ -90,11 +95,13 @@ extension Engine {
         hybrid = HybridClock(newest: tree.newestTime)
 
         logs[slot] = try Log.create(
-            storage: storage, slot: slot, keyPair: identity.device,
+            storage: storage, slot: slot, keyPair: device,
             namespace: identity.keys.logNamespace(generation: 0),
             encryptionKey: identity.keys.logEncryptionKey)
         membershipGrew = true
         _ = try openNewLogs()
+        forks = try LogFork.decode(try storage.value(StoredValue.forks))
+        if let pendingFork { try openBranch(pendingFork) }
         try loadApplied()
         markDirty()
         if case .found(let name, let seed) = origin { try found(name: name, inviteSeed: seed) }

@@ -25,8 +25,12 @@ struct Engine {
     }
 
     let keys: ShareKeys
-    let device: KeyPair
-    let deviceName: String
+    /// What the own log is signed with: the installation's, or a successor's.
+    var device: KeyPair
+    /// As the user gave it; `deviceName` tells successors apart.
+    let installationName: String
+    var deviceName: String
+    var succession: OwnSuccession?
     let storage: any ShareStorage
     let chunks: any ChunkStorage
     let environment: any ShareEnvironment
@@ -44,7 +48,7 @@ struct Engine {
     var logs: [WriterSlot: Log] = [:]
     /// Channels that replicate them, by connection.
     var replications: [ReplicationID: LogReplication] = [:]
-    let ownSlot: WriterSlot
+    var ownSlot: WriterSlot
     var applied: [WriterSlot: UInt64] = [:]
     var codecs: [WriterSlot: BlockCodec] = [:]
     var appliedChanged: Set<WriterSlot> = []
@@ -61,6 +65,14 @@ struct Engine {
     var recent = RecentFiles()
     /// Logs with a block that cannot be decoded: they go no further.
     var stopped: Set<WriterSlot> = []
+    /// Logs with two histories.
+    var forks: [LogFork] = []
+    /// Slots that once were the own log's, by age.
+    var retiredSlots: [RetiredSlot] = []
+    /// Slots whose channels must begin anew: another log stands behind them.
+    var logsToReopen: [WriterSlot] = []
+    /// Peers must be told of the own new log.
+    var mustIntroduce = false
     /// For the log file.
     var notices: [String] = []
     /// Operations refused because they break a rule.

@@ -6,7 +6,8 @@ import Wire
 /// Who belongs to the share: derived from the logs' membership operations alone, beginning with
 /// the founding log, whose device owns the share. A pure function of the set of operations.
 ///
-/// Any owner or writer may admit a writer; only an owner may admit another owner.
+/// Any owner or writer may admit a writer; only an owner may admit another owner. A device that must go
+/// on under a new log (<doc:Forks>) is admitted by its own signature, whoever writes it down.
 package struct Membership: Equatable, Sendable {
     package struct Member: Equatable, Sendable {
         package var log: Bytes32
@@ -40,6 +41,8 @@ package struct Membership: Equatable, Sendable {
     package let foundingLog: Bytes32
     private var members: [Bytes32: Member]
     private var invites: [Bytes32: Operation.Invite] = [:]
+    /// Logs whose devices go on under another one.
+    private var succeeded: Set<Bytes32> = []
 
     package init(foundingLog: Bytes32) {
         self.foundingLog = foundingLog
@@ -60,6 +63,9 @@ package struct Membership: Equatable, Sendable {
     package func member(device: Bytes32) -> Member? {
         members.values.filter { $0.device == device }.min { $0.log < $1.log }
     }
+
+    /// Whether the log's device, or a copy of it, goes on under another log.
+    package func hasSuccessor(_ log: Bytes32) -> Bool { succeeded.contains(log) }
 
     /// The open invite with this public key.
     package func invite(_ publicKey: Bytes32) -> Operation.Invite? { invites[publicKey] }
@@ -87,16 +93,35 @@ package struct Membership: Equatable, Sendable {
     private mutating func admit(_ admission: Operation.Admit, by role: MemberRole, at order: Order)
         -> Bool
     {
-        guard mayAdmit(admission.role, role), let log = admission.log else { return false }
+        let mayAdmit =
+            admission.succession == nil
+            ? mayAdmit(admission.role, role)
+            : (role == .owner || role == .writer) && accepts(admission)
+        guard mayAdmit, let log = admission.log else { return false }
         if let known = members[log] {
             guard order < known.admitted else { return true }
         } else {
             guard members.count < Limits.members else { return false }
         }
+        if let succession = admission.succession { succeeded.insert(succession.predecessor) }
         members[log] = Member(
             log: log, device: admission.device, name: admission.name,
             role: log == foundingLog ? .owner : admission.role, admitted: order)
         return true
+    }
+
+    /// Whether a succession is its predecessor's own word: then any writer may carry it, since it gives the
+    /// device no more than it had.
+    func accepts(_ admission: Operation.Admit) -> Bool {
+        guard let succession = admission.succession, let log = admission.log,
+            let predecessor = members[succession.predecessor], predecessor.device != .zero,
+            admission.role == predecessor.role
+        else { return false }
+        return verify(
+            signature: succession.signature,
+            message: Operation.Succession.signable(
+                predecessor: succession.predecessor, log: log, device: admission.device),
+            publicKey: predecessor.device)
     }
 
     private func mayAdmit(_ wanted: MemberRole, _ role: MemberRole) -> Bool {
@@ -130,6 +155,9 @@ extension Membership {
             writer.writeUInt64(invite.expiresMilliseconds)
             writer.writeUInt32(invite.uses)
         }
+        guard !succeeded.isEmpty else { return writer.bytes }
+        writer.writeUInt(succeeded.count)
+        for log in succeeded.sorted() { writer.writeBytes32(log) }
         return writer.bytes
     }
 
@@ -166,6 +194,10 @@ extension Membership {
             invites[key] = Operation.Invite(
                 publicKey: key, role: try role(try reader.readUInt()),
                 expiresMilliseconds: try reader.readUInt64(), uses: try reader.readUInt32())
+        }
+        guard !reader.isAtEnd else { return }
+        for _ in 0..<(try reader.readCount(max: Limits.members, minimumElementSize: 32)) {
+            succeeded.insert(try reader.readBytes32())
         }
     }
 }

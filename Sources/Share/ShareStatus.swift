@@ -43,6 +43,21 @@ package struct ShareStatus: Codable, Equatable, Sendable {
         }
     }
 
+    /// A log with two histories: a state that was restored or cloned.
+    package struct Fork: Codable, Equatable, Sendable {
+        package var device: String
+        /// The log's key, hexadecimal.
+        package var log: String
+        /// Blocks that both histories have, at least.
+        package var common: UInt64
+        /// Milliseconds since 1970.
+        package var found: UInt64
+        /// Whether it is this device's own log.
+        package var isOwn: Bool
+        /// Whether a new log stands for the other history, so that nothing is missing.
+        package var isSettled: Bool
+    }
+
     /// The share's public id, hexadecimal.
     package var share = ""
     package var name = ""
@@ -63,6 +78,7 @@ package struct ShareStatus: Codable, Equatable, Sendable {
     /// Operations refused because they break a rule.
     package var refused: UInt64 = 0
     package var conflicts: UInt64 = 0
+    package var forks: [Fork] = []
 
     package init() {}
 }

@@ -53,6 +53,8 @@ package protocol ShareStorage: LogStorage, TreeStorage {
     func writers() throws(StorageError) -> [Bytes32]
     /// Gives the next slot to a log.
     func addWriter(_ key: Bytes32) throws(StorageError)
+    /// Gives a slot in use to another log.
+    func setWriter(_ key: Bytes32, of slot: WriterSlot) throws(StorageError)
 
     func appliedLog(_ slot: WriterSlot) throws(StorageError) -> AppliedLog?
     func setAppliedLog(_ applied: AppliedLog, of slot: WriterSlot) throws(StorageError)

@@ -31,7 +31,9 @@ extension ShareVolume {
 
     /// Makes the view again from the logs.
     package func rebuildView() throws(StorageError) {
-        try engine.withLock { (engine) throws(StorageError) in try engine.rebuildView() }
+        try engine.withLock { (engine) throws(StorageError) in
+            try engine.rebuildView(telling: false)
+        }
         try makeDurable()
     }
 }
@@ -74,6 +76,11 @@ extension Engine {
             report.problems.append(
                 "the view is not what the logs say: run holdfast check --rebuild")
         }
+        for fork in forkReports where !fork.isSettled {
+            report.problems.append(
+                "the log of \(fork.device) has two histories after block \(fork.common), and what one"
+                    + " of them has is not here: connect the device that was restored or cloned")
+        }
         try checkChunks(&report)
         return report
     }
@@ -106,8 +113,9 @@ extension Engine {
         }
     }
 
-    fileprivate mutating func rebuildView() throws(StorageError) {
-        try commit()
+    /// - Parameter telling: whether the kernel may have seen the old view.
+    mutating func rebuildView(telling: Bool) throws(StorageError) {
+        if !telling { try commit() }
         try storage.removeView()
         tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
         applied = [:]
@@ -116,10 +124,11 @@ extension Engine {
         refused = 0
         hybrid = HybridClock()
         markDirty()
+        if let pendingFork { stopped.insert(pendingFork.branch) }
         while try applyStored() {}
         hybrid.observe(tree.newestTime)
         try rebuildWanted()
-        changes = []
+        changes = telling ? alsoFormer(changes) : []
         try commit()
     }
 }

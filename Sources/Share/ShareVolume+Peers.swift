@@ -21,7 +21,7 @@ extension ShareVolume: ConnectionHandler {
                 return table.effects.append(.close(id, reason: "too many connections"))
             }
             var session = PeerSession(
-                id: id, isInitiator: isInitiator, address: address, keyPair: identity.device,
+                id: id, isInitiator: isInitiator, address: address, keyPair: device,
                 ephemeral: KeyPair(seed: randomBytes32()),
                 headerNonce: environment.randomBytes(SecretStreamState.headerSize),
                 handshake: handshake, now: now)
@@ -92,6 +92,7 @@ extension ShareVolume: ConnectionHandler {
         var finished: [(@Sendable (Bool) -> Void, Bool)] = []
         let (changes, notices) = commitAndApply(now: now, next: &next)
         peers.withLock { table in
+            followForks(&table, now: now)
             announce(&table, now: now)
             settleArrived(&table, now: now)
             fetch(&table, now: now)
@@ -252,7 +253,7 @@ extension ShareVolume: ConnectionHandler {
     private func connected(
         _ remoteKey: Bytes32, _ handshakeHash: [UInt8], on session: inout PeerSession
     ) throws(SessionError) {
-        guard remoteKey != identity.device.publicKey else {
+        guard remoteKey != device.publicKey else {
             throw SessionError("this is the device itself", isOwnFault: true)
         }
         session.remoteKey = remoteKey
@@ -270,8 +271,8 @@ extension ShareVolume: ConnectionHandler {
         if session.isNodeKeyed {
             let proof = ControlMessage.deviceProof(
                 handshakeHash: handshakeHash, isInitiator: isInitiator)
-            open.writeBytes32(identity.device.publicKey)
-            open.writeRaw(identity.device.sign(proof))
+            open.writeBytes32(device.publicKey)
+            open.writeRaw(device.sign(proof))
         }
         open.writeUInt64(instance)
         session.control = session.mux.open(
@@ -366,7 +367,7 @@ extension ShareVolume: ConnectionHandler {
             let signature = try? reader.readBytes(signatureSize),
             verify(signature: signature, message: proof, publicKey: key)
         else { throw SessionError("the peer does not prove which device it is") }
-        guard key != identity.device.publicKey else {
+        guard key != device.publicKey else {
             throw SessionError("this is the device itself", isOwnFault: true)
         }
         session.remoteKey = key
@@ -378,16 +379,19 @@ extension ShareVolume: ConnectionHandler {
     {
         guard let control = session.control else { return }
         let handshakeHash = session.handshakeHash
-        let (hello, join) = try stored { (engine) throws(StorageError) in
+        let messages = try stored { (engine) throws(StorageError) in
             let log = engine.isAdmitted ? engine.ownLog?.key : nil
-            return (
-                ControlMessage.hello(device: engine.deviceName, log: log),
-                log == nil ? try engine.joinRequest(handshakeHash: handshakeHash) : nil
-            )
+            var messages = [ControlMessage.hello(device: engine.deviceName, log: log)]
+            if let request = engine.successionRequest {
+                messages.append(.succeed(request))
+            } else if log == nil,
+                let request = try engine.joinRequest(handshakeHash: handshakeHash)
+            {
+                messages.append(.join(request))
+            }
+            return messages
         }
-        session.mux.send(control, type: hello.type, payload: hello.payload)
-        if let join {
-            let message = ControlMessage.join(join)
+        for message in messages {
             session.mux.send(control, type: message.type, payload: message.payload)
         }
         let channel = session.mux.open(
@@ -406,9 +410,7 @@ extension ShareVolume: ConnectionHandler {
         guard session.isMember, name == LogReplication.protocolName else {
             return session.mux.reject(protocolName: name, id: id)
         }
-        let slot = engine.withLock { engine in
-            engine.logs.first { $0.value.discoveryKey.bytes == id }?.key
-        }
+        let slot = engine.withLock { $0.slot(discoveryKey: id) }
         guard let slot, session.channel(for: slot) == nil else {
             return session.mux.reject(protocolName: name, id: id)
         }
@@ -473,10 +475,12 @@ extension ShareVolume: ConnectionHandler {
             let refusal = try stored { (engine) throws(StorageError) in
                 try engine.admit(request, device: remote, handshakeHash: handshakeHash)
             }
-            if let refusal, let control = session.control {
-                let answer = ControlMessage.refused(reason: refusal)
-                session.mux.send(control, type: answer.type, payload: answer.payload)
+            refuse(refusal, on: &session)
+        case .succeed(let request):
+            let refusal = try stored { (engine) throws(StorageError) in
+                try engine.admit(request)
             }
+            refuse(refusal, on: &session)
         case .refused(let reason):
             table.refusal = reason
         case .holds:
@@ -485,7 +489,44 @@ extension ShareVolume: ConnectionHandler {
         }
     }
 
+    private func refuse(_ refusal: String?, on session: inout PeerSession) {
+        guard let refusal, let control = session.control else { return }
+        let answer = ControlMessage.refused(reason: refusal)
+        session.mux.send(control, type: answer.type, payload: answer.payload)
+    }
+
     // MARK: Logs
+
+    /// After a fork: other logs stand behind some slots, and peers must hear of the own new one.
+    private func followForks(_ table: inout PeerTable, now: Instant) {
+        let (slots, request) = engine.withLock { engine in
+            defer {
+                engine.logsToReopen = []
+                engine.mustIntroduce = false
+            }
+            return (
+                engine.logsToReopen, engine.mustIntroduce ? engine.successionRequest : nil
+            )
+        }
+        guard !slots.isEmpty || request != nil else { return }
+        table.announcedLength = 0
+        for id in table.ids {
+            with(id, &table, now: now) { (session, _) throws(SessionError) in
+                for slot in slots {
+                    guard let channel = session.channel(for: slot) else { continue }
+                    session.mux.close(channel)
+                    session.logs[channel] = nil
+                    let id = ReplicationID(connection: session.id, slot: slot)
+                    self.engine.withLock { $0.closeReplication(id) }
+                }
+                try self.openLogs(on: &session)
+                if let request, let control = session.control, session.isMember {
+                    let message = ControlMessage.succeed(request)
+                    session.mux.send(control, type: message.type, payload: message.payload)
+                }
+            }
+        }
+    }
 
     /// Opens channels for logs that came to be known, on every session.
     private func openLogs(_ table: inout PeerTable) {
@@ -539,11 +580,12 @@ extension ShareVolume: ConnectionHandler {
                 session.mux.send(channel, type: type, payload: payload)
             case .upgraded, .truncated, .released:
                 table.logsGrew = true
-            case .conflict(let common, _):
-                table.effects.append(
-                    .log(
-                        "\(session.device): a log has two histories after block \(common); "
-                            + "nothing more is taken of it"))
+            case .conflict(let common, let proof):
+                guard let slot = session.logs[channel]?.slot else { continue }
+                try stored { (engine) throws(StorageError) in
+                    try engine.noteConflict(slot, common: common, proof: proof)
+                }
+                environment.wake()
             case .stored:
                 table.logsGrew = true
                 let wanted = try stored { (engine) throws(StorageError) in

@@ -9,7 +9,6 @@ extension ShareVolume {
     package func status() -> ShareStatus {
         var status = ShareStatus()
         status.share = keys.shareID.hex
-        status.device = identity.deviceName
         let sessions = peers.withLock { table in
             status.paused = table.isPaused
             status.pending.chunks = UInt64(table.fetcher.count)
@@ -30,6 +29,8 @@ extension ShareVolume {
             remoteLengths[log.slot] = max(remoteLengths[log.slot] ?? 0, log.remoteLength)
         }
         engine.withLock { engine in
+            status.device = engine.deviceName
+            status.forks = engine.forkReports
             for (key, blocks) in engine.holds { status.clock[key.hex] = blocks }
             status.digest = engine.tree.digest.hex
             let totals = engine.tree.totals

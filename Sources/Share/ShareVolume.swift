@@ -1,5 +1,6 @@
 package import Base
 package import Chunks
+package import Crypto
 import FileTree
 
 /// One share, open on this device: the `Volume` that a mount shows and the `ConnectionHandler`
@@ -13,7 +14,6 @@ package final class ShareVolume: Volume {
     let engine: Guarded<Engine>
     let peers: Guarded<PeerTable>
     package let keys: ShareKeys
-    let identity: ShareIdentity
     let chunks: any ChunkStorage
     let environment: any ShareEnvironment
     /// Tells peers apart the processes that this device runs one after the other.
@@ -35,7 +35,6 @@ package final class ShareVolume: Volume {
         diskSpace: @escaping @Sendable () -> (total: UInt64, free: UInt64)
     ) throws(StorageError) {
         keys = identity.keys
-        self.identity = identity
         self.chunks = chunks
         self.environment = environment
         instance = environment.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
@@ -55,6 +54,9 @@ package final class ShareVolume: Volume {
         peers = Guarded(table)
         try makeDurable()
     }
+
+    /// What this device is known by in the share.
+    package var device: KeyPair { engine.withLock { $0.device } }
 
     /// Runs a call that changes something, then seals a full block and passes on what the caller's
     /// kernel does not know: changes under other names than those it named itself.
@@ -242,7 +244,7 @@ package final class ShareVolume: Volume {
     package func recordStaged(_ staged: StagedFile) throws(VolumeError) {
         try change { (engine) throws(VolumeError) in
             try Engine.stored { () throws(StorageError) in
-                try engine.storage.putStaged(staged)
+                try engine.storage.putStaged(engine.current(staged))
             }
             engine.markDirty()
         }
@@ -251,7 +253,7 @@ package final class ShareVolume: Volume {
     package func forgetStaged(_ node: NodeID) throws(VolumeError) {
         try change { (engine) throws(VolumeError) in
             try Engine.stored { () throws(StorageError) in
-                try engine.storage.removeStaged(node)
+                try engine.storage.removeStaged(engine.current(node))
             }
             engine.markDirty()
         }

@@ -5,7 +5,7 @@ package import Share
 
 struct ShareStatements {
     let value, putValue, removeValue: SQLiteStatement
-    let writers, addWriter: SQLiteStatement
+    let writers, addWriter, setWriter: SQLiteStatement
     let appliedLog, putAppliedLog: SQLiteStatement
     let staged, putStaged, removeStaged: SQLiteStatement
     let wanted, putWanted, removeWanted: SQLiteStatement
@@ -18,6 +18,7 @@ struct ShareStatements {
         writers = try connection.prepare("SELECT slot, key FROM writer ORDER BY slot")
         addWriter = try connection.prepare(
             "INSERT INTO writer SELECT coalesce(max(slot), 0) + 1, ? FROM writer")
+        setWriter = try connection.prepare("REPLACE INTO writer VALUES (?, ?)")
         appliedLog = try connection.prepare(
             "SELECT blocks, codec_state FROM applied_log WHERE slot = ?")
         putAppliedLog = try connection.prepare("REPLACE INTO applied_log VALUES (?, ?, ?)")
@@ -72,6 +73,10 @@ extension ShareDatabase {
 
     package func addWriter(_ key: Bytes32) throws(StorageError) {
         try shareStatements.addWriter.run(key)
+    }
+
+    package func setWriter(_ key: Bytes32, of slot: WriterSlot) throws(StorageError) {
+        try shareStatements.setWriter.run(slot, key)
     }
 
     package func appliedLog(_ slot: WriterSlot) throws(StorageError) -> AppliedLog? {

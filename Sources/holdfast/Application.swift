@@ -29,7 +29,7 @@ struct Application {
         }
     }
 
-    private func run(_ parsed: ParsedCommand) throws(CommandFailure) {
+    func run(_ parsed: ParsedCommand) throws(CommandFailure) {
         let context = CommandContext(
             parsed: parsed, environment: environment, console: console,
             service: makeService(parsed.value("home")), startDaemon: startDaemon,

@@ -6,7 +6,7 @@ extension CommandContext {
     func create() throws(CommandFailure) {
         let mountPoint = try newMountPoint(0)
         let name = parsed.value("name") ?? PathText.lastName(of: mountPoint)
-        let options = ServeOptions(parsed)
+        let options = try ServeOptions(parsed)
         let share = try service.create(name: name, mountPoint: mountPoint, options: options)
         try serve(share, options, isNew: true, printsLink: true)
     }
@@ -14,15 +14,35 @@ extension CommandContext {
     func join() throws(CommandFailure) {
         let mountPoint = try newMountPoint(1)
         let link = try linkArgument()
-        let options = ServeOptions(parsed)
+        let options = try ServeOptions(parsed)
         let share = try service.join(link: link, mountPoint: mountPoint, options: options)
         try serve(share, options, isNew: true, printsLink: false)
     }
 
     func mount() throws(CommandFailure) {
-        let share = try share()
-        try MountPointCheck.prepare(share.mountPoint)
-        try serve(share, ServeOptions(parsed), isNew: false, printsLink: false)
+        let options = try ServeOptions(parsed)
+        let share = try shareToMount()
+        try serve(share, options, isNew: false, printsLink: false)
+    }
+
+    /// The share that belongs at the path that was given, or the one that is to from now on.
+    private func shareToMount() throws(CommandFailure) -> KnownShare {
+        guard let word = parsed.value("share") else {
+            let share = try share()
+            try check(share.mountPoint)
+            return share
+        }
+        let share = try KnownShare.named(word, among: service.shares())
+        let path = path(0)
+        try check(path)
+        guard share.mountPoint != path else { return share }
+        try refuseIfTaken(path)
+        return try service.move(share, to: path)
+    }
+
+    private func check(_ mountPoint: String) throws(CommandFailure) {
+        try MountPointCheck.prepare(
+            mountPoint, mayHide: parsed.isSet(MountFlag.nonempty.rawValue))
     }
 
     func check() throws(CommandFailure) {
@@ -51,7 +71,12 @@ extension CommandContext {
     /// - Returns: a resolved path at which no share of this device belongs yet.
     private func newMountPoint(_ index: Int) throws(CommandFailure) -> String {
         let path = path(index)
-        try MountPointCheck.prepare(path)
+        try check(path)
+        try refuseIfTaken(path)
+        return path
+    }
+
+    private func refuseIfTaken(_ path: String) throws(CommandFailure) {
         if let taken = try service.shares().first(where: { $0.mountPoint == path }) {
             throw CommandFailure(
                 .inUse,
@@ -59,7 +84,6 @@ extension CommandContext {
                     + "\(EscapedText.quoted(path)): holdfast mount brings it back, "
                     + "or choose another folder")
         }
-        return path
     }
 
     /// The first argument, or the first line of standard input if that is a dash.
@@ -120,6 +144,8 @@ extension CommandContext {
         do throws(CommandFailure) {
             let server = try ShareServer(share, options, service: service, log: log)
             reporter.report(StartReport())
+            ServiceNotice(path: environment["NOTIFY_SOCKET"])
+                .ready("mounted at \(share.mountPoint)")
             if printsLink {
                 let link = try ask(share, ControlRequest(.invite)).response.link
                 console.writeLine(link ?? "")

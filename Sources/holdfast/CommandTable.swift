@@ -26,7 +26,7 @@ enum CommandTable {
         CommandSpecification(
             name: .mount, summary: "mount a share that this device already has",
             arguments: [mountPoint("where the share was mounted before")],
-            options: serving,
+            options: [shareToMount] + serving,
             details: [
                 "Options that are not given stay as they were the last time; how the share is "
                     + "shown (\(MountFlag.words)) holds for one mount."
@@ -209,46 +209,47 @@ enum CommandTable {
         name: "name", value: .text("NAME"),
         help: "what the share is called; default: the name of the folder")
 
+    private static let shareToMount = OptionSpecification(
+        name: "share", value: .text("NAME|ID"),
+        help: "the share to mount there from now on; default: the one that was mounted there before"
+    )
+
     /// Of every command.
     private static let common = [home]
 
     /// Of the commands that start a daemon.
-    private static let serving = [
-        OptionSpecification(
-            name: "transport",
-            value: .choice("NAME", ["auto", "hyperswarm", "direct", "disabled"]),
-            help: "how to reach other devices: hyperswarm (UDP, found through the DHT wherever "
-                + "they are), direct (TCP to the addresses of --peer and of the link), auto (both, "
-                + "and the local network) or disabled (not at all); default: auto"),
-        bootstrap,
-        OptionSpecification(
-            name: "relay", value: .key("KEY"),
-            help: "the key of a peer that runs a blind relay, for networks between which no hole "
-                + "can be punched: it passes on what it cannot read"),
-        OptionSpecification(
-            name: "no-lan", value: .flag,
-            help: "look for nobody on the local network; --transport without it looks again"),
-        OptionSpecification(
-            name: "peer", value: .address("HOST:PORT", allowsAnyPort: false),
-            help: "where another device can be reached; may be given several times",
-            isRepeatable: true),
-        OptionSpecification(
-            name: "listen", value: .address("HOST:PORT", allowsAnyPort: true),
-            help: "where to accept TCP connections, port 0 for any free one; default: all "
-                + "addresses of this machine, any free port"),
-        OptionSpecification(
-            name: "device-name", value: .text("NAME"),
-            help: "what others see this device called; default: the name of this machine"),
-        OptionSpecification(
-            name: "foreground", value: .flag,
-            help: "stay in the terminal instead of going on as a daemon"),
-        MountFlag.readOnly.option, MountFlag.allowOther.option, MountFlag.suid.option,
-        MountFlag.dev.option,
-        OptionSpecification(
-            name: "source", value: .text("NAME"),
-            help: "what mount and df show as the source, as /etc/fstab needs; default: holdfast"),
-        home,
-    ]
+    private static let serving =
+        [
+            OptionSpecification(
+                name: "transport",
+                value: .choice("NAME", ["auto", "hyperswarm", "direct", "disabled"]),
+                help: "how to reach other devices: hyperswarm (UDP, found through the DHT wherever "
+                    + "they are), direct (TCP to the addresses of --peer and of the link), auto (both, "
+                    + "and the local network) or disabled (not at all); default: auto"),
+            bootstrap,
+            OptionSpecification(
+                name: "relay", value: .key("KEY"),
+                help:
+                    "the key of a peer that runs a blind relay, for networks between which no hole "
+                    + "can be punched: it passes on what it cannot read"),
+            OptionSpecification(
+                name: "no-lan", value: .flag,
+                help: "look for nobody on the local network; --transport without it looks again"),
+            OptionSpecification(
+                name: "peer", value: .address("HOST:PORT", allowsAnyPort: false),
+                help: "where another device can be reached; may be given several times",
+                isRepeatable: true),
+            OptionSpecification(
+                name: "listen", value: .address("HOST:PORT", allowsAnyPort: true),
+                help: "where to accept TCP connections, port 0 for any free one; default: all "
+                    + "addresses of this machine, any free port"),
+            OptionSpecification(
+                name: "device-name", value: .text("NAME"),
+                help: "what others see this device called; default: the name of this machine"),
+            OptionSpecification(
+                name: "foreground", value: .flag,
+                help: "stay in the terminal instead of going on as a daemon"),
+        ] + MountFlag.allCases.map(\.option) + MountLook.options + [home]
 
     private static func mountPoint(_ help: String) -> ArgumentSpecification {
         ArgumentSpecification(name: "MOUNTPOINT", isRequired: true, help: help)

@@ -2,6 +2,7 @@ import Base
 import Chunks
 import Crypto
 import FuseMount
+import Glibc
 import Host
 import Share
 import Store
@@ -97,6 +98,20 @@ struct LocalShares: ShareService {
         return known
     }
 
+    func move(_ share: KnownShare, to mountPoint: String) throws(CommandFailure) -> KnownShare {
+        let folder = try stated { () throws(StateError) in try openState().share(share.id) }
+        let lock = try lockedSoon(folder)
+        try stated { () throws(StateError) in
+            var settings = try folder.settings()
+            settings.mountPoint = mountPoint
+            try folder.setSettings(settings)
+        }
+        _ = consume lock
+        var moved = share
+        moved.mountPoint = mountPoint
+        return moved
+    }
+
     func discard(_ share: KnownShare) {
         // What cannot be removed is in the way of nothing but a second try, which says so.
         do {
@@ -111,7 +126,7 @@ struct LocalShares: ShareService {
         _ share: KnownShare, options: ServeOptions, loop: EventLoop, log: Log
     ) throws(CommandFailure) -> any RunningShare {
         let folder = try stated { () throws(StateError) in try openState().share(share.id) }
-        let lock = try locked(folder)
+        let lock = try lockedSoon(folder)
         let before = try stated { () throws(StateError) in try folder.settings() }
         let settings = try update(folder, with: options)
         let identity = try identity(of: folder, deviceName: options.deviceName)
@@ -191,6 +206,29 @@ struct LocalShares: ShareService {
         if let home { environment["HOLDFAST_HOME"] = home }
         return try StateFolder(path: try StateFolder.path(environment: environment))
     }
+
+    /// As `locked`, but waits for a daemon that is ending: umount(8) does not wait for what it saves.
+    private func lockedSoon(_ folder: ShareFolder) throws(CommandFailure) -> ShareLock {
+        let deadline = monotonicNow() + Self.endPatience
+        while true {
+            do throws(CommandFailure) {
+                return try locked(folder)
+            } catch {
+                let mountPoint = try stated { () throws(StateError) in
+                    try folder.settings().mountPoint
+                }
+                let isMounted = try hosted { () throws(HostError) in
+                    try KernelMount.isMounted(mountPoint)
+                }
+                guard error.code == .inUse, !isMounted, monotonicNow() < deadline else {
+                    throw error
+                }
+            }
+            usleep(20_000)
+        }
+    }
+
+    private static let endPatience = Duration.seconds(45)
 
     private func locked(_ folder: ShareFolder) throws(CommandFailure) -> ShareLock {
         do throws(StateError) {

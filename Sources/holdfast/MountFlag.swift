@@ -7,10 +7,14 @@ enum MountFlag: String, CaseIterable, Sendable {
     case allowOther = "allow-other"
     case suid
     case dev
+    case noExec = "noexec"
+    case sync
+    case nonempty
 
     /// All of them, as they are typed.
     static var words: String {
-        (allCases.map(\.rawValue) + ["source"]).map { "--\($0)" }.joined(separator: ", ")
+        (allCases.map(\.rawValue) + MountLook.options.map(\.name)).map { "--\($0)" }.joined(
+            separator: ", ")
     }
 
     var option: OptionSpecification {
@@ -25,6 +29,9 @@ enum MountFlag: String, CaseIterable, Sendable {
                 + "user_allow_other in /etc/fuse.conf"
         case .suid: "honour setuid and setgid bits of programs; for root only"
         case .dev: "open device nodes as devices; for root only"
+        case .noExec: "let no program in it be run"
+        case .sync: "make each write durable before it returns"
+        case .nonempty: "mount over a folder that has something in it, which is hidden meanwhile"
         }
     }
 }
@@ -33,10 +40,15 @@ extension MountOptions {
     init(_ settings: ShareSettings, _ options: ServeOptions) {
         self.init(mountPoint: settings.mountPoint)
         let flags = options.mounting
-        if let source = options.source { self.source = source }
         readOnly = flags.contains(.readOnly)
         allowOther = flags.contains(.allowOther)
         suid = flags.contains(.suid)
         dev = flags.contains(.dev)
+        exec = !flags.contains(.noExec)
+        sync = flags.contains(.sync)
+        let look = options.look
+        if let source = look.source { self.source = source }
+        if let seconds = look.cacheSeconds { cacheSeconds = Double(seconds) }
+        ownership = look.ownership ?? ownership
     }
 }

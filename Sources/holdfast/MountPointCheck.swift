@@ -5,16 +5,19 @@ enum MountPointCheck {
     /// Takes a mount of ours away that a dead daemon left behind, and refuses what is no empty
     /// folder or is in use.
     ///
-    /// - Parameter path: resolved.
-    static func prepare(_ path: String) throws(CommandFailure) {
+    /// - Parameters:
+    ///   - path: resolved.
+    ///   - mayHide: whether the folder may have something in it.
+    static func prepare(_ path: String, mayHide: Bool = false) throws(CommandFailure) {
         let shown = EscapedText.quoted(path)
         switch try hosted({ () throws(HostError) in try KernelMount.state(of: path) }) {
         case .plain(isEmpty: true): return
+        case .plain(isEmpty: false) where mayHide: return
         case .plain(isEmpty: false):
             throw CommandFailure(
                 .general,
                 "\(shown) is not empty and a mount would hide what is in it: "
-                    + "move that away, or choose an empty folder")
+                    + "move that away, choose an empty folder, or say --nonempty")
         case .missing:
             throw CommandFailure(.notFound, "\(shown) does not exist: make it with mkdir")
         case .notDirectory:
@@ -23,7 +26,7 @@ enum MountPointCheck {
             throw CommandFailure(.inUse, "a share is mounted at \(shown) already: nothing to do")
         case .stale(KernelMount.ownType):
             try hosted { () throws(HostError) in try KernelMount.detach(path) }
-            try prepare(path)
+            try prepare(path, mayHide: mayHide)
         case .mounted(let type), .stale(let type), .otherMount(let type):
             throw CommandFailure(
                 .inUse,

@@ -74,14 +74,14 @@ final class MountedShare: RunningShare {
         let (known, note) = Wayfinder.read(folder, settings)
         if let note { log.write(note) }
         let transports = try ShareTransports(
-            settings, nodeKey: volume.keys.nodeKey(of: identity.device),
+            settings, nodeKey: volume.keys.nodeKey(of: volume.device),
             memory: SwarmMemory(known), loop: loop, workers: workers)
         self.transports = transports
         let driver = ShareDriver(
             loop: loop, handler: volume, transports: transports.all,
             topics: ShareTopics(
                 data: volume.keys.dataTopic, bootstrap: volume.keys.bootstrapTopic),
-            ownKey: identity.device.publicKey,
+            ownKey: volume.device.publicKey,
             hints: known.addresses.compactMap { PeerAddress($0) }, log: log)
         self.driver = driver
         let wayfinder = Wayfinder(folder, known, driver, transports, log)

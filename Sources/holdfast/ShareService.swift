@@ -28,9 +28,9 @@ struct ServeOptions: Equatable, Sendable {
     var withoutLAN = false
     /// How the share is shown, this time only.
     var mounting: Set<MountFlag> = []
-    var source: String?
+    var look = MountLook()
 
-    init(_ parsed: ParsedCommand) {
+    init(_ parsed: ParsedCommand) throws(CommandFailure) {
         transport = parsed.value("transport")
         peers = parsed.values["peer"] == nil ? nil : parsed.addresses("peer")
         listen = parsed.addresses("listen").first
@@ -39,7 +39,7 @@ struct ServeOptions: Equatable, Sendable {
         relay = parsed.value("relay")
         withoutLAN = parsed.isSet("no-lan")
         mounting = Set(MountFlag.allCases.filter { parsed.isSet($0.rawValue) })
-        source = parsed.value("source")
+        look = try MountLook(parsed)
     }
 
     /// The same as words of a command line, for the daemon.
@@ -52,7 +52,7 @@ struct ServeOptions: Equatable, Sendable {
         for node in bootstrap ?? [] { words.append("--bootstrap=\(node)") }
         if let relay { words.append("--relay=\(relay)") }
         if withoutLAN { words.append("--no-lan") }
-        if let source { words.append("--source=\(source)") }
+        words += look.words
         words += MountFlag.allCases.filter(mounting.contains).map { "--\($0.rawValue)" }
         return words
     }
@@ -88,6 +88,11 @@ protocol ShareService: Sendable {
     func join(
         link: String, mountPoint: String, options: ServeOptions
     ) throws(CommandFailure) -> KnownShare
+
+    /// From now on a share that is not mounted belongs at `mountPoint`.
+    ///
+    /// - Throws: with `inUse` if it is mounted.
+    func move(_ share: KnownShare, to mountPoint: String) throws(CommandFailure) -> KnownShare
 
     /// Takes back `create` or `join`, whose mount then failed.
     func discard(_ share: KnownShare)

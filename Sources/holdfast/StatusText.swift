@@ -35,8 +35,20 @@ enum StatusText {
         if status.refused > 0 {
             rows.append(("refused", "\(status.refused) operations that break a rule"))
         }
+        for fork in status.forks {
+            rows.append(("log fork", text(of: fork)))
+        }
         rows.append(("digest", status.digest))
         return text(status.name, rows)
+    }
+
+    private static func text(of fork: ShareStatus.Fork) -> String {
+        let what =
+            "\(EscapedText.quoted(fork.device)) wrote two histories after block \(fork.common)"
+            + (fork.isOwn ? " (this device: restored or cloned)" : " (restored or cloned)")
+        return fork.isSettled
+            ? "\(what); a new log has what the other one lacked"
+            : "\(what); what one of them has is not here yet"
     }
 
     static func table(of peers: [ShareStatus.Peer]) -> String {

@@ -11,4 +11,12 @@ let application = Application(
             arguments: words, environment: environment.map { "\($0.key)=\($0.value)" }.sorted(),
             logFile: logFile)
     })
-exit(application.run(Array(CommandLine.arguments.dropFirst())).rawValue)
+var words = CommandLine.arguments
+// mount(8) calls a link to the program, or the script in Mount, which says so in its first word.
+let calledAs = words.isEmpty ? "" : PathText.lastName(of: words.removeFirst())
+if calledAs.hasPrefix(MountHelperCall.prefix) {
+    exit(MountHelper(application: application).run(words))
+} else if words.first?.hasPrefix(MountHelperCall.prefix) == true {
+    exit(MountHelper(application: application).run(Array(words.dropFirst())))
+}
+exit(application.run(words).rawValue)

@@ -160,6 +160,19 @@ final class FakeService: ShareService {
         return add("joined", at: mountPoint)
     }
 
+    func move(_ share: KnownShare, to mountPoint: String) throws(CommandFailure) -> KnownShare {
+        try note("move \(share.name) \(mountPoint)")
+        var moved = share
+        moved.mountPoint = mountPoint
+        let share = share
+        state.withLock { state in
+            for index in state.shares.indices where state.shares[index] == share {
+                state.shares[index] = moved
+            }
+        }
+        return moved
+    }
+
     func discard(_ share: KnownShare) {
         state.withLock { state in
             state.calls.append("discard \(share.name)")
@@ -202,7 +215,11 @@ final class Bench {
     func run(_ words: [String]) -> ExitCode {
         console.output = ""
         console.errors = ""
-        let application = Application(
+        return application.run(words)
+    }
+
+    var application: Application {
+        Application(
             environment: environment, console: console,
             makeService: { home in
                 self.home = home
@@ -212,6 +229,5 @@ final class Bench {
                 self.started.append((words, logFile))
                 return self.report
             }, surroundings: surroundings)
-        return application.run(words)
     }
 }

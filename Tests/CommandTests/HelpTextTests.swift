@@ -45,12 +45,15 @@ import Testing
                 "HOLDFAST_LIMIT", "HOLDFAST_REBUILD", "HOLDFAST_BOOTSTRAP", "HOLDFAST_RELAY",
                 "HOLDFAST_READ_ONLY", "HOLDFAST_ALLOW_OTHER", "HOLDFAST_SUID", "HOLDFAST_DEV",
                 "HOLDFAST_SOURCE", "HOLDFAST_NO_LAN", "HOLDFAST_PUBLIC", "HOLDFAST_BLIND_RELAY",
+                "HOLDFAST_NOEXEC", "HOLDFAST_SYNC", "HOLDFAST_NONEMPTY", "HOLDFAST_OWNER",
+                "HOLDFAST_UID", "HOLDFAST_GID", "HOLDFAST_CACHE_SECONDS", "HOLDFAST_SHARE",
             ])
     }
 
     @Test func `every option of every command is understood as its help writes it`() throws {
         let samples = [
             "NAME": "direct", "HOST:PORT": "host:1", "FOLDER": "/f", "COUNT": "5",
+            "NUMBER": "5", "SECONDS": "5", "WHOSE": "user", "NAME|ID": "demo",
             "KEY": String(repeating: "5a", count: 32),
         ]
         for command in CommandTable.commands where command.name != .help {

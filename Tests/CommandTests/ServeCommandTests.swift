@@ -82,7 +82,7 @@ import Testing
             ("\(folder)/file", .usage, "\(folder)/file is not a folder: choose an empty one"),
             (
                 full, .general,
-                "\(full) is not empty and a mount would hide what is in it: move that away, or choose an empty folder"
+                "\(full) is not empty and a mount would hide what is in it: move that away, choose an empty folder, or say --nonempty"
             ),
             ("/proc", .inUse, "/proc is a mount of type proc: choose another folder"),
             (

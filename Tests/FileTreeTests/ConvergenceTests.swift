@@ -1,5 +1,6 @@
 import Base
 import FileTree
+import TreeModel
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 import Base
 @testable import FileTree
+import TreeModel
 import Testing
 
 @Suite struct ManyDevicesTests {

@@ -1,5 +1,6 @@
 import Base
 import FileTree
+import TreeModel
 import Testing
 
 /// The rows of the table of concurrent pairs: two devices part, each does its half, and they meet.
@@ -507,5 +508,34 @@ import Testing
             for author in order { try reader.pull(from: author, using: &rng) }
             #expect(try reader.paths() == [])
         }
+    }
+
+    // MARK: The mount's own name
+
+    @Test func `what has the mount's name in the root shows beside it, elsewhere as it is`() throws
+    {
+        let (a, _) = try meet(
+            { device in
+                try device.make(.directory, ".holdfast")
+                // By now its name is another.
+                try device.write(".holdfast (conflict desk 2024-11-21)/kept", "kept")
+                try device.make(.directory, "d")
+                try device.write("d/.holdfast", "plain")
+            },
+            { device in
+                try device.make(.directory, ".holdfast", wall: later)
+                let file = try device.make(.file, ".holdfast", wall: later)
+                try device.write(file, "file", parents: [], wall: later)
+            })
+        #expect(
+            try a.paths() == [
+                ".holdfast (conflict desk 2024-11-21)/",
+                ".holdfast (conflict desk 2024-11-21)/kept",
+                ".holdfast (conflict laptop 2024-11-21)", "d/", "d/.holdfast",
+            ])
+        #expect(a.tree.totals.conflicts == 2)
+        try a.rename(".holdfast (conflict laptop 2024-11-21)", to: "mine", wall: later)
+        #expect(try a.text("mine") == "file")
+        #expect(a.tree.totals.conflicts == 1)
     }
 }

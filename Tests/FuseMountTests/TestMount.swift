@@ -41,7 +41,7 @@ final class TestMount: Sendable {
 
     init(
         volume: FakeVolume? = nil, staging: FakeStaging = FakeStaging(), path: String? = nil,
-        _ adjust: (inout MountOptions) -> Void = { _ in }
+        virtual: (any VirtualDirectory)? = nil, _ adjust: (inout MountOptions) -> Void = { _ in }
     ) throws {
         let chunks = volume?.chunks ?? FakeChunks()
         self.chunks = chunks
@@ -59,7 +59,7 @@ final class TestMount: Sendable {
         logged = log
         mount = try FuseMount(
             volume: self.volume, chunks: chunks, contentKeys: testKeys, staging: staging,
-            options: options, submit: { onThread($0) },
+            options: options, virtual: virtual, submit: { onThread($0) },
             log: { line in log.lines.withLock { $0.append(line) } })
         watcher = Self.watch(self.path)
         let (mount, loop, ticks) = (mount, loop, ticks)

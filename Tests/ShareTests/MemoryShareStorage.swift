@@ -7,9 +7,8 @@ import Hypercore
 
 /// A share's storage in memory. Commits are counted, crashes are not simulated.
 final class MemoryShareStorage: ShareStorage {
-    private let logRows = MemoryLogStorage()
-    private let treeRows = MemoryTreeStorage()
-    private var tree: MemoryTreeStorage
+    private var logRows = MemoryLogStorage()
+    private var tree = MemoryTreeStorage()
     private var values: [String: [UInt8]] = [:]
     private var writerKeys: [Bytes32] = []
     private var applied: [WriterSlot: AppliedLog] = [:]
@@ -23,7 +22,21 @@ final class MemoryShareStorage: ShareStorage {
         func wait() throws(StorageError) {}
     }
 
-    init() { tree = treeRows }
+    init() {}
+
+    /// A storage of its own with the same rows.
+    func copy() -> MemoryShareStorage {
+        let copy = MemoryShareStorage()
+        copy.logRows = logRows.copy()
+        copy.tree = tree.copy()
+        copy.values = values
+        copy.writerKeys = writerKeys
+        copy.applied = applied
+        copy.staged = staged
+        copy.wanted = wanted
+        copy.versionIDs = versionIDs
+        return copy
+    }
 
     func commit() throws(StorageError) { commits += 1 }
 
@@ -33,6 +46,9 @@ final class MemoryShareStorage: ShareStorage {
     }
     func writers() throws(StorageError) -> [Bytes32] { writerKeys }
     func addWriter(_ key: Bytes32) throws(StorageError) { writerKeys.append(key) }
+    func setWriter(_ key: Bytes32, of slot: WriterSlot) throws(StorageError) {
+        writerKeys[Int(slot.rawValue) - 1] = key
+    }
     func appliedLog(_ slot: WriterSlot) throws(StorageError) -> AppliedLog? { applied[slot] }
     func setAppliedLog(_ log: AppliedLog, of slot: WriterSlot) throws(StorageError) {
         applied[slot] = log

@@ -10,20 +10,28 @@ import Noise
 final class Network {
     final class Device: ShareEnvironment, @unchecked Sendable {
         let name: String
+        fileprivate var installationName: String
         fileprivate unowned let network: Network
         fileprivate(set) var volume: ShareVolume!
         fileprivate var key = Bytes32.zero
         var publicKey: Bytes32 { KeyPair(seed: key).publicKey }
-        let chunks = MemoryChunkStorage()
-        let storage = MemoryShareStorage()
+        fileprivate(set) var chunks = MemoryChunkStorage()
+        fileprivate(set) var storage = MemoryShareStorage()
         fileprivate var random: SeededRandom
         /// How far this device's wall clock is off.
         var clockSkew: Int64 = 0
 
         fileprivate init(name: String, network: Network, seed: UInt64) {
             self.name = name
+            installationName = name
             self.network = network
             random = SeededRandom(seed: seed)
+        }
+
+        /// What is stored now: its chunks stay shared, since they are named by what they hold.
+        func backup() -> MemoryShareStorage {
+            try? volume.sync()
+            return storage.copy()
         }
 
         func now() -> Instant { network.time }
@@ -84,11 +92,29 @@ final class Network {
         device.volume = try open(device, .stored)
     }
 
+    /// Goes on with an older state of the device, as after a restored backup.
+    func restore(_ device: Device, _ backup: MemoryShareStorage) throws {
+        device.storage = backup.copy()
+        device.volume = try open(device, .stored)
+    }
+
+    /// Another device with everything that this one has, its keys included.
+    func clone(_ device: Device) throws -> Device {
+        let clone = Device(name: "\(device.name)'s clone", network: self, seed: random.next())
+        clone.key = device.key
+        clone.installationName = device.name
+        clone.chunks = device.chunks
+        clone.storage = device.backup()
+        clone.volume = try open(clone, .stored)
+        devices.append(clone)
+        return clone
+    }
+
     private func open(_ device: Device, _ origin: ShareOrigin) throws -> ShareVolume {
         try ShareVolume(
             ShareIdentity(
                 keys: ShareKeys(shareKey: shareKey), device: KeyPair(seed: device.key),
-                deviceName: device.name),
+                deviceName: device.installationName),
             origin: origin, storage: device.storage, chunks: device.chunks, environment: device,
             diskSpace: { (1 << 40, 1 << 39) })
     }
@@ -136,16 +162,19 @@ final class Network {
     /// Lets time pass until nothing happens any more, or `seconds` are over.
     func run(seconds: Double = 20) {
         let end = time + .milliseconds(Int64(seconds * 1000))
-        while time < end {
-            var next = end
-            for device in devices {
-                var effects: [ShareEffect] = []
-                next = min(next, device.volume.advance(into: &effects))
-                for effect in effects { perform(effect, of: device) }
-            }
-            guard !deliver() else { continue }
-            time = max(min(next, end), time + .microseconds(100))
+        while time < end { step(until: end) }
+    }
+
+    /// Delivers what is on its way; or lets time pass, if nothing is.
+    func step(until end: Instant = .distantFuture) {
+        var next = end
+        for device in devices {
+            var effects: [ShareEffect] = []
+            next = min(next, device.volume.advance(into: &effects))
+            for effect in effects { perform(effect, of: device) }
         }
+        guard !deliver() else { return }
+        time = max(min(next, end), time + .microseconds(100))
     }
 
     private func perform(_ effect: ShareEffect, of device: Device) {

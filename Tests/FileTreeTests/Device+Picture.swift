@@ -1,44 +1,6 @@
 import Base
 import FileTree
-
-/// All that a reader can see of a tree, with identities that mean the same on every device.
-struct Picture: Equatable {
-    struct Item: Equatable {
-        var identity: String
-        var kind: ObjectKind
-        var mode: UInt16
-        var uid: UInt32
-        var gid: UInt32
-        var size: UInt64
-        var links: UInt64
-        var modified: Timestamp
-        var accessed: Timestamp
-        var changed: Timestamp
-        var target: [UInt8]
-        var content: [UInt8]
-        var xattrs: [[UInt8]: [UInt8]]
-    }
-
-    /// By path; a directory's ends in a slash.
-    var items: [[UInt8]: Item] = [:]
-    /// The paths that conflicts show under, or would if they showed.
-    var conflicts: Set<[UInt8]> = []
-
-    /// Where two pictures differ, for people.
-    static func differences(_ left: Picture, _ right: Picture) -> [String] {
-        var result: [String] = []
-        for path in Set(left.items.keys).union(right.items.keys)
-        where left.items[path] != right.items[path] {
-            func text(_ item: Item?) -> String { item.map { "\($0)" } ?? "nothing" }
-            let name = String(decoding: path, as: UTF8.self)
-            result.append("\(name): \(text(left.items[path])) / \(text(right.items[path]))")
-        }
-        for path in left.conflicts.symmetricDifference(right.conflicts) {
-            result.append("conflict \(String(decoding: path, as: UTF8.self))")
-        }
-        return result.sorted()
-    }
-}
+import TreeModel
 
 extension Device {
     func picture() throws -> Picture {

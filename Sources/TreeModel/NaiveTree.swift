@@ -1,9 +1,10 @@
-import Base
-@testable import FileTree
+package import Base
+internal import Crypto
+internal import FileTree
 
 /// The view from scratch: every rule of the merge table as it is written down, over all operations at
 /// once, sorted. Slow on purpose, and shares with the tree nothing but the shapes of operations.
-struct NaiveTree {
+package struct NaiveTree {
     struct Entry {
         var object: OperationID
         var places: [(stamp: Stamp, parent: OperationID, name: [UInt8])] = []
@@ -42,11 +43,15 @@ struct NaiveTree {
     var objects: [OperationID: Object] = [:]
     var entries: [OperationID: Entry] = [:]
     var versions: [OperationID: Version] = [:]
-    var refused = 0
+    package private(set) var refused = 0
 
     // MARK: All operations
 
-    init(
+    /// - Parameters:
+    ///   - logs: encoded blocks, each log's from its first on; in any order of logs.
+    ///   - names: what conflict names call a writer; its key's first digits if it has none.
+    /// - Throws: what the block codec throws.
+    package init(
         _ logs: [(key: Bytes32, blocks: [[UInt8]])], names: [Bytes32: String] = [:]
     ) throws {
         writers = WriterTable()
@@ -194,9 +199,15 @@ struct NaiveTree {
 
     private mutating func touchListing(_ directory: OperationID, _ stamp: Stamp) {
         objects[directory]!.modified = (
-            stamp.timestamp(notBefore: objects[directory]!.make.created), stamp
+            moment(stamp, notBefore: objects[directory]!.make.created), stamp
         )
         objects[directory]!.changed = stamp
+    }
+
+    /// A time of the operation's block, or one up to a second later that the operation tells itself.
+    private func moment(_ stamp: Stamp, notBefore told: Timestamp) -> Timestamp {
+        let own = stamp.timestamp
+        return own < told && told.milliseconds < own.milliseconds + 1000 ? told : own
     }
 
     // MARK: The tree
@@ -268,7 +279,8 @@ struct NaiveTree {
         var base: [UInt8]
     }
 
-    func picture() -> Picture {
+    /// Everything that shows.
+    package func picture() -> Picture {
         var picture = Picture()
         var visible: [OperationID: [OperationID]] = [:]
         var links: [OperationID: UInt64] = [:]
@@ -289,8 +301,12 @@ struct NaiveTree {
         let groups = Dictionary(grouping: children) { entries[$0]!.name }
         var named: [([UInt8], Thing)] = []
         for name in groups.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            let (holder, losers) = contest(groups[name]!, name: name)
-            named.append((name, holder))
+            var (holder, losers) = contest(groups[name]!, name: name)
+            if path.isEmpty, name == Array(".holdfast".utf8) {
+                losers = (losers + [holder]).sorted { isBefore($0.stamp, $1.stamp) }
+            } else {
+                named.append((name, holder))
+            }
             let isDatabase = ["-wal", "-shm", "-journal"].contains { suffix in
                 let bytes = Array(suffix.utf8)
                 return groups[name + bytes] != nil
@@ -390,20 +406,20 @@ struct NaiveTree {
 
     private func conflictName(_ loser: Thing, isTaken: ([UInt8]) -> Bool) -> [UInt8] {
         let key = writers.key(of: loser.stamp.operation.writer)
-        let name = ConflictName(
-            base: loser.base, kind: loser.kind, device: names[key] ?? String(key.hex.prefix(8)),
-            time: loser.stamp.time,
-            identity: identityHash(loser.version ?? loser.objects[0]))
-        for attempt in 0..<8 {
-            let candidate = name.candidate(attempt)
-            if !isTaken(candidate) { return candidate }
-        }
-        return name.candidate(8)
+        let names = NaiveConflictName(
+            base: loser.base, isDirectory: loser.kind == .directory,
+            device: names[key] ?? String(key.hex.prefix(8)),
+            milliseconds: loser.stamp.time.milliseconds,
+            identity: hash(loser.version ?? loser.objects[0]))
+        return names.candidates.first { !isTaken($0) } ?? names.candidates[8]
     }
 
-    private func identityHash(_ id: OperationID) -> Bytes32 {
-        var hasher = LeafHasher(writers: writers)
-        return hasher.identity(id)
+    /// Stands for an identity on every device.
+    private func hash(_ id: OperationID) -> Bytes32 {
+        var bytes = Array("i".utf8) + writers.key(of: id.writer).bytes
+        bytes += (0..<8).map { UInt8(truncatingIfNeeded: id.block >> UInt64(8 * $0)) }
+        bytes += (0..<2).map { UInt8(truncatingIfNeeded: id.index >> (8 * $0)) }
+        return Blake2b.hash256(bytes)
     }
 
     // MARK: Items
@@ -425,7 +441,7 @@ struct NaiveTree {
             item.size = version.write.size
             let isSet = isBefore(version.stamp, objects[id]!.modified.1)
             if thing.version != nil || !isSet { item.modified = version.write.modified }
-            item.changed = objects[id]!.changed.timestamp(notBefore: item.modified)
+            item.changed = moment(objects[id]!.changed, notBefore: item.modified)
         }
         if let version = thing.version { item.identity = identity(version) }
         return item
@@ -437,7 +453,7 @@ struct NaiveTree {
         let modified = members.map { objects[$0]!.modified }.max { isBefore($0.1, $1.1) }!
         let changed = members.map { objects[$0]!.changed }.max { isBefore($0, $1) }!
         item.modified = modified.0
-        item.changed = changed.timestamp(notBefore: modified.0)
+        item.changed = moment(changed, notBefore: modified.0)
         return item
     }
 
@@ -447,7 +463,7 @@ struct NaiveTree {
             identity: identity(id), kind: object.make.kind, mode: object.mode.0,
             uid: object.uid.0, gid: object.gid.0, size: 0, links: 0,
             modified: object.modified.0, accessed: object.accessed.0,
-            changed: object.changed.timestamp(notBefore: object.modified.0),
+            changed: moment(object.changed, notBefore: object.modified.0),
             target: object.make.target, content: [],
             xattrs: object.xattrs.compactMapValues(\.value))
     }

@@ -1,0 +1,26 @@
+package import Base
+
+/// Two histories of one log, each under a slot of its own: what the writer's device needs to go on.
+extension Log {
+    /// Whether the bytes of every block are here.
+    package var isComplete: Bool { contiguousLength == length }
+
+    /// How many blocks this log and another history of it have in common.
+    ///
+    /// - Returns: nil while one of them lacks a block that tells.
+    package func commonLength(with branch: Log) throws(StorageError) -> UInt64? {
+        let end = min(length, branch.length)
+        for index in 0..<end {
+            guard branch.hasBlock(at: index), hasBlock(at: index) else { return nil }
+            guard try storedBlock(at: index) == branch.storedBlock(at: index) else { return index }
+        }
+        return end
+    }
+
+    /// Forgets everything that is stored under this log's slot; the object is of no use afterwards.
+    package func erase() throws(StorageError) {
+        var change = LogChange(header: LogHeader(key: key))
+        change.truncation = LogChange.Truncation(length: 0, spanningNodes: [])
+        try storage.write(change, to: slot)
+    }
+}

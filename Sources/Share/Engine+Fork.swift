@@ -1,0 +1,243 @@
+import Base
+import Chunks
+import Crypto
+import FileTree
+import Hypercore
+
+/// Two histories of one log. See <doc:Forks>.
+extension Engine {
+    /// A peer has proved another history of a log.
+    mutating func noteConflict(_ slot: WriterSlot, common: UInt64, proof: [UInt8])
+        throws(StorageError)
+    {
+        let key = writers.key(of: slot)
+        let isOwn = slot == ownSlot
+        let isKnown = forks.contains { $0.log == key && ($0.state == .fetching || !isOwn) }
+        guard !isKnown, forks.count < LogFork.Limits.count else { return }
+        var fork = LogFork(
+            log: key, common: common, found: environment.wallTime().milliseconds,
+            state: isOwn ? .fetching : .noted, branch: .none,
+            evidence: proof.count <= LogFork.Limits.evidenceSize ? proof : [])
+        if isOwn {
+            // What was done here is part of this history, to the last operation.
+            try commit()
+            // A slot of its own until the histories change places.
+            let name = Blake2b.hash256(
+                key: keys.shareID,
+                Array("holdfast branch".utf8) + key.bytes + environment.randomBytes(32))
+            guard let branch = writers.insert(name) else {
+                throw .corrupt(what: "the table of logs is full")
+            }
+            fork.branch = branch
+            try openBranch(fork)
+            logsToReopen.append(slot)
+            notices.append(
+                "this device's log has another history after block \(common): the state of this device"
+                    + " was restored or cloned; what only this copy has goes to a new log")
+        } else {
+            let device = membership.member(log: key).map {
+                String(decoding: $0.name, as: UTF8.self)
+            }
+            notices.append(
+                "the log of \(device ?? key.hex) has two histories after block \(common): its state was"
+                    + " restored or cloned; nothing of the other history is taken")
+        }
+        forks.append(fork)
+        try storeForks()
+    }
+
+    func storeForks() throws(StorageError) {
+        try storage.setValue(LogFork.encode(forks), of: StoredValue.forks)
+    }
+
+    /// The own log's other history, while it is being fetched.
+    var pendingFork: LogFork? { forks.first { $0.state == .fetching } }
+
+    /// For people.
+    var forkReports: [ShareStatus.Fork] {
+        forks.map { fork in
+            let member = membership.member(log: fork.log)
+            return ShareStatus.Fork(
+                device: member.map { String(decoding: $0.name, as: UTF8.self) } ?? "",
+                log: fork.log.hex, common: fork.common, found: fork.found,
+                isOwn: fork.state != .noted,
+                isSettled: fork.state == .settled
+                    || fork.state == .noted && membership.hasSuccessor(fork.log))
+        }
+    }
+
+    /// Opens the log into which the other history of the own log is fetched.
+    mutating func openBranch(_ fork: LogFork) throws(StorageError) {
+        logs[fork.branch] = try Log(
+            storage: storage, slot: fork.branch, key: fork.log,
+            cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: fork.log))
+        // It must not be applied before the two have changed places.
+        stopped.insert(fork.branch)
+        markDirty()
+    }
+
+    /// Gives the own log its other history once that is here, and goes on under a new one.
+    mutating func settleFork() throws(StorageError) {
+        guard let index = forks.firstIndex(where: { $0.state == .fetching }) else { return }
+        let fork = forks[index]
+        guard let branch = logs[fork.branch], branch.length > 0, branch.isComplete else { return }
+        try commit()
+        guard let own = ownLog, let common = try own.commonLength(with: branch) else { return }
+        let oldSlot = ownSlot
+        let exclusive = try blocks(of: own, from: common)
+        try beginSuccessor()
+        let moved = try restate(exclusive, from: oldSlot, common: common)
+
+        try own.erase()
+        logs[oldSlot] = nil
+        writers.swap(oldSlot, fork.branch)
+        for slot in [oldSlot, fork.branch] where Int(slot.rawValue) < storedWriters {
+            try storage.setWriter(writers.key(of: slot), of: slot)
+        }
+        let retired = RetiredSlot(slot: oldSlot, current: fork.branch, common: common, moved: moved)
+        try moveStaged(retired)
+        retiredSlots.append(retired)
+        forks[index].common = common
+        forks[index].state = .settled
+        try storeForks()
+        logsToReopen.append(oldSlot)
+        notices.append(
+            "\(exclusive.count) blocks that only this copy had were written again, as \(deviceName)"
+        )
+        try rebuildView(telling: true)
+    }
+
+    /// The blocks of the own log that the other history lacks.
+    private func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block] {
+        var codec = BlockCodec(writer: ownSlot)
+        var blocks: [Block] = []
+        for number in 0..<log.length {
+            guard let bytes = try log.block(at: number),
+                let block = try? codec.decode(bytes.span, writers: writers)
+            else { throw .corrupt(what: "block \(number) of this device's log") }
+            if number >= common { blocks.append(block) }
+        }
+        return blocks
+    }
+
+    /// Writes blocks of the own log's old history to the new log: with the time they had, and having seen
+    /// what they had.
+    ///
+    /// - Returns: what became of each operation.
+    private mutating func restate(_ blocks: [Block], from old: WriterSlot, common: UInt64)
+        throws(StorageError) -> [OperationID: OperationID]
+    {
+        guard let log = ownLog else { return [:] }
+        var codec = BlockCodec(writer: ownSlot)
+        var moved: [OperationID: OperationID] = [:]
+        var encoded: [[UInt8]] = []
+        for (offset, block) in blocks.enumerated() {
+            let number = UInt64(encoded.count)
+            var operations: [Operation] = []
+            for (index, operation) in block.operations.enumerated() {
+                // A digest of a view that nobody will have.
+                if case .checkpoint = operation { continue }
+                guard let operation else { continue }
+                let id = OperationID(writer: old, block: common + UInt64(offset), index: index)
+                moved[id] = OperationID(writer: ownSlot, block: number, index: operations.count)
+                operations.append(operation.replacingReferences { moved[$0] ?? $0 })
+            }
+            guard !operations.isEmpty else { continue }
+            var clock = block.clock
+            clock[old] = common
+            clock[ownSlot] = number
+            encoded.append(
+                codec.encode(
+                    Block(time: block.time, clock: clock, operations: operations), writers: writers)
+            )
+        }
+        try log.append(encoded)
+        return moved
+    }
+
+    private func moveStaged(_ retired: RetiredSlot) throws(StorageError) {
+        for staged in try storage.stagedFiles() {
+            let moved = retired.moved(staged)
+            guard moved != staged else { continue }
+            try storage.removeStaged(staged.node)
+            try storage.putStaged(moved)
+        }
+    }
+
+    // MARK: Identities that changed
+
+    /// What an identity that the kernel or an open file still holds is now.
+    func current(_ id: OperationID) -> OperationID {
+        retiredSlots.reduce(id) { $1.current($0) }
+    }
+
+    func current(_ node: NodeID) -> NodeID { node.operation.map { NodeID(current($0)) } ?? node }
+
+    func current(_ staged: StagedFile) -> StagedFile {
+        retiredSlots.reduce(staged) { $1.moved($0) }
+    }
+
+    /// The changes under the identities that the kernel may still have, too.
+    func alsoFormer(_ changes: [ViewChange]) -> [ViewChange] {
+        guard !retiredSlots.isEmpty else { return changes }
+        var all = changes
+        for retired in retiredSlots {
+            for change in changes {
+                switch change {
+                case .entry(let directory, let name):
+                    if let former = retired.former(directory) {
+                        all.append(.entry(directory: former, name: name))
+                    }
+                case .attributes(let node):
+                    if let former = retired.former(node) { all.append(.attributes(former)) }
+                case .content(let node):
+                    if let former = retired.former(node) { all.append(.content(former)) }
+                }
+            }
+        }
+        return all
+    }
+}
+
+/// A slot whose log changed: the identities under it, for as long as this process runs.
+struct RetiredSlot: Sendable {
+    let slot: WriterSlot
+    /// The slot that the log has now.
+    let current: WriterSlot
+    /// Blocks that are the same under both.
+    let common: UInt64
+    private let moved: [OperationID: OperationID]
+    private let formers: [OperationID: OperationID]
+
+    init(
+        slot: WriterSlot, current: WriterSlot, common: UInt64, moved: [OperationID: OperationID]
+    ) {
+        self.slot = slot
+        self.current = current
+        self.common = common
+        self.moved = moved
+        formers = Dictionary(moved.map { ($0.value, $0.key) }) { first, _ in first }
+    }
+
+    func current(_ id: OperationID) -> OperationID {
+        guard id.writer == slot else { return id }
+        if let new = moved[id] { return new }
+        return OperationID(writer: current, block: id.block, index: id.index)
+    }
+
+    func former(_ node: NodeID) -> NodeID? {
+        guard let id = node.operation else { return nil }
+        if let former = formers[id] { return NodeID(former) }
+        guard id.writer == current, id.block < common else { return nil }
+        return NodeID(OperationID(writer: slot, block: id.block, index: id.index))
+    }
+
+    func moved(_ staged: StagedFile) -> StagedFile {
+        var moved = staged
+        moved.node = staged.node.operation.map { NodeID(current($0)) } ?? staged.node
+        moved.parents = staged.parents.map { parent in
+            OperationID(rawValue: parent).map { current($0).rawValue } ?? parent
+        }
+        return moved
+    }
+}

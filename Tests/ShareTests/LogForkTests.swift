@@ -1,0 +1,262 @@
+import Base
+import Chunks
+import FileTree
+import Hypercore
+import Testing
+
+@testable import Share
+
+/// A device's state that is older than what peers have of it, or that two devices go on with.
+@Suite struct LogForkTests {
+    private func trio(seed: UInt64) throws -> (
+        Network, Network.Device, Network.Device, Network.Device
+    ) {
+        let network = Network(seed: seed)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        let carol = try network.addDevice("carol")
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        try alice.mkdir("d")
+        network.run()
+        try bob.write("d/base", "base")
+        try bob.write("both", "base")
+        network.run()
+        network.disconnectAll()
+        return (network, alice, bob, carol)
+    }
+
+    private func expectOneTree(_ devices: [Network.Device], _ network: Network) throws {
+        let digests = devices.map { $0.volume.status().digest }
+        #expect(Set(digests).count == 1, "\(network.log)")
+        for device in devices {
+            #expect(device.volume.status().pending.blocks == 0, "\(device.name)")
+            #expect(device.volume.status().refused == 0, "\(device.name)")
+            let report = try device.volume.check(scratch: MemoryShareStorage())
+            #expect(report.problems.isEmpty)
+        }
+    }
+
+    @Test func `a backup restored takes its tail back and does not fork`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 1)
+        let backup = bob.backup()
+        for index in 0..<20 { try bob.write("d/f\(index)", "\(index)") }
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        #expect(try !bob.names("d").contains("f3"))
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        #expect(try bob.text("d/f3") == "3")
+        try bob.write("d/later", "later")
+        network.run()
+        #expect(try carol.text("d/later") == "later")
+        #expect(bob.volume.status().forks.isEmpty)
+        #expect(bob.volume.status().clock.count == 3)
+        try expectOneTree([alice, bob, carol], network)
+    }
+
+    @Test func `a backup restored and written to keeps both histories`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 2)
+        let backup = bob.backup()
+        try bob.write("d/lost", "before the restore")
+        try bob.write("both", "first")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        try bob.write("d/new", "after the restore")
+        try bob.rename("d/base", "d/renamed")
+        try bob.write("both", "second")
+        network.run()
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        for device in [alice, bob, carol] {
+            #expect(try device.text("d/lost") == "before the restore", "\(network.log)")
+            #expect(try device.text("d/new") == "after the restore", "\(network.log)")
+            #expect(try device.text("d/renamed") == "base")
+            #expect(try device.names("d") == ["lost", "new", "renamed"])
+            let copies = try device.names().filter { $0.hasPrefix("both (") }
+            #expect(copies.count == 1)
+            #expect(
+                try Set([device.text("both"), device.text(copies[0])]) == ["first", "second"])
+        }
+        try expectOneTree([alice, bob, carol], network)
+        let fork = try #require(bob.volume.status().forks.first)
+        #expect(fork.isOwn && fork.isSettled)
+        #expect(alice.volume.status().forks.allSatisfy { $0.isSettled && !$0.isOwn })
+        #expect(bob.volume.status().device == "bob 2")
+
+        // Life goes on, also after a restart.
+        network.disconnectAll()
+        try network.restart(bob)
+        #expect(bob.volume.status().forks.count == 1)
+        try bob.write("d/after", "after")
+        try bob.write("d/new", "newer")
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        #expect(try carol.text("d/after") == "after")
+        #expect(try carol.text("d/new") == "newer")
+        try expectOneTree([alice, bob, carol], network)
+    }
+
+    @Test(arguments: [(1, 1), (1, 5), (5, 1), (3, 3), (40, 2), (2, 40)])
+    func `two clones run on, and nothing of either is lost`(first: Int, second: Int) throws {
+        let (network, alice, bob, carol) = try trio(seed: 3)
+        let clone = try network.clone(bob)
+        for index in 0..<first {
+            try bob.write("d/bob\(index)", "bob \(index)")
+            network.run(seconds: 0.1)
+        }
+        for index in 0..<second {
+            try clone.write("d/clone\(index)", "clone \(index)")
+            network.run(seconds: 0.1)
+        }
+        network.connect(bob, alice)
+        network.run(seconds: 3)
+        network.connect(clone, alice)
+        network.connect(carol, alice)
+        network.run()
+        for device in [alice, bob, carol, clone] {
+            for index in 0..<first { #expect(try device.text("d/bob\(index)") == "bob \(index)") }
+            for index in 0..<second {
+                #expect(try device.text("d/clone\(index)") == "clone \(index)")
+            }
+            #expect(try device.names("d").count == first + second + 1)
+        }
+        try bob.write("d/base", "bob's")
+        network.run()
+        try clone.write("d/base", "clone's")
+        network.run()
+        for device in [alice, bob, carol, clone] {
+            #expect(try device.text("d/base") == "clone's")
+            #expect(try device.names("d").count == first + second + 1)
+        }
+        try expectOneTree([alice, bob, carol, clone], network)
+        #expect(clone.volume.status().forks.map(\.isSettled) == [true])
+    }
+
+    @Test func `clones that write while both are connected are told apart`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 4)
+        let clone = try network.clone(bob)
+        network.connect(bob, alice)
+        network.connect(clone, alice)
+        network.connect(carol, alice)
+        network.run()
+        try bob.write("d/bob", "bob's")
+        try clone.write("d/clone", "clone's")
+        network.run()
+        for device in [alice, bob, carol, clone] {
+            #expect(try device.text("d/bob") == "bob's", "\(device.name): \(network.log)")
+            #expect(try device.text("d/clone") == "clone's", "\(device.name): \(network.log)")
+        }
+        try expectOneTree([alice, bob, carol, clone], network)
+    }
+
+    @Test func `a restored owner goes on as an owner`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 5)
+        let backup = alice.backup()
+        try alice.write("d/lost", "before")
+        network.connect(alice, bob)
+        network.run()
+        network.disconnectAll()
+        try network.restore(alice, backup)
+        try alice.write("d/new", "after")
+        network.run()
+        // Only bob, a writer, is there to write the admission down.
+        network.connect(alice, bob)
+        network.run()
+        network.connect(carol, alice)
+        network.run()
+        for device in [alice, bob, carol] {
+            #expect(try device.names("d") == ["base", "lost", "new"], "\(network.log)")
+        }
+        let log = try #require(alice.volume.engine.withLock { $0.ownLog?.key })
+        #expect(bob.volume.engine.withLock { $0.membership.member(log: log)?.role } == .owner)
+        try expectOneTree([alice, bob, carol], network)
+    }
+
+    @Test func `handles and unsaved data follow their files to the new log`() throws {
+        let (network, alice, bob, _) = try trio(seed: 6)
+        let backup = bob.backup()
+        try bob.write("d/lost", "x")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        try bob.write("d/new", "one")
+        let old = try bob.directory("d/base")
+        let new = try bob.directory("d/new")
+        try bob.volume.recordStaged(
+            StagedFile(
+                node: new, parents: try bob.volume.openContent(of: new).versions, base: .empty,
+                size: 1, modified: bob.wallTime(), dirty: [0..<1], file: 7))
+        network.run()
+        network.connect(bob, alice)
+        network.run()
+        #expect(bob.volume.status().forks.count == 1)
+        #expect(try bob.directory("d/new") != new)
+        let staged = try bob.volume.stagedFiles()
+        #expect(staged.map(\.node) == [try bob.directory("d/new")])
+        try bob.save(old, Array("through the old handle".utf8))
+        try bob.save(new, Array("through the new one".utf8))
+        try bob.volume.forgetStaged(new)
+        #expect(try bob.volume.stagedFiles().isEmpty)
+        network.run()
+        #expect(try alice.text("d/base") == "through the old handle")
+        #expect(try alice.text("d/new") == "through the new one")
+        #expect(try alice.names("d") == ["base", "lost", "new"])
+    }
+
+    @Test func `a stop while the other history is fetched loses nothing`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 7)
+        let clone = try network.clone(bob)
+        for index in 0..<200 {
+            try bob.write("d/bob\(index)", "bob \(index)")
+            network.run(seconds: 0.02)
+        }
+        try clone.write("d/clone", "clone's")
+        network.connect(bob, alice)
+        network.run()
+        network.connect(clone, alice)
+        var stops = 0
+        for _ in 0..<2000 {
+            network.step()
+            guard clone.volume.status().forks.first?.isSettled == false else { continue }
+            network.disconnectAll()
+            try network.restart(clone)
+            network.connect(clone, alice)
+            stops += 1
+            if stops == 3 { break }
+        }
+        #expect(stops > 0)
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        #expect(try alice.text("d/clone") == "clone's")
+        #expect(try clone.text("d/bob199") == "bob 199")
+        try expectOneTree([alice, bob, carol, clone], network)
+    }
+
+    @Test func `a succession needs the predecessor's own signature`() throws {
+        let (network, alice, bob, _) = try trio(seed: 8)
+        network.run()
+        var forged = alice.volume.engine.withLock { $0.membership }
+        let bobsLog = try #require(bob.volume.engine.withLock { $0.ownLog?.key })
+        let mallory = Bytes32(repeating: 7)
+        let admission = Operation.Admit(
+            device: mallory, log: Bytes32(repeating: 8), role: .writer, name: [],
+            succession: .init(predecessor: bobsLog, signature: [UInt8](repeating: 1, count: 64)))
+        let stamp = Stamp(
+            time: .zero, operation: OperationID(writer: .none, block: 0, index: 0))
+        let before = forged
+        let isAllowed = forged.apply(.admit(admission), stamp: stamp, author: bobsLog)
+        #expect(!isAllowed)
+        #expect(forged == before)
+    }
+}
