@@ -123,7 +123,7 @@ let package = Package(
             resources: [.copy("Vectors")]),
         tests("Chunks", ["Base", "Wire", "Crypto", "Protomux", "Chunks"]),
         tests("FileTree", ["Base", "Wire", "Crypto", "FileTree", "TextMerge", "TreeModel"]),
-        tests("TextMerge", ["Base", "TextMerge"], resources: [.copy("Golden")]),
+        tests("TextMerge", ["Base", "TextMerge", "TreeModel"], resources: [.copy("Golden")]),
         tests("Swarm", ["Base", "Wire", "Crypto", "Noise", "DHT", "Swarm"]),
         tests(
             "Share",
