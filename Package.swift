@@ -104,7 +104,8 @@ let package = Package(
         .executableTarget(
             name: "measure",
             dependencies: [
-                "Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Host", "TextMerge",
+                "Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Chunks", "Share", "Store", "Host",
+                "TextMerge",
             ],
             swiftSettings: strict),
         // Tests

@@ -34,6 +34,7 @@ struct holdfast_session {
     uint32_t offered;        // the kernel's INIT flags, bits 0 to 31
     uint32_t wanted;         // flags to add to the INIT reply, if offered
     int negotiated;          // whether the INIT reply has gone by
+    uint64_t requests[64];   // how many came, by opcode; those of greater opcodes under 0
 };
 
 // HANDLE_KILLPRIV_V2: the kernel no longer asks for security.capability before each write, and
@@ -56,15 +57,19 @@ enum {
 static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *userdata) {
     ssize_t count = read(fd, buffer, size);
     struct holdfast_session *session = (struct holdfast_session *)userdata;
-    if (count >= HOLDFAST_IN_HEADER + 16
-        && !__atomic_load_n(&session->negotiated, __ATOMIC_RELAXED)) {
-        uint32_t opcode;
-        memcpy(&opcode, (char *)buffer + HOLDFAST_IN_OPCODE, 4);
-        if (opcode == HOLDFAST_OPCODE_INIT)
-            memcpy(&session->offered, (char *)buffer + HOLDFAST_IN_HEADER + HOLDFAST_INIT_IN_FLAGS,
-                   4);
-    }
+    if (count < HOLDFAST_IN_HEADER)
+        return count;
+    uint32_t opcode;
+    memcpy(&opcode, (char *)buffer + HOLDFAST_IN_OPCODE, 4);
+    __atomic_fetch_add(&session->requests[opcode < 64 ? opcode : 0], 1, __ATOMIC_RELAXED);
+    if (opcode == HOLDFAST_OPCODE_INIT && count >= HOLDFAST_IN_HEADER + 16
+        && !__atomic_load_n(&session->negotiated, __ATOMIC_RELAXED))
+        memcpy(&session->offered, (char *)buffer + HOLDFAST_IN_HEADER + HOLDFAST_INIT_IN_FLAGS, 4);
     return count;
+}
+
+static inline uint64_t holdfast_request_count(struct holdfast_session *session, uint32_t opcode) {
+    return opcode < 64 ? __atomic_load_n(&session->requests[opcode], __ATOMIC_RELAXED) : 0;
 }
 
 // The INIT reply is the first with a request's number, no error and a body of 64 bytes; its buffer

@@ -244,6 +244,9 @@ final class FileState: Sendable {
         access { $0.mayHaveCapability || $0.mayHaveSetID && !byRoot }
     }
 
+    /// Whether it was looked for and found to have no capability.
+    var hasNoCapability: Bool { access { !$0.mayHaveCapability } }
+
     /// The privileges were looked for: what is left.
     func notePrivileges(setID: Bool, capability: Bool) {
         access { state in

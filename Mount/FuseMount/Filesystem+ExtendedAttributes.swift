@@ -5,13 +5,16 @@ internal import Synchronization
 /// Names of extended attributes that the mount itself knows.
 enum ExtendedAttribute {
     static let capability = [UInt8]("security.capability".utf8)
+    /// Labels are this machine's policy and mean nothing on another, so there are none here. Said of
+    /// one file, `ls -l` and `cp -a` ask for no other's.
+    static let label = [UInt8]("security.selinux".utf8)
     static let trusted = [UInt8]("trusted.".utf8)
     /// What Linux knows, but for `system.`: ACLs live there; without them the kernel checks mode
     /// bits alone.
     static let spaces = ["user.", "trusted.", "security."].map { [UInt8]($0.utf8) }
 
     static func isKnown(_ name: [UInt8]) -> Bool {
-        spaces.contains { name.count > $0.count && name.starts(with: $0) }
+        spaces.contains { name.count > $0.count && name.starts(with: $0) } && name != label
     }
 }
 
@@ -23,6 +26,10 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
+            // The kernel asks before the first write to a file.
+            if name == ExtendedAttribute.capability, inode.file?.hasNoCapability == true {
+                throw .noAttribute
+            }
             guard let orphan = inode.orphan else {
                 return try volume.extendedAttribute(name, of: inode.node)
             }

@@ -151,6 +151,17 @@ internal import Synchronization
     /// counted any more is in the volume's view.
     package var unpublishedBytes: UInt64 { filesystem.publisher.unpublishedBytes }
 
+    /// How many requests of each kind the kernel has sent so far.
+    package var requests: [RequestKind: UInt64] {
+        var counts: [RequestKind: UInt64] = [:]
+        for kind in RequestKind.allCases {
+            // The structure lives as long as this object.
+            let count = unsafe holdfast_request_count(userdata, kind.rawValue)
+            if count > 0 { counts[kind] = count }
+        }
+        return counts
+    }
+
     /// What open files still read, published or not: a collector of chunks must keep these.
     package func openContents() -> [Content] {
         filesystem.table.files().flatMap(\.contentsInUse)

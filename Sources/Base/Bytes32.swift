@@ -47,6 +47,12 @@ package struct Bytes32: Hashable, Sendable {
         return UInt8(truncatingIfNeeded: word >> UInt64(8 * (index & 7)))
     }
 
+    /// The bytes as four words: the first byte is the lowest of the first.
+    package init(words: (UInt64, UInt64, UInt64, UInt64)) { (a, b, c, d) = words }
+
+    /// As in `init(words:)`.
+    package var words: (UInt64, UInt64, UInt64, UInt64) { (a, b, c, d) }
+
     /// A copy of the bytes, in order.
     package var bytes: [UInt8] {
         var result: [UInt8] = []

@@ -14,26 +14,9 @@ package struct Digest: Hashable, Sendable {
     }
 
     /// The first byte of the hash is the least significant one.
-    package init(_ hash: Bytes32) {
-        func word(_ offset: Int) -> UInt64 {
-            var value: UInt64 = 0
-            for index in 0..<8 { value |= UInt64(hash[offset + index]) << UInt64(8 * index) }
-            return value
-        }
-        (a, b, c, d) = (word(0), word(8), word(16), word(24))
-    }
+    package init(_ hash: Bytes32) { (a, b, c, d) = hash.words }
 
-    package var bytes: Bytes32 {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(Bytes32.count)
-        for var word in [a, b, c, d] {
-            for _ in 0..<8 {
-                bytes.append(UInt8(truncatingIfNeeded: word))
-                word >>= 8
-            }
-        }
-        return Bytes32(bytes) ?? .zero
-    }
+    package var bytes: Bytes32 { Bytes32(words: (a, b, c, d)) }
 
     package static func += (sum: inout Digest, leaf: Digest) {
         var carry: UInt64 = 0

@@ -70,7 +70,11 @@ extension FileTree {
             let count = min(limit - result.count, 256)
             let page = try storage.conflicts(shownIn: directory.id, after: cursor, limit: count)
             for row in page where try showsBeside(row) {
-                result.append(ListedName(name: row.shownName, node: row.node, kind: row.kind))
+                // A loser that is a file of its own may show another's number.
+                let number = row.version == nil ? try storage.entry(row.entry)?.number : nil
+                result.append(
+                    ListedName(
+                        name: row.shownName, node: row.node, kind: row.kind, number: number))
             }
             guard page.count == count else { break }
             cursor = page.last?.shownName

@@ -9,6 +9,24 @@ extension FileTree {
         // Counting subdirectories may bring in more objects; entries are complete by now.
         for entry in held.entries { try sum(entry) }
         for object in held.objects { try sum(object) }
+        if unhashed.count > Limits.heldRowsMax { settleDigest() }
+    }
+
+    /// Brings the digest up to date with the rows.
+    func settleDigest() {
+        for (before, now) in unhashed.objects.values {
+            if let before, before.isShown { state.digest -= hasher.object(before) }
+            if now.isShown { state.digest += hasher.object(now) }
+        }
+        for (before, now) in unhashed.entries.values {
+            if let before, let parent = before.shownParent {
+                state.digest -= hasher.entry(before, shownIn: parent)
+            }
+            if let parent = now.shownParent {
+                state.digest += hasher.entry(now, shownIn: parent)
+            }
+        }
+        unhashed.removeAll()
     }
 
     private func sum(_ entry: HeldEntry) throws(StorageError) {
@@ -22,12 +40,7 @@ extension FileTree {
             }
         }
         guard entry.original != entry.row else { return }
-        if let original = entry.original, let parent = original.shownParent {
-            state.digest -= hasher.entry(original, shownIn: parent)
-        }
-        if let parent = entry.row.shownParent {
-            state.digest += hasher.entry(entry.row, shownIn: parent)
-        }
+        unhashed.note(entry.original, entry.row)
     }
 
     /// The directory in which this one counts as a subdirectory.
@@ -48,19 +61,14 @@ extension FileTree {
 
     private func sum(_ object: Held<ObjectRow>) throws(StorageError) {
         guard object.original != object.row else { return }
-        if let original = object.original, original.isShown {
-            state.digest -= hasher.object(original)
-            if original.kind == .file {
-                state.totals.files -= 1
-                state.totals.bytes &-= original.winner?.size ?? 0
-            }
+        unhashed.note(object.original, object.row)
+        if let original = object.original, original.isShown, original.kind == .file {
+            state.totals.files -= 1
+            state.totals.bytes &-= original.winner?.size ?? 0
         }
-        if object.row.isShown {
-            state.digest += hasher.object(object.row)
-            if object.row.kind == .file {
-                state.totals.files += 1
-                state.totals.bytes &+= object.row.winner?.size ?? 0
-            }
+        if object.row.isShown, object.row.kind == .file {
+            state.totals.files += 1
+            state.totals.bytes &+= object.row.winner?.size ?? 0
         }
         try storage.put(object.row)
         changes.append(.attributes(object.row.id))
@@ -79,6 +87,32 @@ extension FileTree {
                 changes.append(.attributes(head.id))
             }
         }
+    }
+}
+
+/// Rows whose leaves in the digest are of an earlier state. A file made and written, and the directory
+/// it is in, change several times before anyone asks for the digest or saves it: each is hashed once.
+struct UnhashedRows {
+    /// By identity: the row whose leaf is in the digest, nil if none is, and the row as it is now. Sums
+    /// do not depend on the order.
+    private(set) var objects: [ObjectID: (before: ObjectRow?, now: ObjectRow)] = [:]
+    private(set) var entries: [EntryID: (before: EntryRow?, now: EntryRow)] = [:]
+
+    var count: Int { objects.count + entries.count }
+
+    mutating func note(_ before: ObjectRow?, _ now: ObjectRow) {
+        objects[now.id, default: (before, now)].now = now
+    }
+
+    mutating func note(_ before: EntryRow?, _ now: EntryRow) {
+        entries[now.id, default: (before, now)].now = now
+    }
+
+    mutating func removeAll() {
+        guard count > 0 else { return }
+        let isSmall = count <= 1024
+        objects.removeAll(keepingCapacity: isSmall)
+        entries.removeAll(keepingCapacity: isSmall)
     }
 }
 

@@ -47,6 +47,9 @@ package final class FileTree {
     /// Asked since they were last taken.
     var questions: [MergeQuestion] = []
 
+    // Since the digest was asked for.
+    var unhashed = UnhashedRows()
+
     /// - Parameter deviceNames: what conflict names call a writer; a writer without one is called
     ///   by the first digits of its log key.
     package init(
@@ -76,13 +79,17 @@ package final class FileTree {
     /// The greatest time of any block applied.
     package var newestTime: HybridTime { state.newestTime }
     /// Equal on two devices exactly if their views are, whatever their slots.
-    package var digest: Bytes32 { state.digest.bytes }
+    package var digest: Bytes32 {
+        settleDigest()
+        return state.digest.bytes
+    }
     package var totals: TreeTotals { state.totals }
 
     /// Writes clock, digest and totals to the storage: call before each commit.
     package func save() throws(StorageError) {
         precondition(!isInBatch, "a batch is open")
         try flush()
+        settleDigest()
         try storage.setTreeState(state.payload)
     }
 
@@ -201,6 +208,13 @@ package final class FileTree {
             let contested = contestedDirectories
             contestedDirectories.removeAll()
             for change in all { try spread(change, contested, into: &all) }
+        }
+        // Mostly a handful: comparing each with each costs less than hashing them.
+        if all.count <= 16 {
+            var result: [TreeChange] = []
+            result.reserveCapacity(all.count)
+            for change in all where !result.contains(change) { result.append(change) }
+            return result
         }
         var known: Set<TreeChange> = []
         return all.filter { known.insert($0).inserted }

@@ -11,6 +11,12 @@ package final class WriterTable {
 
     package init() {}
 
+    /// A table of its own with the same slots.
+    package init(copying other: WriterTable) {
+        keys = other.keys
+        slots = other.slots
+    }
+
     /// The slots in use, slot 0 included.
     package var count: Int { keys.count }
 

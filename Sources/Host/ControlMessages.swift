@@ -3,14 +3,22 @@ package import Share
 /// What the command line asks of a running daemon: one line of JSON.
 package struct ControlRequest: Codable, Equatable, Sendable {
     package enum Command: String, Codable, Sendable {
-        case status, invite, unmount, pause, resume, log, check
+        case status, invite, unmount, pause, resume, log, restore, retain, check
     }
 
     package var command: Command
-    /// `log`: below the mount point, without a leading slash; nil for the whole share.
+    /// `log` and `restore`: below the mount point, without a leading slash; nil for the whole share.
     package var path: String?
     /// `log`: how many entries at most.
     package var limit: Int?
+    /// `restore`: one of the file's versions.
+    package var version: String?
+    /// `restore`: milliseconds since 1970.
+    package var at: UInt64?
+    /// `restore`: below the mount point, if not the path itself.
+    package var target: String?
+    /// `retain`: nil asks.
+    package var retention: RetentionPolicy?
 
     package init(_ command: Command, path: String? = nil, limit: Int? = nil) {
         self.command = command
@@ -39,11 +47,16 @@ package struct ControlResponse: Codable, Equatable, Sendable {
     package var link: String?
     /// `check`: for people.
     package var lines: [String]?
+    package var restored: RestoreReport?
+    package var retention: RetentionPolicy?
 
     package init(
         status: ShareStatus? = nil, log: [LogEntry]? = nil, link: String? = nil,
-        lines: [String]? = nil, error: Failure? = nil
+        lines: [String]? = nil, error: Failure? = nil, restored: RestoreReport? = nil,
+        retention: RetentionPolicy? = nil
     ) {
+        self.restored = restored
+        self.retention = retention
         self.lines = lines
         self.status = status
         self.log = log
@@ -63,8 +76,16 @@ package struct LogEntry: Codable, Equatable, Sendable {
     package var path: String
     /// For people: what exactly.
     package var detail: String
+    /// Of a `write`: what `restore` takes, and whether the file shows it.
+    package var version: String?
+    package var state: String?
 
-    package init(time: String, device: String, operation: String, path: String, detail: String) {
+    package init(
+        time: String, device: String, operation: String, path: String, detail: String,
+        version: String? = nil, state: String? = nil
+    ) {
+        self.version = version
+        self.state = state
         self.time = time
         self.device = device
         self.operation = operation

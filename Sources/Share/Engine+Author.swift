@@ -36,7 +36,15 @@ extension Engine {
         {
             membershipChanged = true
         }
+        if case .set(let setting) = operation {
+            take(setting, Stamp(time: block.time, operation: id))
+        }
         return id
+    }
+
+    mutating func take(_ setting: Operation.Setting, _ stamp: Stamp) {
+        let order = OperationOrder(stamp, by: writers.key(of: stamp.operation.writer))
+        if settings.apply(setting, at: order) { settingsChanged = true }
     }
 
     private mutating func openBlock() throws(VolumeError) -> OpenBlock {
@@ -116,9 +124,14 @@ extension Engine {
             try storage.setValue(membership.encoded, of: StoredValue.membership)
             membershipChanged = false
         }
+        if settingsChanged {
+            try storage.setValue(settings.encoded, of: StoredValue.settings)
+            settingsChanged = false
+        }
         try storage.setValue(Self.encode(refused), of: StoredValue.refused)
         try storage.setValue(Self.encode(acknowledged), of: StoredValue.acknowledged)
         try storage.commit()
+        committedLength = ownLog?.length ?? 0
         dirtySince = nil
     }
 
@@ -144,6 +157,7 @@ enum StoredValue {
     static let acknowledged = "acknowledged"
     static let inviteSeed = "invite seed"
     static let collected = "collected"
+    static let settings = "settings"
     static let forks = "forks"
     static let succession = "succession"
 }

@@ -15,11 +15,7 @@ extension Engine {
                 try tree.attributes(of: id)
             })
         else { throw .stale }
-        return Attributes(
-            node: NodeID(id), kind: FileKind(shown.kind), mode: UInt32(shown.mode),
-            links: UInt32(clamping: shown.links), uid: shown.uid, gid: shown.gid,
-            device: shown.device, size: shown.size, modified: shown.modified,
-            changed: shown.changed, accessed: shown.accessed, number: NodeID(shown.number))
+        return Attributes(NodeID(id), shown)
     }
 
     mutating func setAttributes(of node: NodeID, to change: AttributeChange) throws(VolumeError)
@@ -147,6 +143,16 @@ extension Engine {
             try author(.remove(.init(twin.id, from: parent)))
         }
         return Published(node: save.node, version: version.rawValue)
+    }
+}
+
+extension Attributes {
+    init(_ node: NodeID, _ shown: NodeAttributes) {
+        self.init(
+            node: node, kind: FileKind(shown.kind), mode: UInt32(shown.mode),
+            links: UInt32(clamping: shown.links), uid: shown.uid, gid: shown.gid,
+            device: shown.device, size: shown.size, modified: shown.modified,
+            changed: shown.changed, accessed: shown.accessed, number: NodeID(shown.number))
     }
 }
 

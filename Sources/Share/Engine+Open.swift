@@ -26,6 +26,8 @@ package enum ShareOrigin: Sendable {
     case join(foundingLog: Bytes32, inviteSeed: Bytes32)
     /// It is in the storage.
     case stored
+
+    var isStored: Bool { if case .stored = self { true } else { false } }
 }
 
 extension Engine {
@@ -81,6 +83,7 @@ extension Engine {
         } else {
             membership = Membership(foundingLog: foundingLog)
         }
+        settings = try SharedSettings(decoding: try storage.value(StoredValue.settings))
         refused = Self.decode(try storage.value(StoredValue.refused))
         acknowledged = Self.decode(try storage.value(StoredValue.acknowledged))
 
@@ -105,7 +108,11 @@ extension Engine {
         try loadApplied()
         markDirty()
         if case .found(let name, let seed) = origin { try found(name: name, inviteSeed: seed) }
-        try commit()
+        do {
+            try commit()
+        } catch .full where origin.isStored {
+            // Nothing new is lost by going on: the commit is tried again.
+        }
     }
 
     private mutating func loadApplied() throws(StorageError) {

@@ -40,6 +40,8 @@ struct Engine {
     var storedWriters: Int
     var tree: FileTree
     var membership: Membership
+    var settings: SharedSettings
+    var settingsChanged = false
     /// Not stored yet.
     var membershipChanged = false
     /// There may be members whose logs are not open.
@@ -77,6 +79,9 @@ struct Engine {
     var notices: [String] = []
     /// Operations refused because they break a rule.
     var refused: UInt64
+    /// How much of the own log the storage has committed: the last block is not among them while
+    /// its commit fails.
+    var committedLength: UInt64 = 0
     /// How much of the own log some peer has: the greatest ever acknowledged.
     var acknowledged: UInt64
 

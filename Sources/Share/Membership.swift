@@ -16,20 +16,7 @@ package struct Membership: Equatable, Sendable {
         package var name: [UInt8]
         package var role: MemberRole
         /// When it was admitted: of several admissions the earliest counts.
-        fileprivate var admitted: Order
-    }
-
-    /// The order of operations without local slots, so that it can be kept.
-    fileprivate struct Order: Equatable, Sendable {
-        var time: UInt64
-        var writer: Bytes32
-        var block: UInt64
-        var index: UInt64
-
-        static func < (left: Order, right: Order) -> Bool {
-            (left.time, left.writer, left.block, left.index)
-                < (right.time, right.writer, right.block, right.index)
-        }
+        fileprivate var admitted: OperationOrder
     }
 
     enum Limits {
@@ -46,7 +33,7 @@ package struct Membership: Equatable, Sendable {
 
     package init(foundingLog: Bytes32) {
         self.foundingLog = foundingLog
-        let last = Order(time: .max, writer: foundingLog, block: .max, index: .max)
+        let last = OperationOrder(time: .max, writer: foundingLog, block: .max, index: .max)
         members = [
             foundingLog: Member(
                 log: foundingLog, device: .zero, name: [], role: .owner, admitted: last)
@@ -77,10 +64,7 @@ package struct Membership: Equatable, Sendable {
         guard let role = members[author]?.role else { return false }
         switch operation {
         case .admit(let admission):
-            let order = Order(
-                time: stamp.time.rawValue, writer: author, block: stamp.operation.block,
-                index: UInt64(stamp.operation.index))
-            return admit(admission, by: role, at: order)
+            return admit(admission, by: role, at: OperationOrder(stamp, by: author))
         case .invite(let invite):
             guard mayAdmit(invite.role, role), invites.count < Limits.invites else { return false }
             invites[invite.publicKey] = invite.uses == 0 ? nil : invite
@@ -90,7 +74,9 @@ package struct Membership: Equatable, Sendable {
         }
     }
 
-    private mutating func admit(_ admission: Operation.Admit, by role: MemberRole, at order: Order)
+    private mutating func admit(
+        _ admission: Operation.Admit, by role: MemberRole, at order: OperationOrder
+    )
         -> Bool
     {
         let mayAdmit =
@@ -185,7 +171,7 @@ extension Membership {
                 log: log, device: try reader.readBytes32(),
                 name: try reader.readBuffer(max: Self.nameSizeMax),
                 role: try role(try reader.readUInt()),
-                admitted: Order(
+                admitted: OperationOrder(
                     time: try reader.readUInt64(), writer: try reader.readBytes32(),
                     block: try reader.readUInt64(), index: try reader.readUInt64()))
         }

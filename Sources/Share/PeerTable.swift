@@ -64,6 +64,29 @@ struct PeerTable {
         return finished
     }
 
+    /// Takes the effects of all calls so far.
+    ///
+    /// - Parameter holdingBack: whether what is to be sent must wait: it is kept for the next time, but
+    ///   for connections that end meanwhile.
+    mutating func takeEffects(holdingBack: Bool, into taken: inout [ShareEffect]) {
+        guard holdingBack else {
+            taken.append(contentsOf: effects)
+            effects.removeAll(keepingCapacity: true)
+            return
+        }
+        var held: [ShareEffect] = []
+        for effect in effects {
+            switch effect {
+            case .send: held.append(effect)
+            case .close(let ended, _), .reject(let ended, _):
+                held.removeAll { if case .send(ended, _) = $0 { true } else { false } }
+                taken.append(effect)
+            case .identified, .found, .log: taken.append(effect)
+            }
+        }
+        effects = held
+    }
+
     /// A chunk is here: it is in the packs, and readable.
     mutating func note(_ wanted: ChunkFetcher.Wanted, now: Instant) {
         arrived.append((wanted.reference, wanted.isList))

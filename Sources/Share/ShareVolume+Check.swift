@@ -39,7 +39,7 @@ extension ShareVolume {
 }
 
 extension Engine {
-    fileprivate var deviceNames: [WriterSlot: String] {
+    var deviceNames: [WriterSlot: String] {
         var names: [WriterSlot: String] = [:]
         for key in membership.logs {
             guard let slot = writers.slot(of: key), let member = membership.member(log: key),
@@ -92,7 +92,7 @@ extension Engine {
         var seen: Set<Bytes32> = []
         var damaged = 0
         try storage.forEachVersion { (row) throws(StorageError) in
-            guard row.isHead else { return }
+            guard try isShown(row) else { return }
             guard let content = try? Content(decoding: row.content) else {
                 damaged += 1
                 return
@@ -125,7 +125,10 @@ extension Engine {
         hybrid = HybridClock()
         markDirty()
         if let pendingFork { stopped.insert(pendingFork.branch) }
+        // What is read again has not come in again: a save by rename goes on knowing its parents.
+        let known = recent
         while try applyStored() {}
+        recent = known
         hybrid.observe(tree.newestTime)
         try rebuildWanted()
         changes = telling ? alsoFormer(changes) : []

@@ -4,8 +4,19 @@ import FileTree
 
 /// Giving back the space of chunks that nothing refers to.
 extension ShareVolume {
-    /// How long the content of a version that was succeeded is kept.
-    package static let historyPeriod = Duration.seconds(30 * 24 * 3600)
+    /// Which versions keep their content.
+    package var retention: RetentionPolicy {
+        engine.withLock { RetentionPolicy(setting: $0.settings.value(RetentionPolicy.settingKey)) }
+    }
+
+    /// Sets for all members which versions keep their content.
+    package func setRetention(_ policy: RetentionPolicy) throws(VolumeError) {
+        try engine.withLock { (engine) throws(VolumeError) in
+            _ = try engine.author(
+                .set(.init(key: Array(RetentionPolicy.settingKey.utf8), value: policy.encoded)))
+        }
+        environment.wake()
+    }
 
     /// Collects if that was not done for a day, so that opening a share stays quick.
     ///
@@ -15,7 +26,7 @@ extension ShareVolume {
         let last = try engine.withLock { (engine) throws(StorageError) in
             Engine.decode(try engine.storage.value(StoredValue.collected))
         }
-        guard now < last || now - last >= Self.collectionInterval else { return 0 }
+        guard now < last || now - last >= RetentionPolicy.day else { return 0 }
         let freed = try collectChunks()
         try engine.withLock { (engine) throws(StorageError) in
             try engine.storage.setValue(Engine.encode(now), of: StoredValue.collected)
@@ -24,10 +35,7 @@ extension ShareVolume {
         return freed
     }
 
-    /// In milliseconds.
-    private static let collectionInterval: UInt64 = 24 * 3600 * 1000
-
-    /// Drops every chunk that no shown content, no version of the history period and no staged
+    /// Drops every chunk that no shown content, no version that the retention policy keeps and no staged
     /// file needs.
     ///
     /// To be called while nothing else uses the share: before it is mounted and connected. A chunk
@@ -36,24 +44,101 @@ extension ShareVolume {
     /// - Returns: bytes freed.
     package func collectChunks() throws(StorageError) -> UInt64 {
         let now = environment.wallTime().milliseconds
-        let period = UInt64(Self.historyPeriod.nanosecondsClamped / 1_000_000)
-        let oldest = now > period ? now - period : 0
-        var kept: Set<Bytes32> = []
-        var walk = ReferenceWalk(chunks)
-        try engine.withLock { (engine) throws(StorageError) in
-            func keep(_ content: Content) throws(StorageError) {
-                try walk.forEachReference(in: content) { kept.insert($0.address) }
-            }
+        let total = diskSpace().total
+        let chunks = self.chunks
+        let kept = try engine.withLock { (engine) throws(StorageError) in
+            let policy = RetentionPolicy(
+                setting: engine.settings.value(RetentionPolicy.settingKey))
+            var retained = RetainedChunks(policy, now: now, diskBytes: total, chunks)
             try engine.storage.forEachVersion { (row) throws(StorageError) in
-                guard row.isHead || row.time.milliseconds >= oldest else { return }
-                guard let content = try? Content(decoding: row.content) else {
-                    throw .corrupt(
-                        what: "the content of version \(row.id); run holdfast check")
-                }
-                try keep(content)
+                try retained.look(at: row, of: try engine.storage.object(row.object))
             }
-            for staged in try engine.storage.stagedFiles() { try keep(staged.base) }
+            for staged in try engine.storage.stagedFiles() { try retained.keep(staged.base) }
+            for id in retained.historyNewestFirst {
+                guard let row = try engine.storage.version(id) else { continue }
+                guard try retained.keepPast(row) else { break }
+            }
+            return retained.addresses
         }
         return try chunks.collect { kept.contains($0) }
+    }
+}
+
+/// Works out which chunks are to stay: first those of what is shown, then those of earlier versions, the
+/// newest first, as far as the space goes.
+private struct RetainedChunks {
+    private struct FileDay: Hashable {
+        var object: ObjectID
+        var day: UInt64
+    }
+
+    private(set) var addresses: Set<Bytes32> = []
+    private let policy: RetentionPolicy
+    private let now: UInt64
+    private let spaceMax: UInt64
+    private var space: UInt64 = 0
+    private var walk: ReferenceWalk
+    private var recent: [(time: UInt64, id: VersionID)] = []
+    private var lastOfDay: [FileDay: (time: UInt64, id: VersionID)] = [:]
+
+    init(
+        _ policy: RetentionPolicy, now: UInt64, diskBytes: UInt64, _ chunks: any ChunkStorage
+    ) {
+        self.policy = policy
+        self.now = now
+        spaceMax = policy.space > 0 ? policy.space : diskBytes / 10
+        walk = ReferenceWalk(chunks)
+    }
+
+    /// Keeps what is shown, and takes note of the rest.
+    mutating func look(at row: VersionRow, of object: ObjectRow?) throws(StorageError) {
+        var time = row.time.milliseconds
+        if row.isHead, let object {
+            guard object.links == 0 else { return try keep(try content(of: row)) }
+            // Its name was removed: from then on it is history.
+            time = max(time, object.changed.time.milliseconds)
+        }
+        let age = now > time ? now - time : 0
+        if age <= policy.everything {
+            recent.append((time, row.id))
+        } else if age <= policy.daily {
+            let key = FileDay(object: row.object, day: time / RetentionPolicy.day)
+            // Equal times are of different writers: any one will do.
+            if lastOfDay[key].map({ $0.time < time }) ?? true { lastOfDay[key] = (time, row.id) }
+        }
+    }
+
+    var historyNewestFirst: [VersionID] {
+        (recent + lastOfDay.values)
+            .sorted { ($0.time, $0.id.rawValue) > ($1.time, $1.id.rawValue) }.map(\.id)
+    }
+
+    mutating func keep(_ content: Content) throws(StorageError) {
+        try walk.forEachReference(in: content) { addresses.insert($0.address) }
+    }
+
+    /// - Returns: false once the space is used up.
+    mutating func keepPast(_ row: VersionRow) throws(StorageError) -> Bool {
+        var wanted: [ChunkReference] = []
+        var more: UInt64 = 0
+        var known: Set<Bytes32> = []
+        let addresses = self.addresses
+        try walk.forEachReference(in: try content(of: row)) { reference in
+            guard !addresses.contains(reference.address), known.insert(reference.address).inserted
+            else { return }
+            wanted.append(reference)
+            more += UInt64(reference.length)
+        }
+        guard space + more <= spaceMax else { return false }
+        space += more
+        for reference in wanted { self.addresses.insert(reference.address) }
+        return true
+    }
+
+    private func content(of row: VersionRow) throws(StorageError) -> Content {
+        guard let content = try? Content(decoding: row.content) else {
+            throw .corrupt(what: "the content of version \(row.id); run holdfast check")
+        }
+        return content
     }
 }

@@ -12,8 +12,18 @@ package struct HistoryEntry: Codable, Equatable, Sendable {
     /// The name it concerns, as far as the operation or the view tells; escape it for a terminal.
     package var name: String
     package var detail: String
+    /// `OperationName`: what `restore --version` takes, if it is a `write`.
+    package var id: String
+    /// Of a `write`, whether its bytes are what the file shows (`shown`), show beside it (`copy`), or
+    /// are a head that was closed (`closed`); else empty.
+    package var state: String
 
-    package init(time: UInt64, device: String, operation: String, name: String, detail: String) {
+    package init(
+        time: UInt64, device: String, operation: String, name: String, detail: String, id: String,
+        state: String
+    ) {
+        self.id = id
+        self.state = state
         self.time = time
         self.device = device
         self.operation = operation
@@ -29,17 +39,48 @@ extension ShareVolume {
     ///   - path: names from the root; empty for the whole share.
     ///   - limit: the newest so many.
     package func history(of path: [[UInt8]], limit: Int) throws(VolumeError) -> [HistoryEntry] {
-        var node = NodeID.root
-        for name in path { node = try lookup(name, in: node).node }
-        let subject = path.isEmpty ? nil : node
+        let subject: ObjectID? = path.isEmpty ? nil : try object(at: path)
         // The lock is taken for a stretch of blocks at a time: the filesystem goes on meanwhile.
-        var reading = try engine.withLock { (engine) throws(VolumeError) in
-            try HistoryReading(engine, of: subject)
+        return try Engine.stored { () throws(StorageError) in
+            var reading = try engine.withLock { (engine) throws(StorageError) in
+                try HistoryReading(engine, of: subject)
+            }
+            while try engine.withLock({ (engine) throws(StorageError) in
+                try reading.read(256, from: engine)
+            }) {}
+            return reading.newestFirst(limit)
         }
-        while try engine.withLock({ (engine) throws(VolumeError) in
-            try Engine.stored { () throws(StorageError) in try reading.read(256, from: engine) }
-        }) {}
-        return reading.newestFirst(limit)
+    }
+
+    /// What a path names, or named last.
+    func object(at path: [[UInt8]]) throws(VolumeError) -> ObjectID {
+        let found = try Engine.stored { () throws(StorageError) -> ObjectID? in
+            let shown = try engine.withLock { (engine) throws(StorageError) in
+                try engine.shownObject(at: path)
+            }
+            if let shown { return shown }
+            var search = engine.withLock { PathSearch(path, $0) }
+            while try engine.withLock({ (engine) throws(StorageError) in
+                try search.read(256, from: engine)
+            }) {}
+            return try engine.withLock { (engine) throws(StorageError) in
+                try search.result(engine)
+            }
+        }
+        guard let found else { throw .notFound }
+        return found
+    }
+}
+
+extension Engine {
+    /// What a path names now.
+    func shownObject(at path: [[UInt8]]) throws(StorageError) -> ObjectID? {
+        var current = ObjectID.root
+        for name in path {
+            guard let node = try tree.lookup(name, in: current) else { return nil }
+            current = node.object
+        }
+        return current
     }
 }
 
@@ -50,56 +91,42 @@ private struct HistoryReading {
         var entry: HistoryEntry
     }
 
-    private var slots: [WriterSlot]
-    private var codec: BlockCodec?
-    private var number: UInt64 = 0
+    private var walk: LogWalk
     private var found: [Found] = []
     private let object: ObjectID?
     private let entries: Set<EntryID>
     private let writers: WriterTable
     private var names: [ObjectID: String] = [:]
+    private var states: [VersionID: String] = [:]
 
-    init(_ engine: Engine, of subject: NodeID?) throws(VolumeError) {
-        slots = engine.logs.keys.sorted { $0.rawValue > $1.rawValue }
+    init(_ engine: Engine, of subject: ObjectID?) throws(StorageError) {
+        walk = LogWalk(engine)
         writers = engine.writers
+        object = subject
         guard let subject else {
-            object = nil
             entries = []
             return
         }
-        let node = try engine.node(try engine.operation(subject))
-        let object = node.object
-        self.object = object
-        let rows = try Engine.stored { () throws(StorageError) in
-            try engine.storage.entries(of: object)
+        entries = Set(try engine.storage.entries(of: subject).map(\.id))
+        for head in try engine.storage.heads(of: subject) {
+            states[head.id] = head.isClosed ? "closed" : "copy"
         }
-        entries = Set(rows.map(\.id))
+        for shown in try engine.tree.content(of: subject)?.versions ?? [] {
+            states[shown] = "shown"
+        }
     }
 
     /// - Returns: whether there is more.
     mutating func read(_ blocks: Int, from engine: Engine) throws(StorageError) -> Bool {
-        var left = blocks
-        while let slot = slots.last, left > 0 {
-            guard let log = engine.logs[slot], number < engine.applied[slot] ?? 0,
-                let bytes = try log.block(at: number)
-            else {
-                slots.removeLast()
-                codec = nil
-                number = 0
-                continue
-            }
-            var codec = codec ?? BlockCodec(writer: slot)
-            if let block = try? codec.decode(bytes.span, writers: engine.writers) {
-                take(block, of: slot, engine)
-            }
-            self.codec = codec
-            number += 1
-            left -= 1
-        }
-        return !slots.isEmpty
+        var taken: [(Block, WriterSlot, UInt64)] = []
+        let more = try walk.read(blocks, from: engine) { taken.append(($0, $1, $2)) }
+        for (block, slot, number) in taken { take(block, of: slot, number, engine) }
+        return more
     }
 
-    private mutating func take(_ block: Block, of slot: WriterSlot, _ engine: Engine) {
+    private mutating func take(
+        _ block: Block, of slot: WriterSlot, _ number: UInt64, _ engine: Engine
+    ) {
         let member = engine.membership.member(log: engine.writers.key(of: slot))
         let device = member.map { String(decoding: $0.name, as: UTF8.self) } ?? "?"
         for (index, operation) in block.operations.enumerated() {
@@ -112,7 +139,9 @@ private struct HistoryReading {
                     stamp: Stamp(time: block.time, operation: id),
                     entry: HistoryEntry(
                         time: block.time.milliseconds, device: device, operation: kind,
-                        name: name, detail: detail)))
+                        name: name, detail: detail,
+                        id: OperationName.text(of: id, engine.writers),
+                        state: states[id] ?? "")))
         }
     }
 

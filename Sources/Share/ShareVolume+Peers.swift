@@ -93,7 +93,7 @@ extension ShareVolume: ConnectionHandler {
         let (changes, notices) = commitAndApply(now: now, next: &next)
         peers.withLock { table in
             followForks(&table, now: now)
-            announce(&table, now: now)
+            let isDurable = announce(&table, now: now)
             settleArrived(&table, now: now)
             fetch(&table, now: now)
             tick(&table, now: now)
@@ -105,8 +105,7 @@ extension ShareVolume: ConnectionHandler {
             if let deadline = table.retryDeadline { next = min(next, deadline) }
             if let deadline = table.tickDeadline { next = min(next, deadline) }
             effects.append(contentsOf: notices.map { .log($0) })
-            effects.append(contentsOf: table.effects)
-            table.effects.removeAll(keepingCapacity: true)
+            table.takeEffects(holdingBack: !isDurable, into: &effects)
         }
         for (completion, isHere) in finished { completion(isHere) }
         notify(changes)
@@ -142,25 +141,30 @@ extension ShareVolume: ConnectionHandler {
         return (changes, notices)
     }
 
-    /// Tells every peer of new blocks, once they are durable: what a power cut could take back is
-    /// never announced.
-    private func announce(_ table: inout PeerTable, now: Instant) {
-        let length = engine.withLock { $0.ownLog?.length ?? 0 }
+    /// Tells every peer of new blocks, once they are durable: what a crash could take back is never
+    /// announced.
+    ///
+    /// - Returns: whether they are. If not, nothing may be sent at all: any answer could tell of them.
+    private func announce(_ table: inout PeerTable, now: Instant) -> Bool {
+        let (length, committed) = engine.withLock { ($0.ownLog?.length ?? 0, $0.committedLength) }
         if length != table.announcedLength {
+            guard length == committed else { return false }
             do { try makeDurable() } catch {
-                return table.effects.append(.log("storage: \(error)"))
+                table.effects.append(.log("storage: \(error)"))
+                return false
             }
             table.announcedLength = length
             table.logsGrew = true
         }
         openLogs(&table)
-        guard table.logsGrew else { return }
+        guard table.logsGrew else { return true }
         table.logsGrew = false
         for id in table.ids {
             with(id, &table, now: now) { (session, table) throws(SessionError) in
                 try self.announceLogs(on: &session, &table)
             }
         }
+        return true
     }
 
     private func announceLogs(on session: inout PeerSession, _ table: inout PeerTable)

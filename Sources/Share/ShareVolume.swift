@@ -19,7 +19,7 @@ package final class ShareVolume: Volume {
     /// Tells peers apart the processes that this device runs one after the other.
     let instance: UInt64
     private let barrier: any DurabilityBarrier
-    private let diskSpace: @Sendable () -> (total: UInt64, free: UInt64)
+    let diskSpace: @Sendable () -> (total: UInt64, free: UInt64)
     private let observer = Guarded(WeakObserver())
 
     private struct WeakObserver {

@@ -138,6 +138,7 @@ extension ShareDatabase {
     package func forEachVersion(_ body: (VersionRow) throws(StorageError) -> Void)
         throws(StorageError)
     {
+        try tellVersions()
         var last: Int64 = -1
         while true {
             // In pages, so that no statement is open while `body` uses the storage.
@@ -150,6 +151,7 @@ extension ShareDatabase {
     }
 
     package func removeView() throws(StorageError) {
+        cache.removeAll()
         for table in Schema.viewTables {
             try connection.prepare("DELETE FROM \(table)", changesMany: true).run()
         }

@@ -88,33 +88,67 @@ struct TreeStatements {
 
 extension ShareDatabase {
     package func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? {
-        try treeStatements.object.first(id) { row throws(StorageError) in
+        if let known = cache.object(id) { return known }
+        let row = try treeStatements.object.first(id) { row throws(StorageError) in
             try ObjectRow(id: id, payload: row.bytes(0))
         }
+        if let row {
+            cache.keep(row)
+            cache.trim()
+        }
+        return row
     }
 
     package func put(_ row: ObjectRow) throws(StorageError) {
-        try treeStatements.putObject.run(row.id, row.payload)
+        cache.put(row)
+        try tellIfMany()
     }
 
     package func entry(_ id: EntryID) throws(StorageError) -> EntryRow? {
-        try treeStatements.entry.first(id, read: entryRow)
+        if let known = cache.entry(id) { return known }
+        let row = try treeStatements.entry.first(id, read: entryRow)
+        if let row {
+            cache.keep(row)
+            cache.trim()
+        }
+        return row
     }
 
     package func put(_ row: EntryRow) throws(StorageError) {
-        try treeStatements.putEntry.run(
-            row.id, row.object, row.shownParent, row.placement.name, row.holdsName, row.payload)
+        let lacking = cache.lacksLists(for: row)
+        if let name = lacking.name { try takeUp(name) }
+        if lacking.object { try takeUp(entriesOf: row.object) }
+        cache.put(row)
+        try tellIfMany()
     }
 
     package func entries(shownIn directory: ObjectID, named name: [UInt8]) throws(StorageError)
         -> [EntryRow]
     {
-        try treeStatements.entriesNamed.all(directory, name, read: entryRow)
+        let name = RowCache.Name(directory: directory, name: name)
+        if let known = cache.entries(named: name) { return known }
+        let rows = try takeUp(name)
+        cache.trim()
+        return rows
+    }
+
+    @discardableResult
+    private func takeUp(_ name: RowCache.Name) throws(StorageError) -> [EntryRow] {
+        cache.keep(
+            try treeStatements.entriesNamed.all(name.directory, name.name, read: entryRow),
+            named: name)
+    }
+
+    @discardableResult
+    private func takeUp(entriesOf object: ObjectID) throws(StorageError) -> [EntryRow] {
+        cache.keep(
+            try treeStatements.entriesOfObject.all(object, read: entryRow), of: object)
     }
 
     package func holders(in directory: ObjectID, after name: [UInt8]?, limit: Int)
         throws(StorageError) -> [EntryRow]
     {
+        try tellEntries()
         guard let name else {
             return try treeStatements.holders.all(directory, Int64(limit), read: entryRow)
         }
@@ -124,6 +158,7 @@ extension ShareDatabase {
     package func entries(shownIn directory: ObjectID, after cursor: EntryCursor?, limit: Int)
         throws(StorageError) -> [EntryRow]
     {
+        try tellEntries()
         guard let cursor else {
             return try treeStatements.entriesShown.all(directory, Int64(limit), read: entryRow)
         }
@@ -132,7 +167,10 @@ extension ShareDatabase {
     }
 
     package func entries(of object: ObjectID) throws(StorageError) -> [EntryRow] {
-        try treeStatements.entriesOfObject.all(object, read: entryRow)
+        if let known = cache.entries(of: object) { return known }
+        let rows = try takeUp(entriesOf: object)
+        cache.trim()
+        return rows
     }
 
     private func entryRow(_ row: borrowing SQLiteRow) throws(StorageError) -> EntryRow {
@@ -152,19 +190,62 @@ extension ShareDatabase {
     }
 }
 
+// MARK: - Rows on their way
+
+extension ShareDatabase {
+    /// Tells the database of all rows that changed: the transaction is about to end.
+    func tellRows() throws(StorageError) {
+        for row in cache.takeChangedObjects() {
+            try treeStatements.putObject.run(row.id, row.payload)
+        }
+        try tellEntries()
+        try tellVersions()
+        cache.trim()
+    }
+
+    /// So that a bulk of changes takes no more memory than the database's own.
+    private func tellIfMany() throws(StorageError) {
+        if cache.changeCount > RowCache.Limits.changesMax { try tellRows() }
+    }
+
+    private func tellEntries() throws(StorageError) {
+        guard cache.hasChangedEntries else { return }
+        for row in cache.takeChangedEntries() {
+            try treeStatements.putEntry.run(
+                row.id, row.object, row.shownParent, row.placement.name, row.holdsName, row.payload
+            )
+        }
+    }
+
+    func tellVersions() throws(StorageError) {
+        guard cache.hasChangedVersions else { return }
+        for row in cache.takeChangedVersions() {
+            try treeStatements.putVersion.run(row.id, row.object, row.isHead, row.payload)
+        }
+    }
+}
+
 // MARK: - Versions, extended attributes, moves
 
 extension ShareDatabase {
     package func version(_ id: VersionID) throws(StorageError) -> VersionRow? {
-        try treeStatements.version.first(id, read: versionRow)
+        if let known = cache.version(id) { return known }
+        let row = try treeStatements.version.first(id, read: versionRow)
+        if let row {
+            cache.keep(row)
+            cache.trim()
+        }
+        return row
     }
 
     package func put(_ row: VersionRow) throws(StorageError) {
-        try treeStatements.putVersion.run(row.id, row.object, row.isHead, row.payload)
+        cache.put(row)
+        try tellIfMany()
     }
 
     package func heads(of object: ObjectID) throws(StorageError) -> [VersionRow] {
-        try treeStatements.heads.all(object, read: versionRow)
+        try tellVersions()
+        return try treeStatements.heads.all(object, read: versionRow)
     }
 
     package func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError)
@@ -177,7 +258,8 @@ extension ShareDatabase {
     }
 
     package func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {
-        try treeStatements.versionsOfObject.all(object, read: versionRow)
+        try tellVersions()
+        return try treeStatements.versionsOfObject.all(object, read: versionRow)
     }
 
     func versionRow(_ row: borrowing SQLiteRow) throws(StorageError) -> VersionRow {

@@ -16,6 +16,7 @@ package final class ShareDatabase: ShareStorage {
     let logStatements: LogStatements
     let treeStatements: TreeStatements
     let shareStatements: ShareStatements
+    var cache = RowCache()
 
     /// Opens the database in a share's directory, making it if there is none.
     ///
@@ -37,7 +38,10 @@ package final class ShareDatabase: ShareStorage {
     /// cut.
     ///
     /// - Throws: after `StorageError.full` the transaction is as it was: free space and commit again.
-    package func commit() throws(StorageError) { try connection.commit() }
+    package func commit() throws(StorageError) {
+        try tellRows()
+        try connection.commit()
+    }
 
     package var barrier: any DurabilityBarrier { journal }
 

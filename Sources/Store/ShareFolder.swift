@@ -88,7 +88,6 @@ package final class ShareFolder: Sendable {
     private static let keyName = "share.key"
     private static let packsName = "packs"
     private static let stagingName = "staging"
-    private static let scratchName = "scratch"
 
     /// The share's public id.
     package let id: String
@@ -147,16 +146,22 @@ package final class ShareFolder: Sendable {
         try ShareDatabase(in: directory)
     }
 
-    /// An empty database that is nobody's state, for comparing with; one at a time.
-    package func openScratch() throws(StorageError) -> ShareDatabase {
-        removeScratch()
-        return try ShareDatabase(in: directory.directory(Self.scratchName, create: true))
+    /// What a scratch database is for, and the name of its folder.
+    package enum Scratch: String, Sendable {
+        case check = "scratch"
+        case past
+    }
+
+    /// An empty database that is nobody's state; one at a time for each purpose.
+    package func openScratch(_ purpose: Scratch) throws(StorageError) -> ShareDatabase {
+        removeScratch(purpose)
+        return try ShareDatabase(in: directory.directory(purpose.rawValue, create: true))
     }
 
     /// What a crash leaves of it is removed by the next `openScratch`.
-    package func removeScratch() {
-        try? directory.directory(Self.scratchName, create: true).removeContents()
-        unsafe rmdir("\(path)/\(Self.scratchName)")
+    package func removeScratch(_ purpose: Scratch) {
+        try? directory.directory(purpose.rawValue, create: true).removeContents()
+        unsafe rmdir("\(path)/\(purpose.rawValue)")
     }
 
     package func openPacks() throws(StorageError) -> PackStore {

@@ -118,7 +118,11 @@ package struct WireWriter: Sendable {
     package mutating func writeRaw(_ raw: Span<UInt8>) { bytes.append(copying: raw) }
 
     package mutating func writeBytes32(_ value: Bytes32) {
-        for index in 0..<Bytes32.count { bytes.append(value[index]) }
+        let words = value.words
+        writeUInt64(words.0)
+        writeUInt64(words.1)
+        writeUInt64(words.2)
+        writeUInt64(words.3)
     }
 
     /// A varint length and the bytes.
@@ -140,10 +144,10 @@ package struct WireWriter: Sendable {
     // MARK: Details
 
     private mutating func writeLittleEndian(_ value: UInt64, size: Int) {
-        var rest = value
-        for _ in 0..<size {
-            bytes.append(UInt8(truncatingIfNeeded: rest))
-            rest &>>= 8
+        // The bytes of a local number, of which the first `size` count. A byte at a time would ask for
+        // room at each.
+        unsafe withUnsafeBytes(of: value.littleEndian) { number in
+            unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: number[..<size]))
         }
     }
 }

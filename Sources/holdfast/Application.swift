@@ -45,6 +45,8 @@ struct Application {
         case .pause: try context.setPaused(true)
         case .resume: try context.setPaused(false)
         case .log: try context.log()
+        case .restore: try context.restore()
+        case .retain: try context.retention()
         case .check: try context.check()
         case .dht: try context.dht()
         case .warm: try context.warm()

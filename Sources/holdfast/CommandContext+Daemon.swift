@@ -58,7 +58,7 @@ extension CommandContext {
 
     /// The share that a path is in, and the rest of the path. The path itself need not be there
     /// any more: what was removed has a history too.
-    private func shareAndPath() throws(CommandFailure) -> (KnownShare, String) {
+    func shareAndPath() throws(CommandFailure) -> (KnownShare, String) {
         let text = parsed.argument(0) ?? "."
         let directory = console.currentDirectory
         let shares = try service.shares()

@@ -79,8 +79,56 @@ enum CommandTable {
             ],
             options: [json, limit] + common,
             details: [
-                "With --json: an array of objects with the keys time, device, operation, path and "
-                    + "detail."
+                "A write makes a version of a file: its VERSION is what holdfast restore takes, and "
+                    + "DETAIL says whether it is what the file shows now.",
+                "With --json: an array of objects with the keys time, device, operation, path, "
+                    + "detail, and of a write version and state (shown, copy, closed or empty).",
+            ]),
+        CommandSpecification(
+            name: .restore, summary: "bring back an earlier version, or what was removed",
+            arguments: [
+                ArgumentSpecification(
+                    name: "PATH", isRequired: true,
+                    help: "a file or folder in a mounted share; it may be gone")
+            ],
+            options: [
+                OptionSpecification(
+                    name: "version", value: .text("VERSION"),
+                    help: "of a file, as holdfast log shows it"),
+                OptionSpecification(
+                    name: "at", value: .text("TIME"),
+                    help: "as it was then: 2026-11-21T14:00 (UTC), @SECONDS since 1970, or 90m, 2h "
+                        + "or 3d ago"),
+                OptionSpecification(
+                    name: "to", value: .text("PATH"),
+                    help: "put it there, in the same share, instead of where it was"),
+                json,
+            ] + common,
+            details: [
+                "Nothing that is there now is removed: a file gets a new version, and what was made "
+                    + "since stays. What another thing has the name of is put beside it, as "
+                    + "NAME (restored).",
+                "The bytes of old versions are kept as holdfast retain says.",
+            ]),
+        CommandSpecification(
+            name: .retain, summary: "show or set how long old versions keep their bytes",
+            arguments: [mountPoint("where the share is mounted")],
+            options: [
+                OptionSpecification(
+                    name: "all", value: .count("DAYS", 0...100_000),
+                    help: "keep every version for so many days; default: 30"),
+                OptionSpecification(
+                    name: "daily", value: .count("DAYS", 0...100_000),
+                    help: "keep the last version of each day for so many days; default: 365"),
+                OptionSpecification(
+                    name: "space", value: .count("MEGABYTES", 0...1_000_000_000),
+                    help:
+                        "for old versions, at most, on each device; 0, the default, is a tenth of "
+                        + "its disk"),
+            ] + common,
+            details: [
+                "A setting of the share: it holds for all its devices, each of which gives space "
+                    + "back once a day."
             ]),
         CommandSpecification(
             name: .check, summary: "verify that what is stored of a share is whole and agrees",

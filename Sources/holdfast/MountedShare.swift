@@ -34,6 +34,7 @@ final class MountedShare: RunningShare {
     private let wayfinder: Wayfinder
     private let mount: FuseMount
     private let isStopping = Atomic(false)
+    private let restoring = Mutex(())
     /// Held for as long as this lives.
     private let lock: ShareLock
 
@@ -230,6 +231,14 @@ final class MountedShare: RunningShare {
         case .log:
             return ControlResponse(
                 log: try history(request.path, limit: request.limit ?? Limits.historyEntries))
+        case .restore:
+            // One at a time: there is one past.
+            let report = try restoring.withLock { _ throws(CommandFailure) in
+                try ShareRestore(volume: volume, folder: folder).run(request)
+            }
+            return ControlResponse(restored: report)
+        case .retain:
+            return ControlResponse(retention: try retention(request.retention))
         case .check:
             let report = try storing { () throws(StorageError) in
                 try ShareCheck(volume: volume, packs: packs, folder: folder).run()
@@ -265,6 +274,16 @@ final class MountedShare: RunningShare {
         return status
     }
 
+    private func retention(_ policy: RetentionPolicy?) throws(CommandFailure) -> RetentionPolicy {
+        guard let policy else { return volume.retention }
+        do throws(VolumeError) {
+            try volume.setRetention(policy)
+        } catch {
+            throw CommandFailure(.general, "\(error)")
+        }
+        return volume.retention
+    }
+
     private func link() throws(CommandFailure) -> String {
         let addresses = driver.addresses.map { "\($0)" } + settings.peers
         let link = try storing { () throws(StorageError) in
@@ -287,7 +306,8 @@ final class MountedShare: RunningShare {
                             seconds: Int64(entry.time / 1000),
                             nanoseconds: UInt32(entry.time % 1000) * 1_000_000)),
                     device: entry.device, operation: entry.operation, path: entry.name,
-                    detail: entry.detail)
+                    detail: entry.detail, version: entry.operation == "write" ? entry.id : nil,
+                    state: entry.operation == "write" ? entry.state : nil)
             }
         } catch {
             guard case .notFound = error else { throw CommandFailure(.general, "\(error)") }

@@ -32,8 +32,8 @@ struct ShareCheck {
 
     /// The logs are replayed into a scratch database, which is gone again afterwards.
     private func checkView() throws(StorageError) -> CheckReport {
-        let scratch = try folder.openScratch()
-        defer { folder.removeScratch() }
+        let scratch = try folder.openScratch(.check)
+        defer { folder.removeScratch(.check) }
         return try volume.check(scratch: scratch)
     }
 }

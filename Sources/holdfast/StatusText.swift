@@ -67,11 +67,15 @@ enum StatusText {
 
     static func table(of entries: [LogEntry]) -> String {
         guard !entries.isEmpty else { return "nothing has changed here yet\n" }
+        let hasVersions = entries.contains { $0.version != nil }
         let rows = entries.map { entry in
-            [entry.time, entry.device, entry.operation, entry.path, entry.detail]
-                .map { EscapedText.escaped($0) }
+            let state = entry.state.flatMap { $0.isEmpty ? nil : ", \($0)" } ?? ""
+            var cells = [entry.time, entry.device, entry.operation]
+            if hasVersions { cells.append(entry.version ?? "") }
+            return (cells + [entry.path, entry.detail + state]).map { EscapedText.escaped($0) }
         }
-        return table(["TIME", "DEVICE", "OPERATION", "PATH", "DETAIL"], rows)
+        let versions = hasVersions ? ["VERSION"] : []
+        return table(["TIME", "DEVICE", "OPERATION"] + versions + ["PATH", "DETAIL"], rows)
     }
 
     /// Columns as wide as their widest cell; the last one ends with its text.

@@ -3,6 +3,7 @@
 //
 //     measure [MiB] [streams]     streams: nothing but the stream and TCP
 //     measure merge               nothing but the merge of texts
+//     measure tree fill|operations|open HOME [COUNT]     a share's engine and storage, no FUSE
 import Glibc
 
 if CommandLine.arguments.contains("merge") {
@@ -10,6 +11,10 @@ if CommandLine.arguments.contains("merge") {
     exit(0)
 }
 do {
+    if CommandLine.arguments.dropFirst().first == "tree" {
+        try measureTree(Array(CommandLine.arguments.dropFirst(2)))
+        exit(0)
+    }
     let megabytes = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1024
     let small = try makeNetwork(3)
     try measureTCP(megabytes)

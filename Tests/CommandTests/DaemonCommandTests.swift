@@ -85,6 +85,33 @@ import Testing
         }
     }
 
+    @Test func `restore says what and when, and what could not be`() throws {
+        try withDaemon { bench, running in
+            func last() -> ControlRequest? { running.state.withLock { $0.requests.last } }
+            #expect(bench.run("restore", "sub/f", "--version", "3f9a2b1c.1.2") == .success)
+            #expect(bench.console.output == "restored: 2 files, 0 folders\n")
+            var request = ControlRequest(.restore, path: "sub/f")
+            request.version = "3f9a2b1c.1.2"
+            #expect(last() == request)
+            #expect(
+                bench.run("restore", "f", "--at", "@1700000000", "--to", "sub/g") == .success)
+            request = ControlRequest(.restore, path: "f")
+            request.at = 1_700_000_000_999
+            request.target = "sub/g"
+            #expect(last() == request)
+            #expect(bench.run("restore", "f") == .usage)
+            #expect(bench.run("restore", "f", "--at", "soon") == .usage)
+            #expect(bench.run("restore", "f", "--at", "1h", "--to", "/etc/passwd") == .usage)
+            #expect(bench.run("restore", "f", "--version", "gone") == .noPeer)
+            #expect(bench.console.output.contains("bytes not here: a\\x1bb"))
+            #expect(bench.run("retain", ".") == .success)
+            #expect(bench.console.output.hasPrefix("every version for 30 days\n"))
+            #expect(bench.run("retain", ".", "--all", "7", "--space", "500") == .success)
+            #expect(bench.console.output.contains("every version for 7 days"))
+            #expect(bench.console.output.contains("in 500 MB on each device"))
+        }
+    }
+
     @Test func `invite, pause and resume are passed on`() throws {
         try withDaemon { bench, running in
             #expect(bench.run("invite", ".") == .success)

@@ -100,6 +100,13 @@ final class FakeRunning: RunningShare {
                 time: "2026-08-01T00:00:00.000Z", device: "bob", operation: "write",
                 path: "a\nb", detail: "5 bytes")
             reply(ControlResponse(log: [entry]))
+        case .restore:
+            var report = RestoreReport()
+            report.files = 2
+            if request.version == "gone" { report.missing = ["a\u{1b}b"] }
+            reply(ControlResponse(restored: report))
+        case .retain:
+            reply(ControlResponse(retention: request.retention ?? .standard))
         case .check: reply(ControlResponse(lines: ["checked"]))
         case .unmount: reply(ControlResponse(error: .init(message: "not mine", exitCode: 1)))
         }

@@ -152,7 +152,13 @@ struct Status: Decodable {
         var bytesSent, bytesReceived: UInt64
     }
 
+    struct Fork: Decodable {
+        var device: String
+        var isOwn, isSettled: Bool
+    }
+
     var share, name, device, mountpoint, transport: String
+    var forks: [Fork]?
     var paused: Bool
     var peers: [Peer]
     var problems: [String]

@@ -11,6 +11,8 @@ package enum Command {
           attacks   hostile nodes, forged and replayed announcements, amplification, a flood
           connect   peers behind every pair of NATs dial each other in a network of nodes
           link      one UDX stream over links with delay and loss, beside TCP with CUBIC
+          devices   whole devices of a share under faults: see simulate devices --help
+          moves     every small history of directory moves, in every order of arrival
 
         options:
           --nodes N[,N…]    how many nodes (dht: 1000; growth: 100,316,1000,3162,10000;
@@ -32,11 +34,15 @@ package enum Command {
         case attacks(DHTOptions, flood: Int)
         case connect(DHTOptions)
         case link(seed: UInt64)
+        case devices(DeviceCommand.Parsed)
         case wrong(String)
     }
 
     package static func parse(_ arguments: [String]) -> Parsed {
         guard let command = arguments.first else { return .wrong("no command") }
+        if command == "devices", !arguments.contains("--help"), !arguments.contains("-h") {
+            return .devices(DeviceCommand.parse(arguments.dropFirst()))
+        }
         if arguments.contains("--help") || arguments.contains("-h") { return .help }
         var options = DHTOptions()
         var sizes: [Int]?
@@ -112,7 +118,13 @@ package enum Command {
         _ arguments: [String], write: (String) -> Void, complain: (String) -> Void
     ) -> Int32 {
         switch parse(arguments) {
-        case .help: write(usage)
+        case .help: write(arguments.first == "devices" ? DeviceCommand.usage : usage)
+        case .devices(.wrong(let reason)):
+            complain("simulate: \(reason)\n\n\(DeviceCommand.usage)")
+            return 64
+        case .devices(.run(let options, let shrinks, let isVerbose)):
+            return DeviceCommand.run(
+                options, shrinks: shrinks, isVerbose: isVerbose, write: write)
         case .wrong(let reason):
             complain("simulate: \(reason)\n\n\(usage)")
             return 64

@@ -1,0 +1,189 @@
+import Base
+import Chunks
+import FileTree
+import Hypercore
+
+/// The tree as it was: what all operations up to a moment mean, read-only. Thread-safe.
+///
+/// A node has the number that the present view gives it.
+package final class PastView: Sendable {
+    /// The moment, in milliseconds since 1970, by the clocks of those who wrote.
+    package let time: UInt64
+    private let tree: Guarded<FileTree>
+
+    init(_ tree: FileTree, time: UInt64) {
+        self.tree = Guarded(tree)
+        self.time = time
+    }
+
+    private func read<Result>(_ body: (FileTree) throws(StorageError) -> Result)
+        throws(VolumeError) -> Result
+    {
+        do throws(StorageError) {
+            return try tree.withLock { (tree) throws(StorageError) in try body(tree) }
+        } catch {
+            throw .storage(error)
+        }
+    }
+
+    private func operation(_ node: NodeID) throws(VolumeError) -> OperationID {
+        guard let id = node.operation else { throw .stale }
+        return id
+    }
+
+    package func lookup(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> Attributes {
+        let id = try operation(directory)
+        let found = try read { (tree) throws(StorageError) in try tree.lookup(name, in: id) }
+        guard let found else { throw .notFound }
+        return try attributes(of: NodeID(found.id))
+    }
+
+    package func attributes(of node: NodeID) throws(VolumeError) -> Attributes {
+        let id = try operation(node)
+        let shown = try read { (tree) throws(StorageError) in try tree.attributes(of: id) }
+        guard let shown else { throw .notFound }
+        return Attributes(NodeID(id), shown)
+    }
+
+    /// The directory that holds `directory`; the root is its own parent.
+    package func parent(of directory: NodeID) throws(VolumeError) -> NodeID {
+        let id = try operation(directory)
+        let shown = try read { (tree) throws(StorageError) in try tree.attributes(of: id) }
+        return NodeID(shown?.parent ?? .root)
+    }
+
+    package func list(_ directory: NodeID) throws(VolumeError) -> [DirectoryItem] {
+        let id = try operation(directory)
+        return try read { (tree) throws(StorageError) in try tree.list(id) }.map {
+            DirectoryItem(
+                name: $0.name, node: NodeID($0.node), kind: FileKind($0.kind),
+                number: NodeID($0.node))
+        }
+    }
+
+    package func readLink(_ node: NodeID) throws(VolumeError) -> [UInt8] {
+        let id = try operation(node)
+        let target = try read { (tree) throws(StorageError) in try tree.target(of: id) }
+        guard let target else { throw .notSupported }
+        return target
+    }
+
+    package func extendedAttribute(_ name: [UInt8], of node: NodeID) throws(VolumeError)
+        -> [UInt8]
+    {
+        let id = try operation(node)
+        let value = try read { (tree) throws(StorageError) in try tree.xattr(name, of: id) }
+        guard let value else { throw .noAttribute }
+        return value
+    }
+
+    package func extendedAttributeNames(of node: NodeID) throws(VolumeError) -> [[UInt8]] {
+        let id = try operation(node)
+        return try read { (tree) throws(StorageError) in try tree.xattrNames(of: id) }
+    }
+
+    /// What the file held. Its chunks may be gone: the retention policy says which are kept.
+    package func openContent(of node: NodeID) throws(VolumeError) -> OpenedContent {
+        let id = try operation(node)
+        let shown = try read { (tree) throws(StorageError) in try tree.content(of: id) }
+        guard let shown else { throw .notSupported }
+        guard !shown.content.isEmpty else {
+            return OpenedContent(versions: [], content: .empty, modified: shown.modified)
+        }
+        guard let content = try? Content(decoding: shown.content) else {
+            throw .storage(.corrupt(what: "the content of \(id); run holdfast check"))
+        }
+        return OpenedContent(
+            versions: shown.versions.map(\.rawValue), content: content, modified: shown.modified)
+    }
+
+    /// Follows names from the root.
+    package func node(at path: [[UInt8]]) throws(VolumeError) -> Attributes {
+        var attributes = try attributes(of: .root)
+        for name in path { attributes = try lookup(name, in: attributes.node) }
+        return attributes
+    }
+}
+
+extension ShareVolume {
+    /// The tree as it was at a moment: every block up to it that is here, replayed. The filesystem goes on
+    /// meanwhile; the cost is that of the history.
+    ///
+    /// - Parameters:
+    ///   - time: milliseconds since 1970.
+    ///   - scratch: empty, and used by the view alone from now on.
+    package func past(at time: UInt64, scratch: any ShareStorage) throws(VolumeError) -> PastView {
+        try Engine.stored { () throws(StorageError) in
+            var replay = try engine.withLock { (engine) throws(StorageError) in
+                try engine.commit()
+                return try PastReplay(engine, until: time, scratch: scratch)
+            }
+            // The lock is taken for a stretch of blocks at a time.
+            while try engine.withLock({ (engine) throws(StorageError) in
+                try replay.read(256, from: engine)
+            }) {}
+            try replay.tree.save()
+            try scratch.commit()
+            return PastView(replay.tree, time: time)
+        }
+    }
+}
+
+/// A replay of all logs up to a moment, some blocks at a time.
+private struct PastReplay {
+    let tree: FileTree
+    private let time: UInt64
+    private let writers: WriterTable
+    /// How many blocks of each log were applied when the replay began.
+    private let ends: [(slot: WriterSlot, blocks: UInt64)]
+    private var codecs: [WriterSlot: BlockCodec] = [:]
+    private var positions: [WriterSlot: UInt64] = [:]
+    private var ended: Set<WriterSlot> = []
+
+    init(_ engine: Engine, until time: UInt64, scratch: any ShareStorage) throws(StorageError) {
+        self.time = time
+        writers = WriterTable(copying: engine.writers)
+        tree = try FileTree(storage: scratch, writers: writers, deviceNames: engine.deviceNames)
+        ends = engine.applied.sorted { $0.key.rawValue < $1.key.rawValue }
+            .map { (slot: $0.key, blocks: $0.value) }
+    }
+
+    /// - Returns: whether there is more.
+    mutating func read(_ blocks: Int, from engine: Engine) throws(StorageError) -> Bool {
+        var left = blocks
+        var progress = true
+        tree.begin()
+        while progress, left > 0 {
+            progress = false
+            for (slot, end) in ends {
+                while left > 0, try applyNext(of: slot, before: end, from: engine) {
+                    progress = true
+                    left -= 1
+                }
+            }
+        }
+        _ = try tree.finish()
+        return progress
+    }
+
+    private mutating func applyNext(of slot: WriterSlot, before end: UInt64, from engine: Engine)
+        throws(StorageError) -> Bool
+    {
+        let number = positions[slot] ?? 0
+        guard number < end, !ended.contains(slot), let log = engine.logs[slot],
+            let bytes = try log.block(at: number)
+        else { return false }
+        var codec = codecs[slot] ?? BlockCodec(writer: slot)
+        guard let block = try? codec.decode(bytes.span, writers: writers),
+            block.time.milliseconds <= time
+        else {
+            // Times of a log only grow.
+            ended.insert(slot)
+            return false
+        }
+        guard try tree.apply(block, from: slot, number: number) != .early else { return false }
+        codecs[slot] = codec
+        positions[slot] = number + 1
+        return true
+    }
+}

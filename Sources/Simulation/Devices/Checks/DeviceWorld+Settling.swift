@@ -1,0 +1,238 @@
+internal import Base
+internal import Share
+internal import TreeModel
+
+/// The promises that are checked when all have met and nothing moves any more, and after a crash.
+extension DeviceWorld {
+    /// Ends all faults and waits until every device has everything; then checks.
+    func settle() {
+        heal()
+        guard awaitQuiet() else { return }
+        check()
+    }
+
+    private func heal() {
+        for device in devices {
+            device.disk.power.restore()
+            pendingStops[device.index] = nil
+            device.disk.power.isFull = false
+            restart(device)
+            device.isOnline = true
+            if device.isPaused {
+                device.isPaused = false
+                device.volume?.setPaused(false)
+            }
+        }
+        groups = groups.map { _ in 0 }
+        hurryDials()
+    }
+
+    private func awaitQuiet() -> Bool {
+        for round in 0..<400 {
+            run(for: .milliseconds(round < 20 ? 250 : 2000))
+            if round == 3 { for device in devices { publishStaged(on: device) } }
+            if round > 3, isQuiet() { return true }
+            if hasClones, round > 60 { return classifyClones() }
+        }
+        let lines = devices.map { device -> String in
+            guard let status = device.volume?.status() else { return "\(device.name) is down" }
+            return "\(device.name): clock \(status.clock.sorted { $0.key < $1.key }.map(\.value))"
+                + " pending \(status.pending.blocks) blocks \(status.pending.chunks) chunks"
+                + " \(status.peers.count) peers"
+        }
+        report(.progress, "no end of syncing: " + lines.joined(separator: "; "))
+        return false
+    }
+
+    private func isQuiet() -> Bool {
+        var clock: [String: UInt64]?
+        for device in devices {
+            guard let status = device.volume?.status() else { return false }
+            guard status.pending == ShareStatus.Pending(), clock == nil || clock == status.clock,
+                devices.count == 1 || !status.peers.isEmpty
+            else { return false }
+            if let records = try? device.volume?.stagedFiles(), !records.isEmpty {
+                publishStaged(on: device)
+                return false
+            }
+            clock = status.clock
+        }
+        return true
+    }
+
+    private func check() {
+        checkAgreement()
+        guard let first = devices.first else { return }
+        let shown = checkContents(of: first)
+        checkBook(shown)
+        for device in devices where below(3) == 0 { checkReopening(of: device) }
+    }
+
+    // MARK: Agreement
+
+    private func checkAgreement() {
+        let statuses = devices.compactMap { $0.volume?.status() }
+        guard let first = statuses.first else { return }
+        for (device, status) in zip(devices, statuses) {
+            if status.digest != first.digest {
+                report(.agreement, "\(device.name) and dev0 have different digests")
+            }
+            if status.refused > 0 {
+                report(.error, "\(device.name) refused \(status.refused) operations")
+            }
+        }
+        var pictures: [Picture] = []
+        for device in devices {
+            if let picture = look(through: device) { pictures.append(picture) }
+        }
+        for (index, picture) in pictures.enumerated().dropFirst() {
+            let differences = Picture.differences(pictures[0], picture)
+            if let difference = differences.first {
+                report(.agreement, "dev\(index) shows other things than dev0: \(difference)")
+            }
+        }
+        if let picture = pictures.first { compareWithModel(picture, devices[0]) }
+    }
+
+    private func compareWithModel(_ picture: Picture, _ device: VirtualDevice) {
+        guard let status = device.volume?.status() else { return }
+        do {
+            var names: [Bytes32: String] = [:]
+            for device in devices { names[device.ownLog] = device.name }
+            let model = try NaiveTree(try device.blocks(upTo: status.clock), names: names)
+            var expected = model.picture()
+            let conflicts = UInt64(expected.conflicts.count)
+            expected.conflicts = []
+            let differences = Picture.differences(picture, expected)
+            if let difference = differences.first {
+                report(.model, "\(device.name) and the model: \(difference)")
+            }
+            if status.conflicts < conflicts {
+                report(
+                    .model, "\(device.name) knows of \(status.conflicts) of \(conflicts) conflicts")
+            }
+        } catch {
+            report(.error, "the logs cannot be read: \(error)")
+        }
+    }
+
+    // MARK: Bytes
+
+    /// Reads every file on every device: the bytes that were saved must be there.
+    ///
+    /// - Returns: the saves that one device shows.
+    private func checkContents(of first: VirtualDevice) -> Set<Int> {
+        var shown: Set<Int> = []
+        for device in devices {
+            forEachFile(on: device) { path, showing in
+                if device === first { shown.formUnion(showing.saves) }
+                guard let bytes = showing.bytes else {
+                    return self.report(.bytes, "\(device.name): \(path) lacks chunks")
+                }
+                self.check(bytes, of: showing, path, on: device)
+            }
+        }
+        return shown
+    }
+
+    /// Shown bytes are somebody's, or a merge in which every head's change can be found.
+    private func check(
+        _ bytes: [UInt8], of showing: Showing, _ path: String, on device: VirtualDevice
+    ) {
+        let names = showing.opened.versions.compactMap { device.name(of: $0) }
+        let saves = names.compactMap { book.save(named: $0) }
+        guard saves.count == names.count, !saves.isEmpty else { return }
+        if saves.allSatisfy({ $0.bytes == bytes }) { return }
+        let words = Set(bytes.split { $0 == 0x20 || $0 == 0x0a }.map { Array($0) })
+        for save in saves {
+            guard saves.count > 1, let marker = save.marker, words.contains(Array(marker.utf8))
+            else {
+                let text = String(decoding: bytes.prefix(60), as: UTF8.self)
+                return report(
+                    .bytes, "\(device.name): \(path) does not show what was saved: \(text)")
+            }
+        }
+    }
+
+    private func checkBook(_ shown: Set<Int>) {
+        guard !hasClones else { return }
+        for number in book.missing(shown: shown) {
+            let save = book.saves[number]
+            report(
+                .bytes,
+                "the save \(save.marker ?? "\(number)") of dev\(save.device) is neither shown nor"
+                    + " succeeded, and nobody removed it")
+        }
+        for number in book.bury(allBut: shown) {
+            guard let marker = book.saves[number].marker else { continue }
+            report(.dead, "\(marker) is back")
+        }
+    }
+
+    // MARK: Starting anew
+
+    /// A device that reads its disk anew, or makes its view anew from its logs, shows the same.
+    private func checkReopening(of device: VirtualDevice) {
+        guard let volume = device.volume, let before = look(through: device) else { return }
+        do throws(StorageError) {
+            let report = try volume.check(scratch: try DiskStorage(DeviceDisk()))
+            for problem in report.problems {
+                self.report(.names, "\(device.name): check: \(problem)")
+            }
+            do throws(VolumeError) { try volume.sync() } catch { return }
+            lose(device, .killed)
+            restart(device)
+        } catch {
+            return report(.error, "\(device.name): \(error)")
+        }
+        guard let after = look(through: device) else { return }
+        if let difference = Picture.differences(before, after).first {
+            report(.names, "\(device.name) shows other things after a start: \(difference)")
+        }
+    }
+
+    // MARK: Crashes
+
+    /// To be called when a device's memory is gone and its disk is what the crash left.
+    func checkCrash(of device: VirtualDevice) {
+        guard !hasClones else { return }
+        do throws(StorageError) {
+            let length = try device.length(of: device.ownLog)
+            if length < device.syncedLength {
+                report(
+                    .durability,
+                    "\(device.name) has \(length) blocks after a crash; \(device.syncedLength)"
+                        + " were synced")
+            }
+            for other in devices where other !== device {
+                let copied = try other.length(of: device.ownLog)
+                if copied > length {
+                    report(
+                        .announced,
+                        "\(other.name) has \(copied) blocks of \(device.name), which has \(length)"
+                            + " after a crash")
+                }
+            }
+            book.noteCrash(of: device.index, length: length)
+            device.syncedLength = min(device.syncedLength, length)
+        } catch {
+            report(.error, "\(device.name): the disk cannot be read: \(error)")
+        }
+    }
+
+    // MARK: Clones
+
+    func noteNotice(_ line: String, of device: VirtualDevice) {
+        if line.contains(" histor") { noticedForks.insert(device.index) }
+    }
+
+    /// Clones write two histories into one log: that must not go unsaid.
+    ///
+    /// - Returns: false: nothing else can be checked.
+    private func classifyClones() -> Bool {
+        if noticedForks.isEmpty {
+            report(.fork, "a log has two histories, and no device says so")
+        }
+        return false
+    }
+}

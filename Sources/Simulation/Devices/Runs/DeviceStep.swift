@@ -1,0 +1,122 @@
+/// How a program writes a file anew.
+package enum SaveStyle: Hashable, Sendable, CaseIterable {
+    /// Opens, truncates, writes.
+    case inPlace
+    /// Writes a file beside it and renames that over it.
+    case renameOver
+    /// Renames the old one aside, writes a new one, removes the old.
+    case backup
+    /// Removes the old one, makes a new one.
+    case unlinkFirst
+}
+
+/// One step of a run; the first number is the device that takes it.
+///
+/// A step that makes no sense at its moment (a path that is not there) changes nothing, so that any
+/// part of a run is a run.
+package enum DeviceStep: Hashable, Sendable {
+    // Programs.
+    case write(Int, String, SaveStyle)
+    /// The same bytes whoever writes them.
+    case writeSame(Int, String)
+    /// Reads the text, changes a word or a line as the number says, and writes it.
+    case edit(Int, String, UInt64)
+    case writeBinary(Int, String, kilobytes: Int)
+    /// Keeps a file open, with what it shows now.
+    case open(Int, String)
+    /// Saves through what was opened first.
+    case save(Int)
+    /// Writes without closing, and syncs: the bytes wait in a staging file.
+    case stage(Int, String)
+    case makeDirectory(Int, String)
+    case symlink(Int, String, to: String)
+    case link(Int, String, to: String)
+    case rename(Int, String, to: String)
+    case exchange(Int, String, with: String)
+    case unlink(Int, String)
+    case removeDirectory(Int, String)
+    case removeTree(Int, String)
+    case setMode(Int, String, UInt16)
+    case setOwner(Int, String, UInt32)
+    case setTime(Int, String, Int64)
+    case setXattr(Int, String, UInt8)
+    case removeXattr(Int, String)
+    /// The first conflict copy in a directory is removed, edited, or renamed.
+    case removeCopy(Int, String)
+    case editCopy(Int, String)
+    case renameCopy(Int, String, to: String)
+    case sync(Int)
+
+    // Faults.
+    /// The device stops at a later storage operation; at once if that is 0.
+    case stop(Int, Stop, afterOperations: Int)
+    case start(Int)
+    case offline(Int)
+    case online(Int)
+    /// Devices reach those in their own group.
+    case partition([Int])
+    case cut
+    case pause(Int)
+    case resume(Int)
+    case setClock(Int, aheadSeconds: Int)
+    case fillDisk(Int)
+    case freeDisk(Int)
+    /// A new device, through an invite of the share.
+    case join
+    /// The folder of a device is copied and used on another machine.
+    case clone(Int)
+
+    // Time.
+    case run(milliseconds: Int)
+    /// Everybody sleeps, without connections.
+    case sleep(hours: Int)
+    /// A device makes its view anew from its logs.
+    case rebuild(Int)
+    /// One device's view is looked through.
+    case look(Int)
+    /// All faults end, and all devices must agree.
+    case settle
+
+    /// As it stands in source code.
+    package var source: String {
+        var text = "\(self)"
+        for type in ["Simulation.SaveStyle", "Simulation.Stop"] {
+            while let range = text.firstRange(of: type) { text.removeSubrange(range) }
+        }
+        return "." + text
+    }
+
+    /// Whether it is one of the faults.
+    package var isFault: Bool {
+        switch self {
+        case .stop, .offline, .partition, .cut, .pause, .setClock, .fillDisk, .clone, .join: true
+        default: false
+        }
+    }
+}
+
+/// A run, and all that it depends on.
+package struct DeviceScript: Equatable, Sendable {
+    /// What the network and the contents are drawn from.
+    package var seed: UInt64
+    /// Members at the beginning.
+    package var devices: Int
+    /// Whether one person works on one device at a time, all having caught up: no conflict may show.
+    package var isAlternating: Bool
+    package var steps: [DeviceStep]
+
+    package init(seed: UInt64, devices: Int, isAlternating: Bool = false, steps: [DeviceStep]) {
+        self.seed = seed
+        self.devices = devices
+        self.isAlternating = isAlternating
+        self.steps = steps
+    }
+
+    /// As it stands in a test.
+    package var source: String {
+        let head = "DeviceScript(\n    seed: \(seed), devices: \(devices)"
+        let kind = isAlternating ? ", isAlternating: true" : ""
+        let lines = steps.map { "        \($0.source),\n" }.joined()
+        return head + kind + ",\n    steps: [\n\(lines)    ])\n"
+    }
+}

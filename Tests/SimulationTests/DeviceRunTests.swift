@@ -1,0 +1,26 @@
+import Simulation
+import Testing
+
+/// Whole devices under random programs and faults. A run that fails prints a script that fails too:
+/// it belongs into `DeviceScriptTests`.
+@Suite struct DeviceRunTests {
+    /// More: `Scripts/simulate devices --seeds 10000`.
+    static let seeds = Array(1...12) + [UInt64.random(in: 1000...UInt64(UInt32.max))]
+
+    @Test(arguments: seeds)
+    func `devices keep every promise, whatever fails`(seed: UInt64) {
+        let (script, verdict) = DeviceRun.run(seed: seed, DeviceOptions())
+        guard let violation = verdict.violations.first else { return }
+        let small = DeviceRun.shrink(script, breaking: violation.promise, runsMax: 200)
+        Issue.record("seed \(seed): \(violation.promise): \(violation.detail)\n\(small.source)")
+    }
+
+    @Test func `a seed replays byte for byte`() {
+        let first = DeviceRun.run(seed: 5, DeviceOptions())
+        let second = DeviceRun.run(seed: 5, DeviceOptions())
+        #expect(first.0 == second.0)
+        #expect(first.1.trace == second.1.trace)
+        #expect(first.1 == second.1)
+        #expect(first.1.trace != DeviceRun.run(seed: 6, DeviceOptions()).1.trace)
+    }
+}
