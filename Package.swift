@@ -80,7 +80,7 @@ let package = Package(
         source(
             "Host",
             ["Base", "Wire", "Crypto", "Noise", "UDX", "DHT", "Swarm", "Share", "CLinux"]),
-        source("TreeModel", ["Base", "Crypto", "FileTree"]),
+        source("TreeModel", ["Base", "Crypto", "Chunks", "FileTree"]),
         source(
             "Simulation",
             [

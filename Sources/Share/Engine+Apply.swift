@@ -29,6 +29,7 @@ extension Engine {
             }
         }
         note(try tree.finish())
+        try takeQuestions()
         try want(written)
         return isLate
     }
@@ -183,6 +184,7 @@ extension Engine {
             guard let content = try? Content(decoding: head) else { continue }
             try want(content.pieces)
         }
+        try wantForMerges()
         markDirty()
     }
 }

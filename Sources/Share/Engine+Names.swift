@@ -235,7 +235,8 @@ extension Engine {
         }
         let replaced = try openContent(of: NodeID(target.id))
         let content = try shownContent(source.id)
-        let parents = try parentsOfSave(target.object, by: source.object)
+        let parents = try recordMerge(
+            of: target.object, parentsOfSave(target.object, by: source.object))
         let twins = try Self.stored { () throws(StorageError) in
             try tree.twins(of: targetEntry)
         }

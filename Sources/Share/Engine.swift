@@ -63,6 +63,10 @@ struct Engine {
     var changes: [ViewChange] = []
     /// Chunks that applied blocks made necessary, for the fetcher to take.
     var newlyWanted: [WantedChunk] = []
+    /// Files with several heads, and what is to be made of them.
+    var merges = MergeQueue()
+    /// The event loop must be woken to merge.
+    var mustMerge = false
     /// Files made here since the start, and in which order remote versions came in between.
     var recent = RecentFiles()
     /// Logs with a block that cannot be decoded: they go no further.

@@ -34,6 +34,8 @@ extension ShareVolume {
         try engine.withLock { (engine) throws(StorageError) in
             try engine.rebuildView(telling: false)
         }
+        try mergeAll()
+        try engine.withLock { (engine) throws(StorageError) in try engine.commit() }
         try makeDurable()
     }
 }
@@ -123,6 +125,7 @@ extension Engine {
         stopped = []
         refused = 0
         hybrid = HybridClock()
+        merges = MergeQueue()
         markDirty()
         if let pendingFork { stopped.insert(pendingFork.branch) }
         // What is read again has not come in again: a save by rename goes on knowing its parents.

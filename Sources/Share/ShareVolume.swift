@@ -74,8 +74,10 @@ package final class ShareVolume: Volume {
                 }
                 // A new block is due earlier than what made the engine dirty before.
                 let isNewBlock = !hadBlock && engine.open != nil
-                mustWake = mustWake || isNewBlock || (!wasDirty && engine.isDirty)
+                mustWake =
+                    mustWake || engine.mustMerge || isNewBlock || (!wasDirty && engine.isDirty)
             }
+            engine.mustMerge = false
             let result = try body(&engine)
             if engine.isBlockFull {
                 try Engine.stored { () throws(StorageError) in try engine.commit() }
