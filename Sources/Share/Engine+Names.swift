@@ -67,7 +67,10 @@ extension Engine {
                     uid: request.uid, gid: request.gid, created: environment.wallTime(),
                     device: request.device, target: request.target)))
         try author(.place(.init(.new(object), in: parent, named: name)))
-        if request.kind == .file { recent.born(object) }
+        if request.kind == .file {
+            recent.born(object)
+            try noteSuccessor(object, of: request.succeeds)
+        }
         return try attributes(object)
     }
 
@@ -116,6 +119,7 @@ extension Engine {
             return
         }
         for copy in try copies(of: node.object, shownFor: entry) { try detach(copy) }
+        if node.kind == .file { try noteDeparture(of: node.object) }
         let twins = try Self.stored { () throws(StorageError) in try tree.twins(of: entry) }
         try author(.remove(.init(entry, from: parent)))
         for twin in twins { try author(.remove(.init(twin.id, from: parent))) }
@@ -141,7 +145,7 @@ extension Engine {
 
     mutating func rename(
         _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
-        _ mode: RenameMode
+        _ mode: RenameMode, succeeding former: NodeID?
     ) throws(VolumeError) -> RenameResult {
         let from = try self.directory(directory)
         let to = try self.directory(newDirectory)
@@ -160,6 +164,11 @@ extension Engine {
         if let target, target.object == source.object, target.id == source.id { return .unchanged }
         if source.kind == .directory { try requireOutside(source.object, to) }
         guard let target else {
+            if let result = try succeed(
+                by: source, at: (parent: to, name: newName), from: from, former)
+            {
+                return result
+            }
             return .moved(try move(source, from: from, to: to, as: newName), replaced: nil)
         }
         switch (source.kind == .directory, target.kind == .directory) {
@@ -169,7 +178,7 @@ extension Engine {
             try requireEmpty(target.object)
             try removeMembers(of: target.object, from: to)
         case (false, false):
-            if try isSave(of: source, over: target) {
+            if !Self.isBackup(newName, of: name), try isSave(of: source, over: target) {
                 return try save(source, from: from, over: target, in: to)
             }
             try remove(target, from: to)
@@ -191,7 +200,7 @@ extension Engine {
     }
 
     /// Gives a node its new place; a conflict copy becomes a file of its own there.
-    private mutating func move(
+    mutating func move(
         _ node: Node, from: ObjectID, to: ObjectID, as name: [UInt8]
     ) throws(VolumeError) -> NodeID {
         guard let entry = node.entry else { throw .notPermitted }
@@ -211,6 +220,11 @@ extension Engine {
         try author(.place(.init(.existing(entry, from: from), in: to, named: name)))
         for twin in twins { try author(.remove(.init(twin.id, from: from))) }
         return NodeID(node.id)
+    }
+
+    /// Whether a name is that of a backup: the file's with something added, as in `f~` and `f.bak`.
+    private static func isBackup(_ backup: [UInt8], of name: [UInt8]) -> Bool {
+        backup.count > name.count && backup.starts(with: name)
     }
 
     /// Whether a rename over an existing file is how a program saved it: the source was made here a
@@ -259,15 +273,18 @@ extension Engine {
             saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
     }
 
-    private func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
+    func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
         try Self.stored { () throws(StorageError) in try tree.swapNumbers(first, second) }
     }
 
-    private func parentsOfSave(_ target: ObjectID, by temporary: ObjectID) throws(VolumeError)
+    func parentsOfSave(_ target: ObjectID, by temporary: ObjectID) throws(VolumeError)
         -> [VersionID]
     {
         var parents: [VersionID] = []
         var pending = try shownContent(target).versions
+        if let last = recent.lastShown(of: target), pending.allSatisfy(last.contains) {
+            pending = last
+        }
         while let version = pending.popLast() {
             guard !parents.contains(version) else { continue }
             guard recent.arrived(version, after: temporary) else {

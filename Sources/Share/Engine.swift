@@ -155,6 +155,31 @@ struct RecentFiles {
         }
     }
 
+    /// Which file a new one succeeds once it is written.
+    private var formers: [ObjectID: ObjectID] = [:]
+    /// What files showed that lost their name, where that were several versions; the latest last.
+    private var lastShown: [(object: ObjectID, versions: [VersionID])] = []
+
+    mutating func succeeds(_ object: ObjectID, _ former: ObjectID) {
+        if formers.count >= Engine.Limits.recentFiles { formers = [:] }
+        formers[object] = former
+    }
+
+    mutating func takeFormer(of object: ObjectID) -> ObjectID? {
+        formers.isEmpty ? nil : formers.removeValue(forKey: object)
+    }
+
+    mutating func departed(_ object: ObjectID, showing versions: [VersionID]) {
+        lastShown.removeAll { $0.object == object }
+        lastShown.append((object, versions))
+        if lastShown.count > 64 { lastShown.removeFirst() }
+    }
+
+    /// Nil unless the file has lost its name lately, and showed several versions.
+    func lastShown(of object: ObjectID) -> [VersionID]? {
+        lastShown.last { $0.object == object }?.versions
+    }
+
     func isRecent(_ object: ObjectID) -> Bool { births[object] != nil }
 
     /// Whether a version came from elsewhere after the object was made here.

@@ -82,7 +82,7 @@ extension ShareVolume {
     private func store(_ bytes: [UInt8]) throws(StorageError) -> Content {
         guard bytes.count > ChunkLimits.inlineSizeMax else { return .inline(bytes) }
         var builder = ContentBuilder(keys: keys.contentKeys, storage: chunks)
-        let source = FunctionSource(size: UInt64(bytes.count)) { offset, buffer in
+        let source = unsafe FunctionSource(size: UInt64(bytes.count)) { offset, buffer in
             // At most as much as is left, and as the buffer holds.
             let count = min(buffer.count, bytes.count - Int(offset))
             unsafe buffer.copyBytes(from: bytes[Int(offset)..<Int(offset) + count])

@@ -183,14 +183,15 @@ package final class ShareVolume: Volume {
 
     package func rename(
         _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
-        _ mode: RenameMode
+        _ mode: RenameMode, succeeding former: NodeID?
     ) throws(VolumeError) -> RenameResult {
         let own = [
             ViewChange.entry(directory: directory, name: name),
             ViewChange.entry(directory: newDirectory, name: newName),
         ]
         return try change(naming: own) { (engine) throws(VolumeError) in
-            try engine.rename(name, in: directory, to: newName, in: newDirectory, mode)
+            try engine.rename(
+                name, in: directory, to: newName, in: newDirectory, mode, succeeding: former)
         }
     }
 

@@ -107,9 +107,12 @@ extension NaiveTree {
             }
         }
         var seen: Set<OperationID> = []
-        return last.sorted { isBefore(versions[$0]!.stamp, versions[$1]!.stamp) }.filter {
-            defer { seen.formUnion(same($0)) }
-            return !seen.contains($0)
+        var result: [OperationID] = []
+        for version in last.sorted(by: { isBefore(versions[$0]!.stamp, versions[$1]!.stamp) })
+        where !seen.contains(version) {
+            seen.formUnion(same(version))
+            result.append(version)
         }
+        return result
     }
 }
