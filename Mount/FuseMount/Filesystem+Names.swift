@@ -364,8 +364,9 @@ extension Filesystem {
     private func show(_ node: NodeID, as id: InodeID) throws(VolumeError) {
         table.rebind(id, to: node)
         if let file = table.find(id)?.file {
+            // The version just made is the latest; its bytes are what the file shows.
             let shown = try volume.openContent(of: node)
-            try publisher.rebind(file, to: node, parents: shown.versions)
+            try publisher.rebind(file, to: node, parents: Array(shown.versions.prefix(1)))
         }
         invalidator.forgetAttributes(of: id)
     }
@@ -385,7 +386,7 @@ extension Filesystem {
         if let file = table.find(source)?.file {
             // Whoever goes on writing to it has seen the version that this save made.
             let shown = try volume.openContent(of: saved)
-            try publisher.rebind(file, to: saved, parents: shown.versions)
+            try publisher.rebind(file, to: saved, parents: Array(shown.versions.prefix(1)))
         }
         invalidator.forgetAttributes(of: source)
     }

@@ -266,7 +266,7 @@ final class Publisher: Sendable {
         guard let backup else { return }
         if let old = table.find(backup.id)?.file {
             let shown = try volume.openContent(of: backup.node)
-            try rebind(old, to: backup.node, parents: shown.versions)
+            try rebind(old, to: backup.node, parents: Array(shown.versions.prefix(1)))
         }
         invalidator.forgetAttributes(of: backup.id)
     }

@@ -56,7 +56,9 @@ extension Engine {
     mutating func answer(_ question: MergeQuestion, _ verdict: MergeVerdict)
         throws(StorageError)
     {
+        let before = changes.count
         note(try tree.answer(question, verdict))
+        mergeChanges += changes[before...]
         markDirty()
     }
 

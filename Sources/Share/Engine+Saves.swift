@@ -36,8 +36,7 @@ extension Engine {
             try canSucceed(write.object, former)
         else { return nil }
         let isKept = try attributes(former).links == 1
-        try exchange(write.object, with: former, write)
-        let version = try shownContent(former).versions.first ?? former
+        let version = try exchange(write.object, with: former, write)
         return Published(
             node: NodeID(former), version: version.rawValue,
             exchanged: isKept ? NodeID(write.object) : nil)
@@ -56,7 +55,7 @@ extension Engine {
         let shown = try shownContent(source.object)
         let isKept = try attributes(former).links == 1
         _ = try move(source, from: from, to: place.parent, as: place.name)
-        try exchange(
+        _ = try exchange(
             source.object, with: former,
             Operation.Write(
                 object: source.object, parents: [], size: shown.size, modified: shown.modified,
@@ -69,7 +68,7 @@ extension Engine {
     /// old.
     private mutating func exchange(
         _ object: ObjectID, with former: ObjectID, _ write: Operation.Write
-    ) throws(VolumeError) {
+    ) throws(VolumeError) -> VersionID {
         let (own, theirs) = try Self.stored { () throws(StorageError) in
             (
                 try tree.entries(of: object).first,
@@ -83,7 +82,7 @@ extension Engine {
         let old = try shownContent(former)
         let attributes = (try attributes(object), try attributes(former))
         let parents = try recordMerge(of: former, parentsOfSave(former, by: object))
-        try author(
+        let version = try author(
             .write(
                 .init(
                     object: former, parents: parents, size: write.size,
@@ -115,6 +114,7 @@ extension Engine {
         }
         try setAttributes(of: former, to: attributes.0)
         try swapNumbers(object, former)
+        return version
     }
 
     private mutating func setAttributes(of object: ObjectID, to wanted: Attributes)

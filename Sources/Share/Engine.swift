@@ -65,6 +65,8 @@ struct Engine {
     var newlyWanted: [WantedChunk] = []
     /// Files with several heads, and what is to be made of them.
     var merges = MergeQueue()
+    /// What merges changed: the caller that brought them about does not know.
+    var mergeChanges: [ViewChange] = []
     /// The event loop must be woken to merge.
     var mustMerge = false
     /// Files made here since the start, and in which order remote versions came in between.

@@ -69,7 +69,8 @@ package final class ShareVolume: Volume {
             let wasDirty = engine.isDirty
             let hadBlock = engine.open != nil
             defer {
-                others = engine.takeChanges().filter { change in
+                others = engine.mergeChanges
+                others += engine.takeChanges().filter { change in
                     if case .entry = change { !own.contains(change) } else { false }
                 }
                 // A new block is due earlier than what made the engine dirty before.
@@ -314,6 +315,7 @@ extension Engine {
     mutating func takeChanges() -> [ViewChange] {
         let taken = changes
         changes = []
+        mergeChanges = []
         return taken
     }
 }
