@@ -101,25 +101,25 @@ extension Engine {
         }
     }
 
-    /// The next merge to make; looks for those that an earlier run left, too.
+    /// The next merge to make; if there is none, looks a little further for those that an earlier run
+    /// left.
+    ///
+    /// - Returns: nil if none was found; there are no more once `merges` is idle.
     mutating func nextMerge() throws(StorageError) -> MergeJob? {
-        while true {
-            while let question = merges.next() {
-                if let job = try job(question) { return job }
-            }
-            guard let scan = merges.scan else { return nil }
-            let cursor: ObjectID? = if case .after(let object) = scan { object } else { nil }
-            guard
-                let page = try tree.contested(after: cursor, limit: MergeQueue.Limits.scanned)
-            else {
-                merges.scan = nil
-                continue
-            }
-            merges.scan = .after(page.last)
-            for object in page.objects {
-                if let question = try tree.pendingQuestion(of: object) { merges.add(question) }
-            }
+        while let question = merges.next() {
+            if let job = try job(question) { return job }
         }
+        guard let scan = merges.scan else { return nil }
+        let cursor: ObjectID? = if case .after(let object) = scan { object } else { nil }
+        guard let page = try tree.contested(after: cursor, limit: MergeQueue.Limits.scanned) else {
+            merges.scan = nil
+            return nil
+        }
+        merges.scan = .after(page.last)
+        for object in page.objects {
+            if let question = try tree.pendingQuestion(of: object) { merges.add(question) }
+        }
+        return nil
     }
 
     /// What members should know of the share's rules of merging.

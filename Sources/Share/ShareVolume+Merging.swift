@@ -34,16 +34,18 @@ extension ShareVolume {
         while try mergeNext() {}
     }
 
-    /// - Returns: false if there is none to make.
+    /// - Returns: whether there may be more to make.
     private func mergeNext() throws(StorageError) -> Bool {
         let now = environment.now()
-        let job = try engine.withLock { (engine) throws(StorageError) in
+        let (job, isIdle) = try engine.withLock {
+            (engine) throws(StorageError) -> (MergeJob?, Bool) in
             if engine.merges.deadline.map({ $0 <= now }) ?? false {
                 try engine.endPatience(now: now)
             }
-            return engine.merges.isIdle ? nil : try engine.nextMerge()
+            let job = engine.merges.isIdle ? nil : try engine.nextMerge()
+            return (job, engine.merges.isIdle)
         }
-        guard let job else { return false }
+        guard let job else { return !isIdle }
         let outcome = try job.run(chunks)
         var content: Content?
         if case .merged(let bytes) = outcome { content = try store(bytes) }
