@@ -251,8 +251,9 @@ extension ShareDatabase {
     package func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError)
         -> [ObjectID]
     {
+        try tellVersions()
         let first = object?.rowID ?? -1
-        return try treeStatements.objectsOfHeads.all(first, limit) {
+        return try treeStatements.objectsOfHeads.all(first, Int64(limit)) {
             (row) throws(StorageError) in try operation(row, 0)
         }
     }
