@@ -69,7 +69,9 @@ extension Engine {
         try author(.place(.init(.new(object), in: parent, named: name)))
         if request.kind == .file {
             recent.born(object)
-            try noteSuccessor(object, of: request.succeeds)
+            try noteSuccessor(
+                object, of: request.succeeds,
+                at: RecentFiles.NamePlace(parent: parent, name: name))
         }
         return try attributes(object)
     }
@@ -163,6 +165,9 @@ extension Engine {
         }
         if let target, target.object == source.object, target.id == source.id { return .unchanged }
         if source.kind == .directory { try requireOutside(source.object, to) }
+        if source.kind == .file, !source.isCopy {
+            recent.moved(source.object, from: RecentFiles.NamePlace(parent: from, name: name))
+        }
         guard let target else {
             if let result = try succeed(
                 by: source, at: (parent: to, name: newName), from: from, former)

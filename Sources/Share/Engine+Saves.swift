@@ -13,11 +13,22 @@ extension Engine {
     }
 
     /// A new file is there in place of another that has just lost the name.
-    mutating func noteSuccessor(_ object: ObjectID, of former: NodeID?) throws(VolumeError) {
-        guard let former, let old = former.operation, old != object,
-            try canSucceed(object, old)
+    mutating func noteSuccessor(
+        _ object: ObjectID, of former: NodeID?, at place: RecentFiles.NamePlace
+    ) throws(VolumeError) {
+        guard let old = former?.operation.map(current), old != object,
+            try canSucceed(object, old), try hasLeft(place, old)
         else { return }
-        recent.succeeds(object, current(old))
+        recent.succeeds(object, old)
+    }
+
+    /// Whether a file has no name now, or the one it was renamed to from this place: another may be
+    /// a link that it had all along.
+    private func hasLeft(_ place: RecentFiles.NamePlace, _ former: ObjectID) throws(VolumeError)
+        -> Bool
+    {
+        if try attributes(former).links == 0 { return true }
+        return recent.lastPlace(of: former) == place
     }
 
     /// Whether the one may become a version of the other: two plain files, one name each at most.
@@ -50,7 +61,8 @@ extension Engine {
         _ former: NodeID?
     ) throws(VolumeError) -> RenameResult? {
         guard let former = former?.operation.map(current), former != source.object,
-            recent.isRecent(source.object), try canSucceed(source.object, former)
+            recent.isRecent(source.object), try canSucceed(source.object, former),
+            try hasLeft(RecentFiles.NamePlace(parent: place.parent, name: place.name), former)
         else { return nil }
         let shown = try shownContent(source.object)
         let isKept = try attributes(former).links == 1

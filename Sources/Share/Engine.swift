@@ -162,6 +162,24 @@ struct RecentFiles {
     /// What files showed that lost their name, where that were several versions; the latest last.
     private var lastShown: [(object: ObjectID, versions: [VersionID])] = []
 
+    /// A name in a directory.
+    struct NamePlace: Equatable {
+        var parent: ObjectID
+        var name: [UInt8]
+    }
+
+    /// From where files were renamed lately, the latest last.
+    private var lastPlaces: [(object: ObjectID, place: NamePlace)] = []
+
+    mutating func moved(_ object: ObjectID, from place: NamePlace) {
+        lastPlaces.append((object, place))
+        if lastPlaces.count > 64 { lastPlaces.removeFirst() }
+    }
+
+    func lastPlace(of object: ObjectID) -> NamePlace? {
+        lastPlaces.last { $0.object == object }?.place
+    }
+
     mutating func succeeds(_ object: ObjectID, _ former: ObjectID) {
         if formers.count >= Engine.Limits.recentFiles { formers = [:] }
         formers[object] = former

@@ -34,11 +34,11 @@ extension NaiveTree {
         let heads = versions.filter { $0.value.object == object && !$0.value.hasChild }
         let open = heads.filter { !$0.value.isClosed }
             .keys.sorted { isBefore(versions[$0]!.stamp, versions[$1]!.stamp) }
+        guard mergeRules == 1, heads.count <= 16, Set(open.map { versions[$0]!.key }).count > 1
+        else { return nil }
         let names = entries.filter { $0.value.object == object && isVisible($0.key) }
             .map(\.value.name)
-        guard mergeRules == 1, !names.isEmpty, heads.count <= 16,
-            Set(open.map { versions[$0]!.key }).count > 1
-        else { return nil }
+        guard !names.isEmpty else { return nil }
         let isLineLike = names.allSatisfy(Self.isLineLike)
         guard var merged = text(open[0]) else { return nil }
         for index in 1..<open.count {
