@@ -53,7 +53,8 @@ final class Device {
         for question in waiting.shuffled() {
             guard let verdict = try verdict(question) else { continue }
             waiting.removeAll { $0 == question }
-            try observe?(self, tree.answer(question, verdict))
+            let changes = try tree.answer(question, verdict)
+            try observe?(self, changes)
         }
     }
 

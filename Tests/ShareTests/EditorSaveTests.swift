@@ -95,7 +95,7 @@ import Testing
     }
 
     @Test func `a file with other links is left alone`() throws {
-        let (_, alice, _) = try pair(4)
+        let (network, alice, bob) = try pair(4)
         try alice.write("f", "old")
         let node = try alice.directory("f")
         _ = try alice.volume.link(node, as: Array("link".utf8), in: .root)
@@ -105,6 +105,9 @@ import Testing
         #expect(try alice.text("link") == "old")
         #expect(try alice.text("f") == "new")
         #expect(try alice.directory("link") == node)
+        network.run(seconds: 3)
+        #expect(try bob.text("link") == "old")
+        #expect(try bob.text("f") == "new")
     }
 
     @Test func `a save of a merge succeeds all that was shown`() throws {
