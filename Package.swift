@@ -104,8 +104,8 @@ let package = Package(
         .executableTarget(
             name: "measure",
             dependencies: [
-                "Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Chunks", "Share", "Store", "Host",
-                "TextMerge",
+                "Base", "Wire", "Crypto", "Noise", "DHT", "Swarm", "Chunks", "Share", "Store",
+                "Host", "TextMerge",
             ],
             swiftSettings: strict),
         // Tests
@@ -144,8 +144,14 @@ let package = Package(
                 "Base", "Wire", "Crypto", "Noise", "Protomux", "Hypercore", "DHT", "Swarm", "Host",
             ],
             path: "Tests/InteropPeer", swiftSettings: testing),
+        .executableTarget(
+            name: "recording-disk", dependencies: ["Base", "CFuse3", "CLinux"],
+            path: "Tests/RecordingDisk", swiftSettings: testing),
         tests(
             "EndToEnd",
-            ["Base", "Wire", "Crypto", "Noise", "Protomux", "Share", "CLinux", "holdfast"]),
+            [
+                "Base", "Wire", "Crypto", "Noise", "Protomux", "Share", "CLinux", "holdfast",
+                "recording-disk",
+            ]),
     ]
 )

@@ -1,4 +1,4 @@
-// The door to libfuse 3.14's low-level API.
+// The door to libfuse 3.14: its low-level API, and the high-level one for a test's disk.
 #pragma once
 #define FUSE_USE_VERSION 314
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <fuse3/fuse.h>
 #include <fuse3/fuse_lowlevel.h>
 
 // What glibc declares for _GNU_SOURCE only; defining that here would give the headers another

@@ -330,7 +330,10 @@ extension FileState {
     /// What to record for a crash; nil if nothing is dirty, or it is recorded already.
     ///
     /// - Parameter again: whether also to give what was recorded before.
-    func record(in depot: StagingDepot, again: Bool) throws(StorageError) -> Record? {
+    /// - Parameter isSynced: whether the bytes will be, before the record is made.
+    func record(in depot: StagingDepot, again: Bool, isSynced: Bool) throws(StorageError)
+        -> Record?
+    {
         try access { (state) throws(StorageError) in
             guard state.isDirty, !state.isOrphan, let reader = state.reader,
                 again || state.recorded != state.generation || !state.hasRecord
@@ -340,13 +343,24 @@ extension FileState {
                 node: state.node, parents: state.parents,
                 base: state.overlay.baseSize == 0 ? .empty : reader.content,
                 size: state.overlay.size, modified: state.modified,
-                dirty: state.overlay.dirty.ranges, file: staged.file.id)
+                dirty: state.overlay.dirty.ranges, file: staged.file.id, isSynced: isSynced,
+                synced: isSynced ? nil : state.syncedRecord)
             return Record(staged: record, generation: state.generation, bytes: staged)
         }
     }
 
-    func recorded(_ generation: UInt64) {
+    /// The volume has it.
+    func recorded(_ record: Record) {
+        let generation = record.generation
         access { state in
+            if record.staged.isSynced {
+                state.synced = max(state.synced, generation)
+                // Unless a job has put another base below meanwhile.
+                let base = state.overlay.baseSize == 0 ? .empty : state.reader?.content
+                if base == record.staged.base {
+                    state.syncedRecord = StagedFile.Synced(record.staged)
+                }
+            }
             state.recorded = max(state.recorded, generation)
             state.hasRecord = true
             if state.generation != state.recorded { state.unrecordedSince = Clock.now() }
@@ -376,7 +390,7 @@ extension FileState {
             let isIdle = state.publication == .idle && state.retryAt <= now
             due.publish = isQuiet && isIdle
             due.record =
-                (state.generation != state.recorded || !state.hasRecord)
+                (state.generation != state.synced || !state.hasRecord)
                 && state.unrecordedSince + MountLimits.recordAfter <= now
             due.flatten = isIdle && state.isLarge
             return due
@@ -409,6 +423,7 @@ extension FileState.State {
     fileprivate mutating func lay(
         _ content: Content, below ticket: FileState.Ticket, chunks: any ChunkStorage
     ) -> Overlay.Leftovers {
+        syncedRecord = nil
         if let cut = overlay.cut {
             if !cut.isDetached { reader = ContentReader(content, storage: chunks) }
             return overlay.endCut(as: content)
@@ -428,5 +443,12 @@ extension FileState.State {
         ending.isWanted = isWanted && isDirty && !isOrphan
         isWanted = false
         return ending
+    }
+}
+
+extension StagedFile.Synced {
+    init(_ staged: StagedFile) {
+        self.init(
+            size: staged.size, modified: staged.modified, dirty: staged.dirty, file: staged.file)
     }
 }

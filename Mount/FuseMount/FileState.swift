@@ -31,6 +31,10 @@ final class FileState: Sendable {
         var generation: UInt64 = 0
         var published: UInt64 = 0
         var recorded: UInt64 = 0
+        /// Over the base as it is, what the last record whose bytes were synced said.
+        var syncedRecord: StagedFile.Synced?
+        /// The newest generation that a record and synced bytes hold.
+        var synced: UInt64 = 0
         var hasRecord = false
         var modified = Timestamp.epoch
         var changed = Timestamp.epoch
@@ -163,6 +167,12 @@ final class FileState: Sendable {
             state.generation = 1
             state.recorded = 1
             state.hasRecord = true
+            if record.isSynced {
+                state.synced = 1
+                state.syncedRecord = StagedFile.Synced(record)
+            } else {
+                state.syncedRecord = record.synced
+            }
             state.lastWrite = now
         }
     }

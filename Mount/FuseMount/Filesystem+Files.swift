@@ -399,8 +399,16 @@ extension Filesystem {
     ) {
         guard !pending.isAnswered else { return }
         guard rounds > 0 else { return pending.fail(EIO) }
-        volume.demand(missing) { allHere in
-            guard allHere else { return pending.fail(ErrorCode.code(VolumeError.unreachable)) }
+        let addresses = missing.map(\.address)
+        if failures.contain(addresses) {
+            return pending.fail(ErrorCode.code(VolumeError.unreachable))
+        }
+        let start = Clock.now()
+        volume.demand(missing) { [self] allHere in
+            guard allHere else {
+                if Clock.now() - start >= MountLimits.failureWait { failures.note(addresses) }
+                return pending.fail(ErrorCode.code(VolumeError.unreachable))
+            }
             if let missing = attempt(pending) {
                 self.fetch(missing, pending, rounds: rounds - 1, attempt)
             }

@@ -22,6 +22,7 @@ final class Filesystem: Sendable {
     let publisher: Publisher
     let invalidator: Invalidator
     let pending: PendingReplies
+    let failures = RecentFailures()
     private let interrupts: SerialThread
     /// Nothing waits any more: the mount is about to go.
     private let isEnding = Atomic(false)
@@ -75,14 +76,21 @@ final class Filesystem: Sendable {
 
     private func recover(_ record: StagedFile) throws(VolumeError) {
         let staged: StagedData
-        do {
-            staged = try depot.open(record.file)
+        let opened = Result { () throws(StorageError) in
+            let staged = try depot.open(record.file)
             // What was written past the end after the record was made is not the file's.
             try staged.file.truncate(to: record.size)
-        } catch {
+            return staged
+        }
+        switch opened {
+        case .success(let file): staged = file
+        case .failure(let error) where error.isMissing:
             // The file was emptied or removed after it was recorded.
             log("a staged file of the last run is gone: \(error)")
             return try volume.forgetStaged(record.node)
+        case .failure(let error):
+            // Only what is not there is forgotten, and not what cannot be read now.
+            throw .storage(error)
         }
         let number = (try? volume.attributes(of: record.node))?.number ?? record.node
         let file = table.pin(record.node, showing: number) {
@@ -318,5 +326,16 @@ extension timespec {
 extension Timestamp {
     init(_ time: timespec) {
         self.init(seconds: Int64(time.tv_sec), nanoseconds: UInt32(clamping: time.tv_nsec))
+    }
+}
+
+extension StorageError {
+    /// Whether there is no such file, as a staging area says it.
+    fileprivate var isMissing: Bool {
+        switch self {
+        case .corrupt: true
+        case .io(let code, _): code == ENOENT
+        case .full: false
+        }
     }
 }

@@ -51,14 +51,8 @@ internal import Synchronization
             unsafe userdata.deallocate()
             throw error
         }
-        do throws(MountError) {
-            try filesystem.recover()
-        } catch {
-            unsafe fuse_session_unmount(session)
-            unsafe fuse_session_destroy(session)
-            unsafe userdata.deallocate()
-            throw error
-        }
+        // All is there: if this throws, `deinit` takes the mount away.
+        try filesystem.recover()
         unsafe filesystem.invalidator.begin(session)
         volume.setObserver(filesystem.invalidator)
     }

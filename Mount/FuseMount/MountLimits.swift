@@ -57,8 +57,13 @@ enum MountLimits {
     /// What waits for bytes from the network has them, or an error, after this. Each wait for the peers
     /// is shorter; this is for peers who answer just fast enough.
     static let replyPatience = Duration.seconds(60)
-    /// How exactly.
+    /// How exactly that is kept.
     static let sweepInterval = Duration.seconds(1)
+    /// How long it is remembered that nobody brought a chunk, after a wait of at least so long, and about
+    /// how many of them are.
+    static let failureMemory = Duration.milliseconds(500)
+    static let failureWait = Duration.milliseconds(500)
+    static let failuresMax = 4096
     /// How long the mount's end waits for the kernel to hand over what programs mapped and changed,
     /// and for the session to end by itself once it is unmounted.
     static let unmountPatience = Duration.seconds(30)

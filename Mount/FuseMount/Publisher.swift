@@ -117,13 +117,13 @@ final class Publisher: Sendable {
     private func record(_ file: FileState, again: Bool, isSynced: Bool) throws(VolumeError) {
         try file.telling.withLock { _ throws(VolumeError) in
             let record = try lift { () throws(StorageError) in
-                let record = try file.record(in: depot, again: again)
+                let record = try file.record(in: depot, again: again, isSynced: isSynced)
                 if isSynced { try record?.bytes.file.sync() }
                 return record
             }
             guard let record else { return }
             try volume.recordStaged(record.staged)
-            file.recorded(record.generation)
+            file.recorded(record)
         }
     }
 
@@ -137,7 +137,7 @@ final class Publisher: Sendable {
             try volume.forgetStaged(old)
             return true
         }
-        if hadRecord { try record(file, again: true) }
+        if hadRecord { try record(file, again: true, isSynced: true) }
     }
 
     /// The file has no name any more: nothing of it will be published.
@@ -169,7 +169,8 @@ final class Publisher: Sendable {
                 if due.publish {
                     try publish(file)
                 } else {
-                    if due.record { try record(file) }
+                    // A power failure may take the last second, and no more.
+                    if due.record { try record(file, again: true, isSynced: true) }
                     if due.flatten || isTight && due.byteCount > 0 { flatten(file) }
                 }
             } catch {
@@ -379,7 +380,8 @@ final class Publisher: Sendable {
     private func finish(_ file: FileState, _ ending: FileState.Ending, failure: VolumeError?) {
         giveBack(ending.leftovers, of: file)
         do {
-            if ending.needsRecord { try record(file, again: true) }
+            // What was synced of it was so over another base.
+            if ending.needsRecord { try record(file, again: true, isSynced: true) }
             if let modified = ending.modified {
                 _ = try volume.setAttributes(
                     of: file.node, to: AttributeChange(modified: modified))

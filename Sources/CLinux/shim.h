@@ -121,8 +121,15 @@ static inline off_t holdfast_seek_hole(int descriptor, off_t offset)
     return lseek(descriptor, offset, 4 /* SEEK_HOLE */);
 }
 
-/// mount(2) with MS_REMOUNT: the mount's flags but for those named.
-static inline int holdfast_remount(const char *path, unsigned long set, unsigned long cleared)
+/// mount(2) with MS_BIND: a mount shown at another place, too.
+static inline int holdfast_bind(const char *path, const char *other)
+{
+    return mount(path, other, 0, MS_BIND, 0);
+}
+
+/// mount(2) with MS_REMOUNT: the mount's flags but for those named, of one place only if asked.
+static inline int holdfast_remount(
+    const char *path, unsigned long set, unsigned long cleared, int is_place)
 {
     struct statvfs now;
     if (statvfs(path, &now) != 0) return -1;
@@ -130,7 +137,8 @@ static inline int holdfast_remount(const char *path, unsigned long set, unsigned
     unsigned long kept = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS
         | MS_NOATIME | MS_NODIRATIME;
     unsigned long flags = ((now.f_flag & kept) | set) & ~cleared;
-    return mount("holdfast", path, "fuse.holdfast", MS_REMOUNT | flags, "");
+    return mount("holdfast", path, "fuse.holdfast", MS_REMOUNT | (is_place ? MS_BIND : 0) | flags,
+                 "");
 }
 
 /// prctl(PR_SET_DUMPABLE, 0): no core dumps, no ptrace by processes of the same user.

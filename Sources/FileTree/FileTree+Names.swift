@@ -1,9 +1,14 @@
 import Base
 
 /// A name in a directory that shows it.
-struct NameKey: Hashable {
-    var directory: ObjectID
-    var name: [UInt8]
+package struct NameKey: Hashable, Sendable {
+    package var directory: ObjectID
+    package var name: [UInt8]
+
+    package init(directory: ObjectID, name: [UInt8]) {
+        self.directory = directory
+        self.name = name
+    }
 
     /// Whether nothing of the share shows under it.
     var isReserved: Bool { directory == .root && name == reservedRootName }
@@ -165,6 +170,11 @@ extension FileTree {
             entry.row.holdsName = entry.row.id == group.holder
             try store(entry)
         }
+        if let holder = entries.first(where: \.row.holdsName), !holder.held(key),
+            newHolders.count < Limits.heldRowsMax
+        {
+            newHolders.append(key)
+        }
         try noteContest(members)
         try settleConflicts(of: key, losers: group.losers)
         try noteChange(of: [key.name], in: key.directory)
@@ -255,6 +265,15 @@ extension FileTree {
     private func deviceName(of writer: WriterSlot) -> String {
         if let name = deviceNames[writer], !name.isEmpty { return name }
         return String(writers.key(of: writer).hex.prefix(8))
+    }
+}
+
+extension HeldEntry {
+    /// Whether this entry held the name before the flush.
+    fileprivate func held(_ key: NameKey) -> Bool {
+        guard let original else { return false }
+        return original.holdsName && original.shownParent == key.directory
+            && original.placement.name == key.name
     }
 }
 

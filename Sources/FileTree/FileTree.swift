@@ -38,6 +38,9 @@ package final class FileTree {
     /// Directory moves that have not run yet: they wait for the end of the batch.
     var pendingMoves: [MoveRow] = []
 
+    /// Names that show another thing since the batch began; the first `Limits.heldRowsMax`.
+    var newHolders: [NameKey] = []
+
     // Of the flush.
     var heldRowsMax = Limits.heldRowsMax
     var held = HeldRows()
@@ -154,13 +157,25 @@ package final class FileTree {
         // Only after a block from the end of time: then nothing can be written any more.
         guard time > state.newestTime else { return nil }
         let context = OperationContext(id: id, time: time, clock: state.clock)
+        for reference in operation.references where !context.sees(reference) {
+            throw .corrupt(
+                what: "the view names \(reference), which no log here has: run"
+                    + " `holdfast check --rebuild`")
+        }
         let isApplied = try apply(operation, context)
         // What has no name shows nowhere: its row is written once, with the entry that follows.
         if case .make = operation { return isApplied ? [] : nil }
         try settleMoves()
         try flush()
         let changes = try takeChanges()
+        newHolders.removeAll(keepingCapacity: newHolders.count <= 64)
         return isApplied ? changes : nil
+    }
+
+    /// The names that show another entry than before the last batch, once.
+    package func takeNewHolders() -> [NameKey] {
+        defer { newHolders.removeAll() }
+        return newHolders
     }
 
     /// Counts the open block as applied.

@@ -1,4 +1,26 @@
 extension Operation {
+    /// What the operation names: all of it must have been seen by its block.
+    var references: [OperationID] {
+        switch self {
+        case .make, .admit, .retire, .revoke, .invite, .set, .checkpoint: []
+        case .place(let place):
+            switch place.subject {
+            case .new(let object): [object, place.parent]
+            case .existing(let entry, let from): [entry, from, place.parent]
+            }
+        case .remove(let remove):
+            if let version = remove.version {
+                [remove.entry, remove.from, version]
+            } else {
+                [remove.entry, remove.from]
+            }
+        case .write(let write): [write.object] + write.parents
+        case .setAttribute(let change): [change.object]
+        case .setXattr(let change): [change.object]
+        case .removeXattr(let change): [change.object]
+        }
+    }
+
     /// The same operation with every identity it refers to replaced.
     package func replacingReferences(_ replace: (OperationID) -> OperationID) -> Operation {
         switch self {

@@ -69,6 +69,25 @@ package enum KernelMount {
     /// - Parameter options: of mount(8), the last of two that say the opposite holds; what is not
     ///   named stays as it is.
     package static func change(_ path: String, options: [String]) throws(HostError) {
+        try change(path, options: options, isPlace: false)
+    }
+
+    /// Shows a mount at another place, too, as Linux mounts a disk a second time; only root may.
+    ///
+    /// - Parameter options: as `change` has them, for that place.
+    package static func show(_ path: String, at other: String, options: [String])
+        throws(HostError)
+    {
+        // Both paths are terminated copies for the time of the call.
+        guard unsafe holdfast_bind(path, other) == 0 else {
+            throw .system(code: errno, action: "mounting \(path) at \(other), too")
+        }
+        try change(other, options: options, isPlace: true)
+    }
+
+    private static func change(_ path: String, options: [String], isPlace: Bool)
+        throws(HostError)
+    {
         guard try MountTable.current().entry(at: path)?.type == ownType else {
             throw .system(code: EINVAL, action: "no share is mounted at \(path)")
         }
@@ -82,7 +101,7 @@ package enum KernelMount {
             }
         }
         // The path is a terminated copy for the time of the call.
-        guard unsafe holdfast_remount(path, set, cleared) == 0 else {
+        guard unsafe holdfast_remount(path, set, cleared, isPlace ? 1 : 0) == 0 else {
             throw .system(code: errno, action: "changing the mount at \(path)")
         }
     }

@@ -11,9 +11,20 @@ extension Engine {
     mutating func applyStored() throws(StorageError) -> Bool {
         try settleFork()
         guard hasUnapplied else { return false }
+        if let failure { throw failure }
         // The open block's clock must go on telling the truth; and a sealed block is committed
         // before a peer can learn of it.
         if open != nil { try commit() }
+        do throws(StorageError) {
+            return try applyForAMoment()
+        } catch {
+            // Part of a block may be in the view.
+            failure = error
+            throw error
+        }
+    }
+
+    private mutating func applyForAMoment() throws(StorageError) -> Bool {
         let deadline = environment.now() + Limits.applyTime
         var written: [VersionID] = []
         var isLate = false
@@ -29,6 +40,7 @@ extension Engine {
             }
         }
         note(try tree.finish())
+        for name in tree.takeNewHolders() { recent.changed(name) }
         try takeQuestions()
         try want(written)
         return isLate

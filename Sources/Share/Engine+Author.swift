@@ -12,12 +12,19 @@ extension Engine {
     ///   breaks a rule of the tree.
     @discardableResult
     mutating func author(_ operation: Operation) throws(VolumeError) -> OperationID {
+        if let failure { throw .storage(failure) }
+        // A block that could not be sealed for want of space takes no more.
+        if isBlockFull { try Self.stored { () throws(StorageError) in try commit() } }
         var block = try openBlock()
         let id = OperationID(
             writer: ownSlot, block: block.number, index: block.operations.count)
-        let tree = self.tree
-        let treeChanges = try Self.stored { () throws(StorageError) in
-            try tree.author(operation, id: id, time: block.time)
+        let treeChanges: [TreeChange]?
+        do throws(StorageError) {
+            treeChanges = try tree.author(operation, id: id, time: block.time)
+        } catch {
+            // Part of the operation may be in the view.
+            failure = error
+            throw .storage(error)
         }
         guard let treeChanges else {
             // What the block holds already stays in it.
@@ -115,8 +122,24 @@ extension Engine {
     }
 
     /// Seals and ends the transaction: a killed process loses nothing of what came before.
+    ///
+    /// - Throws: after `.full` everything is as it was, and the next commit may succeed.
     mutating func commit() throws(StorageError) {
+        if let failure { throw failure }
         guard isDirty else { return }
+        // Before the block is in the log: what is there may be told to peers.
+        try storage.makeRoom(bytes: (open?.size ?? 0) + membershipSizeEstimate)
+        do throws(StorageError) {
+            try commitAll()
+        } catch {
+            if error != .full { failure = error }
+            throw error
+        }
+    }
+
+    private var membershipSizeEstimate: Int { membershipChanged ? 512 * (logs.count + 8) : 0 }
+
+    private mutating func commitAll() throws(StorageError) {
         try seal()
         try tree.save()
         for key in writers.keys(from: storedWriters) { try storage.addWriter(key) }
@@ -139,7 +162,11 @@ extension Engine {
         try storage.setValue(Self.encode(refused), of: StoredValue.refused)
         try storage.setValue(Self.encode(acknowledged), of: StoredValue.acknowledged)
         try storage.commit()
-        committedLength = ownLog?.length ?? 0
+        let own = (slot: ownSlot, length: ownLog?.length ?? 0)
+        if own != committed {
+            committed = own
+            ownCommits += 1
+        }
         dirtySince = nil
     }
 

@@ -98,7 +98,32 @@ extension Engine {
         let found = try entry(name, in: parent)
         guard found.kind != .directory else { throw .isDirectory }
         try remove(found, from: parent)
+        if try !hasName(found.id) {
+            // In one transaction: bytes that a crash left for a removed file would bring it back.
+            try Self.stored { () throws(StorageError) in
+                try storage.removeStaged(NodeID(found.id))
+            }
+            removedHere.insert(NodeID(found.id))
+        }
         return NodeID(found.id)
+    }
+
+    func hasName(_ id: OperationID) throws(VolumeError) -> Bool {
+        do throws(VolumeError) {
+            return try attributes(id).links > 0
+        } catch .stale {
+            return false
+        }
+    }
+
+    /// Remembers what is staged of a file for a crash, unless it was removed here a moment ago.
+    mutating func recordStaged(_ staged: StagedFile) throws(VolumeError) {
+        let staged = current(staged)
+        if removedHere.contains(staged.node), let id = staged.node.operation {
+            guard try hasName(id) else { return }
+        }
+        try Self.stored { () throws(StorageError) in try storage.putStaged(staged) }
+        markDirty()
     }
 
     mutating func removeDirectory(_ name: [UInt8], in directory: NodeID) throws(VolumeError)
@@ -176,6 +201,9 @@ extension Engine {
             }
             return .moved(try move(source, from: from, to: to, as: newName), replaced: nil)
         }
+        if source.isCopy, !target.isCopy, target.object == source.object {
+            return try choose(source, from: from, insteadOf: target, in: to)
+        }
         switch (source.kind == .directory, target.kind == .directory) {
         case (true, false): throw .notDirectory
         case (false, true): throw .isDirectory
@@ -239,6 +267,12 @@ extension Engine {
             recent.isRecent(source.object)
         else { return false }
         guard try attributes(source.id).links == 1 else { return false }
+        // A temporary file has not been shown to others: no edit of theirs would go with it.
+        guard
+            try Self.stored({ () throws(StorageError) in
+                try storage.heads(of: source.object)
+            }).count <= 1
+        else { return false }
         return try attributes(target.id).links == 1
     }
 
@@ -255,7 +289,7 @@ extension Engine {
         let replaced = try openContent(of: NodeID(target.id))
         let content = try shownContent(source.id)
         let parents = try recordMerge(
-            of: target.object, parentsOfSave(target.object, by: source.object))
+            of: target.object, parentsOfSave(target, by: source.object))
         let twins = try Self.stored { () throws(StorageError) in
             try tree.twins(of: targetEntry)
         }
@@ -278,16 +312,44 @@ extension Engine {
             saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
     }
 
+    /// A conflict copy renamed over the file that it is a copy of: its content is what the file has
+    /// from now on, for everybody, and both heads are succeeded.
+    private mutating func choose(
+        _ copy: Node, from: ObjectID, insteadOf target: Node, in to: ObjectID
+    ) throws(VolumeError) -> RenameResult {
+        let replaced = try openContent(of: NodeID(target.id))
+        let chosen = try shownContent(copy.id)
+        let parents = Set(try shownContent(target.id).versions + chosen.versions)
+        try author(
+            .write(
+                .init(
+                    object: target.object,
+                    parents: parents.sorted { $0.rawValue < $1.rawValue }, size: chosen.size,
+                    modified: chosen.modified, content: chosen.content)))
+        try author(.setAttribute(.init(object: from, modified: environment.wallTime())))
+        return .saved(
+            saved: NodeID(target.id), temporary: NodeID(copy.id), replacedContent: replaced)
+    }
+
     func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
         try Self.stored { () throws(StorageError) in try tree.swapNumbers(first, second) }
     }
 
-    func parentsOfSave(_ target: ObjectID, by temporary: ObjectID) throws(VolumeError)
+    func parentsOfSave(_ target: Node, by temporary: ObjectID) throws(VolumeError)
         -> [VersionID]
     {
+        // A file that came to this name only now was not what the program had been shown here.
+        if let id = target.entry,
+            let row = try Self.stored({ () throws(StorageError) in try storage.entry(id) }),
+            let parent = row.shownParent,
+            recent.changed(
+                NameKey(directory: parent, name: row.placement.name), after: temporary)
+        {
+            return []
+        }
         var parents: [VersionID] = []
-        var pending = try shownContent(target).versions
-        if let last = recent.lastShown(of: target), pending.allSatisfy(last.contains) {
+        var pending = try shownContent(target.object).versions
+        if let last = recent.lastShown(of: target.object), pending.allSatisfy(last.contains) {
             pending = last
         }
         while let version = pending.popLast() {

@@ -27,6 +27,9 @@ package enum ShareOrigin: Sendable {
     case join(foundingLog: Bytes32, inviteSeed: Bytes32)
     /// It is in the storage.
     case stored
+    /// It is in the storage, and what can be made again from the logs may be damaged: all of it is
+    /// dropped, for `rebuildView`.
+    case damaged
 
     var isStored: Bool { if case .stored = self { true } else { false } }
 }
@@ -48,8 +51,21 @@ extension Engine {
         self.chunks = chunks
         self.environment = environment
 
+        try Self.expectOwnDevice(identity, storage)
+        if case .damaged = origin {
+            try storage.removeView()
+            _ = try storage.removeDamagedStaged()
+            try storage.setValue(nil, of: StoredValue.membership)
+        }
+
         writers = WriterTable()
-        for key in try storage.writers() { _ = writers.insert(key) }
+        for (index, key) in try storage.writers().enumerated() {
+            guard writers.insert(key)?.rawValue == UInt16(clamping: index + 1) else {
+                throw .corrupt(
+                    what: "the table of logs names \(key) twice; keep a copy of the share's folder"
+                        + " in the state, then leave the share and join it again")
+            }
+        }
         storedWriters = writers.count
 
         let manifest = Manifest(
@@ -71,7 +87,7 @@ extension Engine {
             foundingLog = log
             try storage.setValue(log.bytes, of: StoredValue.foundingLog)
             try storage.setValue(seed.bytes, of: StoredValue.inviteSeed)
-        case .stored:
+        case .stored, .damaged:
             guard let bytes = try storage.value(StoredValue.foundingLog),
                 let key = Bytes32(bytes)
             else {
@@ -117,11 +133,48 @@ extension Engine {
         }
     }
 
+    /// Another key pair would begin another log, and the one that is here would be a stranger's.
+    private static func expectOwnDevice(_ identity: ShareIdentity, _ storage: any ShareStorage)
+        throws(StorageError)
+    {
+        let key = Manifest(
+            publicKey: identity.device.publicKey,
+            namespace: identity.keys.logNamespace(generation: 0)
+        ).hash
+        guard let known = try storage.value(StoredValue.ownLog) else {
+            return try storage.setValue(key.bytes, of: StoredValue.ownLog)
+        }
+        guard known == key.bytes else {
+            throw .corrupt(
+                what: "device.key is not the key that this device joined the share with: restore it"
+                    + " from a backup, or leave the share and join it again")
+        }
+    }
+
     private mutating func loadApplied() throws(StorageError) {
         for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
             guard let row = try storage.appliedLog(slot) else { continue }
             applied[slot] = row.blocks
             if !row.codecState.isEmpty { codecs[slot] = try BlockCodec(payload: row.codecState) }
+        }
+        // All of it was written together. What does not agree would end in a wrong log.
+        for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
+            let blocks = applied[slot] ?? 0
+            let codec = codecs[slot] ?? BlockCodec(writer: slot)
+            guard tree.clock[slot] == blocks, codec.writer == slot, codec.number == blocks,
+                codec.time <= tree.newestTime, tree.clock.covers(codec.clock),
+                codec.writers.allSatisfy({ Int($0.rawValue) < writers.count }),
+                Set(codec.writers).count == codec.writers.count
+            else {
+                throw .corrupt(
+                    what: "the view and log \(writers.key(of: slot)) do not agree:"
+                        + " run `holdfast check --rebuild`")
+            }
+            guard let log = logs[slot], blocks <= log.length else {
+                throw .corrupt(
+                    what: "log \(writers.key(of: slot)) is shorter than the \(blocks) blocks that"
+                        + " the view has of it: run `holdfast check --rebuild`")
+            }
         }
     }
 

@@ -93,7 +93,10 @@ extension Engine {
         guard let own, let theirs, let parent = own.shownParent else { throw .stale }
         let old = try shownContent(former)
         let attributes = (try attributes(object), try attributes(former))
-        let parents = try recordMerge(of: former, parentsOfSave(former, by: object))
+        let parents = try recordMerge(
+            of: former,
+            parentsOfSave(
+                Node(id: former, object: former, entry: nil, kind: .file), by: object))
         let version = try author(
             .write(
                 .init(

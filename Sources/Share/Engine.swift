@@ -71,8 +71,19 @@ struct Engine {
     var mustMerge = false
     /// Files made here since the start, and in which order remote versions came in between.
     var recent = RecentFiles()
+    /// Files whose last name was removed here lately: what is still staged of them is nobody's.
+    var removedHere = RecentNodes()
     /// Logs with a block that cannot be decoded: they go no further.
     var stopped: Set<WriterSlot> = []
+    /// Why nothing can be changed any more until the share is opened anew: memory and storage may
+    /// differ. Nothing is committed any more either.
+    var failure: StorageError?
+    /// The last error told, so that one that stays is told once.
+    var toldFailure: StorageError?
+    /// Which log is the own one, and how many blocks of it the storage has committed.
+    var committed: (slot: WriterSlot, length: UInt64) = (.none, 0)
+    /// Counts the commits that changed that.
+    var ownCommits: UInt64 = 0
     /// Logs with two histories.
     var forks: [LogFork] = []
     /// Slots that once were the own log's, by age.
@@ -85,9 +96,6 @@ struct Engine {
     var notices: [String] = []
     /// Operations refused because they break a rule.
     var refused: UInt64
-    /// How much of the own log the storage has committed: the last block is not among them while
-    /// its commit fails.
-    var committedLength: UInt64 = 0
     /// How much of the own log some peer has: the greatest ever acknowledged.
     var acknowledged: UInt64
 
@@ -136,6 +144,8 @@ struct RecentFiles {
     private var birthOrder: [ObjectID] = []
     private var arrivals: [VersionID: UInt64] = [:]
     private var arrivalOrder: [VersionID] = []
+    private var names: [NameKey: UInt64] = [:]
+    private var nameOrder: [NameKey] = []
 
     mutating func born(_ object: ObjectID) {
         sequence += 1
@@ -200,11 +210,53 @@ struct RecentFiles {
         lastShown.last { $0.object == object }?.versions
     }
 
+    /// A name shows another thing than before, through changes from elsewhere.
+    mutating func changed(_ name: NameKey) {
+        guard !births.isEmpty else { return }
+        sequence += 1
+        names[name] = sequence
+        nameOrder.append(name)
+        if nameOrder.count > 2 * Engine.Limits.recentFiles {
+            // What changed again since stands further back too.
+            let kept = Set(nameOrder.dropFirst(Engine.Limits.recentFiles))
+            for old in nameOrder.prefix(Engine.Limits.recentFiles) where !kept.contains(old) {
+                names[old] = nil
+            }
+            nameOrder.removeFirst(Engine.Limits.recentFiles)
+        }
+    }
+
+    /// Whether a name came to show what it shows after the object was made here.
+    func changed(_ name: NameKey, after object: ObjectID) -> Bool {
+        guard let birth = births[object], let change = names[name] else { return false }
+        return change > birth
+    }
+
     func isRecent(_ object: ObjectID) -> Bool { births[object] != nil }
 
     /// Whether a version came from elsewhere after the object was made here.
     func arrived(_ version: VersionID, after object: ObjectID) -> Bool {
         guard let birth = births[object], let arrival = arrivals[version] else { return false }
         return arrival > birth
+    }
+}
+
+/// The last nodes that were put in.
+struct RecentNodes {
+    private enum Limits {
+        static let count = 1024
+    }
+
+    private var nodes: Set<NodeID> = []
+    private var order: [NodeID] = []
+
+    func contains(_ node: NodeID) -> Bool { nodes.contains(node) }
+
+    mutating func insert(_ node: NodeID) {
+        guard nodes.insert(node).inserted else { return }
+        order.append(node)
+        guard order.count > 2 * Limits.count else { return }
+        for old in order.prefix(Limits.count) { nodes.remove(old) }
+        order.removeFirst(Limits.count)
     }
 }

@@ -21,7 +21,8 @@ struct PeerTable {
     /// A reader that waits.
     struct Demand {
         var missing: Set<Bytes32>
-        let deadline: Instant
+        /// Later with each chunk that comes: a slow peer is not a silent one.
+        var deadline: Instant
         let completion: @Sendable (Bool) -> Void
     }
 
@@ -38,8 +39,10 @@ struct PeerTable {
     var settleDeadline: Instant?
     var retryDeadline: Instant?
     var tickDeadline: Instant?
-    /// How long the own log was when peers were last told.
-    var announcedLength: UInt64 = 0
+    /// The own log's `Engine.ownCommits` that peers were last told of.
+    var announcedCommits: UInt64 = 0
+    /// The same of what survives a power cut.
+    var durableCommits: UInt64 = 0
     /// Logs grew, own or others': every session looks what to tell its remote.
     var logsGrew = false
     /// Why a member last refused to admit this device.
@@ -92,6 +95,9 @@ struct PeerTable {
         arrived.append((wanted.reference, wanted.isList))
         arrivedBytes += Int(wanted.reference.length)
         if settleDeadline == nil { settleDeadline = now + Limits.settleAfter }
-        for index in demands.indices { demands[index].missing.remove(wanted.reference.address) }
+        for index in demands.indices
+        where demands[index].missing.remove(wanted.reference.address) != nil {
+            demands[index].deadline = now + Limits.demandTime
+        }
     }
 }

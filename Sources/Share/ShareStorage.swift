@@ -42,6 +42,10 @@ package protocol ShareStorage: LogStorage, TreeStorage {
     /// Ends the transaction; the next change begins another. Survives a killed process, not yet a
     /// power cut.
     func commit() throws(StorageError)
+    /// Sees to it that a commit finds room on the disk, also after rows of so many bytes more.
+    ///
+    /// - Throws: `.full`, and nothing has changed.
+    func makeRoom(bytes: Int) throws(StorageError)
     var barrier: any DurabilityBarrier { get }
 
     /// Small values by name.
@@ -62,6 +66,10 @@ package protocol ShareStorage: LogStorage, TreeStorage {
     func putStaged(_ staged: StagedFile) throws(StorageError)
     func removeStaged(_ node: NodeID) throws(StorageError)
     func stagedFiles() throws(StorageError) -> [StagedFile]
+    /// Forgets the records that cannot be read.
+    ///
+    /// - Returns: how many there were.
+    func removeDamagedStaged() throws(StorageError) -> Int
 
     func putWanted(_ chunk: WantedChunk) throws(StorageError)
     func removeWanted(_ address: Bytes32) throws(StorageError)

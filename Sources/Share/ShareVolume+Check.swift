@@ -140,7 +140,9 @@ extension Engine {
         if let pendingFork { stopped.insert(pendingFork.branch) }
         // What is read again has not come in again: a save by rename goes on knowing its parents.
         let known = recent
-        while try applyStored() {}
+        repeat {
+            while try applyStored() {}
+        } while try !openNewLogs().isEmpty
         recent = known
         hybrid.observe(tree.newestTime)
         try rebuildWanted()

@@ -94,7 +94,7 @@ extension ShareVolume: ConnectionHandler {
         changes += mergeVersions(now: now, next: &next)
         peers.withLock { table in
             followForks(&table, now: now)
-            let isDurable = announce(&table, now: now)
+            announce(&table, now: now)
             settleArrived(&table, now: now)
             fetch(&table, now: now)
             tick(&table, now: now)
@@ -107,6 +107,8 @@ extension ShareVolume: ConnectionHandler {
             if let deadline = table.retryDeadline { next = min(next, deadline) }
             if let deadline = table.tickDeadline { next = min(next, deadline) }
             effects.append(contentsOf: notices.map { .log($0) })
+            // After all that could say something: another thread may have written meanwhile.
+            let isDurable = keepPromises(&table)
             table.takeEffects(holdingBack: !isDurable, into: &effects)
         }
         for (completion, isHere) in finished { completion(isHere) }
@@ -121,7 +123,7 @@ extension ShareVolume: ConnectionHandler {
         var changes: [ViewChange] = []
         var notices: [String] = []
         engine.withLock { engine in
-            do {
+            do throws(StorageError) {
                 if try engine.applyStored() { next = now }
                 let sealDeadline = engine.sealDeadline ?? .distantFuture
                 let commitDeadline =
@@ -131,9 +133,11 @@ extension ShareVolume: ConnectionHandler {
                 } else {
                     next = min(next, sealDeadline, commitDeadline)
                 }
+                engine.toldFailure = nil
             } catch {
-                // Nothing is lost: the transaction stays open and is tried again.
-                engine.notices.append("storage: \(error)")
+                // Nothing is lost: what a full disk stopped stays open and is tried again.
+                if engine.toldFailure != error { engine.notices.append("storage: \(error)") }
+                engine.toldFailure = error
                 next = min(next, now + .seconds(1))
             }
             changes = engine.takeChanges()
@@ -143,29 +147,40 @@ extension ShareVolume: ConnectionHandler {
         return (changes, notices)
     }
 
-    /// Tells every peer of new blocks, once they are durable: what a crash could take back is never
-    /// announced.
-    ///
-    /// - Returns: whether they are. If not, nothing may be sent at all: any answer could tell of them.
-    private func announce(_ table: inout PeerTable, now: Instant) -> Bool {
-        let (length, committed) = engine.withLock { ($0.ownLog?.length ?? 0, $0.committedLength) }
-        if length != table.announcedLength {
-            guard length == committed else { return false }
-            do { try makeDurable() } catch {
-                table.effects.append(.log("storage: \(error)"))
-                return false
-            }
-            table.announcedLength = length
+    /// Tells every peer of new blocks, once they are durable.
+    private func announce(_ table: inout PeerTable, now: Instant) {
+        let commits = engine.withLock { $0.ownCommits }
+        if commits != table.announcedCommits, keepPromises(&table) {
+            table.announcedCommits = commits
             table.logsGrew = true
         }
         openLogs(&table)
-        guard table.logsGrew else { return true }
+        guard table.logsGrew else { return }
         table.logsGrew = false
         for id in table.ids {
             with(id, &table, now: now) { (session, table) throws(SessionError) in
                 try self.announceLogs(on: &session, &table)
             }
         }
+    }
+
+    /// Makes durable what may have been said of the own log: a block that a peer has seen must never be
+    /// followed by another at its place.
+    ///
+    /// - Returns: whether it is. If not, nothing may be sent at all: any answer could tell of it.
+    private func keepPromises(_ table: inout PeerTable) -> Bool {
+        let (commits, isCommitted) = engine.withLock { engine in
+            (engine.ownCommits, engine.committed == (engine.ownSlot, engine.ownLog?.length ?? 0))
+        }
+        guard isCommitted else { return false }
+        guard commits != table.durableCommits else { return true }
+        do throws(StorageError) {
+            try makeDurable()
+        } catch {
+            table.effects.append(.log("storage: \(error)"))
+            return false
+        }
+        table.durableCommits = commits
         return true
     }
 
@@ -515,7 +530,7 @@ extension ShareVolume: ConnectionHandler {
             )
         }
         guard !slots.isEmpty || request != nil else { return }
-        table.announcedLength = 0
+        table.announcedCommits = 0
         for id in table.ids {
             with(id, &table, now: now) { (session, _) throws(SessionError) in
                 for slot in slots {
@@ -580,6 +595,7 @@ extension ShareVolume: ConnectionHandler {
         _ effects: [LogReplication.Effect], channel: Protomux.ChannelID,
         on session: inout PeerSession, _ table: inout PeerTable
     ) throws(SessionError) {
+        let slot = session.logs[channel]?.slot
         for effect in effects {
             switch effect {
             case .send(let type, let payload):
@@ -587,7 +603,7 @@ extension ShareVolume: ConnectionHandler {
             case .upgraded, .truncated, .released:
                 table.logsGrew = true
             case .conflict(let common, let proof):
-                guard let slot = session.logs[channel]?.slot else { continue }
+                guard let slot else { continue }
                 try stored { (engine) throws(StorageError) in
                     try engine.noteConflict(slot, common: common, proof: proof)
                 }
@@ -603,9 +619,7 @@ extension ShareVolume: ConnectionHandler {
                 session.logs[channel]?.remoteLength = length
             case .remoteAcknowledged(let length):
                 session.logs[channel]?.acknowledged = length
-                if let slot = session.logs[channel]?.slot {
-                    engine.withLock { $0.noteAcknowledged(length, of: slot) }
-                }
+                if let slot { engine.withLock { $0.noteAcknowledged(length, of: slot) } }
             case .violation(let what):
                 throw SessionError("log replication: \(what)")
             }

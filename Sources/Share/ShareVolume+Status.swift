@@ -38,6 +38,9 @@ extension ShareVolume {
             status.bytes = totals.bytes
             status.conflicts = totals.conflicts
             status.refused = engine.refused
+            if let failure = engine.failure {
+                status.problems.append("nothing can be changed until the next mount: \(failure)")
+            }
             status.pending.blocks = engine.pendingBlocks(remoteLengths)
         }
         return status

@@ -81,7 +81,13 @@ package final class ShareVolume: Volume {
             engine.mustMerge = false
             let result = try body(&engine)
             if engine.isBlockFull {
-                try Engine.stored { () throws(StorageError) in try engine.commit() }
+                do throws(StorageError) {
+                    try engine.commit()
+                } catch .full {
+                    // What was asked for is done; the next change is refused.
+                } catch {
+                    throw .storage(error)
+                }
                 mustWake = true
             }
             return result
@@ -247,10 +253,7 @@ package final class ShareVolume: Volume {
 
     package func recordStaged(_ staged: StagedFile) throws(VolumeError) {
         try change { (engine) throws(VolumeError) in
-            try Engine.stored { () throws(StorageError) in
-                try engine.storage.putStaged(engine.current(staged))
-            }
-            engine.markDirty()
+            try engine.recordStaged(staged)
         }
     }
 

@@ -65,11 +65,33 @@ package struct StagedFile: Equatable, Sendable {
     package var dirty: [Range<UInt64>]
     /// Names the staging file in the `StagingArea`.
     package var file: UInt64
+    /// Whether those bytes were on the disk before the record was made: else a power failure may
+    /// leave the record without them.
+    package var isSynced: Bool
+    /// Over the same base, what was on the disk before: what counts after a power failure.
+    package var synced: Synced?
+
+    /// The part of an earlier record whose bytes a power failure spares.
+    package struct Synced: Equatable, Sendable {
+        package var size: UInt64
+        package var modified: Timestamp
+        package var dirty: [Range<UInt64>]
+        package var file: UInt64
+
+        package init(size: UInt64, modified: Timestamp, dirty: [Range<UInt64>], file: UInt64) {
+            self.size = size
+            self.modified = modified
+            self.dirty = dirty
+            self.file = file
+        }
+    }
 
     package init(
         node: NodeID, parents: [UInt64], base: Content, size: UInt64, modified: Timestamp,
-        dirty: [Range<UInt64>], file: UInt64
+        dirty: [Range<UInt64>], file: UInt64, isSynced: Bool = true, synced: Synced? = nil
     ) {
+        self.isSynced = isSynced
+        self.synced = synced
         self.node = node
         self.parents = parents
         self.base = base

@@ -10,16 +10,20 @@ extension Directory {
         static let settingsSize = 1 << 20
     }
 
-    /// Opens a directory by its path, making it (mode 0700) and those above it if need be.
+    /// Opens a directory by its path, making it (mode 0700) and those above it if need be; their names
+    /// are durable then.
     convenience init(creating path: String) throws(StorageError) {
         var made = ""
+        var above = ""
         for part in path.split(separator: "/") {
             made += "/\(part)"
             // The string outlives the call.
-            guard
-                unsafe mkdir(made, 0o700) == 0 || errno == EEXIST || errno == EROFS
-                    || errno == EACCES
-            else { throw .system("making the directory \(made)") }
+            if unsafe mkdir(made, 0o700) == 0 {
+                try Self(path: above.isEmpty ? "/" : above).sync()
+            } else if errno != EEXIST, errno != EROFS, errno != EACCES {
+                throw .system("making the directory \(made)")
+            }
+            above = made
         }
         try self.init(path: path)
     }

@@ -19,6 +19,8 @@ package final class PackStore: ChunkStorage {
         static let openPacksMax = 256
         /// Packs full and not sealed: an append that finds more of them syncs.
         static let fullPacksMax = 8
+        /// So many stay unsealed if syncs fail: then appends fail too.
+        static let fullPacksLimit = SyncMarks.countMax - 4
         /// A pack is rewritten when this part of its bytes, in percent, is no longer wanted.
         static let wastePercentMax: UInt64 = 25
     }
@@ -219,6 +221,10 @@ package final class PackStore: ChunkStorage {
         let size = UInt64(PackFormat.recordHeaderSize + payload.count)
         let fullPacks = try appender.withLock { (appender) throws(StorageError) -> Int? in
             guard index.withLock({ isNeeded(&$0) }) else { return nil }
+            // A sync has failed again and again; the marks have no room for more.
+            guard appender.full.count < Limits.fullPacksLimit else {
+                throw .io(code: EIO, action: "sealing the packs of \(directory.path)")
+            }
             if let active = appender.active,
                 active.end + size > UInt64(packSizeMax)
                     || active.entries.count >= Limits.packRecordsMax

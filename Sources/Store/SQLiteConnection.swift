@@ -17,6 +17,8 @@ internal import Glibc
         static let cacheKibibytes = 32 << 10
         /// A transaction with more changed pages than this is written out in part before it ends.
         static let heldPagesMax = 16 << 10
+        /// Pages that a few rows change besides their own bytes.
+        static let pagesPerBlockOfRows: UInt64 = 64
         /// When the WAL has so many pages, a commit moves them to the database.
         static let walPagesMax: Int32 = 4000
     }
@@ -171,7 +173,7 @@ internal import Glibc
     func commit() throws(StorageError) {
         if let failure { throw failure }
         guard isInTransaction else { return }
-        if changes.statements > 0 { try reserveSpace() }
+        if changes.statements > 0 { try reserveSpace(morePages: 0) }
         let code = unsafe sqlite3_exec(handle, "COMMIT", nil, nil, nil)
         guard code == SQLITE_OK else {
             let error = error(code)
@@ -181,6 +183,13 @@ internal import Glibc
         isInTransaction = false
         changes = Changes()
         checkpointIfDue()
+    }
+
+    /// Sees to it that a commit of what was changed, and of rows of so many bytes more, finds room.
+    func makeRoom(bytes: Int) throws(StorageError) {
+        if let failure { throw failure }
+        let pages = Limits.pagesPerBlockOfRows + 2 * UInt64(bytes) / Limits.pageSize
+        try reserveSpace(morePages: pages)
     }
 
     private func abandon(_ error: StorageError) {
@@ -194,7 +203,7 @@ internal import Glibc
     }
 
     /// Makes sure that the coming COMMIT finds room in the WAL: a COMMIT that fails undoes all.
-    private func reserveSpace() throws(StorageError) {
+    private func reserveSpace(morePages: UInt64) throws(StorageError) {
         var cacheBytes: Int32 = 0
         var highest: Int32 = 0
         // Both are written during the call only.
@@ -203,7 +212,7 @@ internal import Glibc
         // Every changed page is in the cache, so there are no more than that. One for rounding.
         let cachedPages = UInt64(max(cacheBytes, 0)) / Limits.pageSize + 1
         let changedPages = min(cachedPages, changes.pagesMax)
-        let pages = UInt64(max(unsafe walPages.pointee, 0)) + changedPages
+        let pages = UInt64(max(unsafe walPages.pointee, 0)) + changedPages + morePages
         try journal.reserve(pages * (Limits.pageSize + Limits.frameHeaderSize))
     }
 

@@ -92,7 +92,8 @@ extension ShareDatabase {
     // MARK: Staged files
 
     package func putStaged(_ staged: StagedFile) throws(StorageError) {
-        try shareStatements.putStaged.run(staged.node.rawValue, StagedRecord.encode(staged))
+        try shareStatements.putStaged.run(
+            staged.node.rawValue, StagedRecord.encode(staged, boot: boot))
     }
 
     package func removeStaged(_ node: NodeID) throws(StorageError) {
@@ -100,14 +101,19 @@ extension ShareDatabase {
     }
 
     package func stagedFiles() throws(StorageError) -> [StagedFile] {
-        try shareStatements.staged.all { row throws(StorageError) in
+        var lost: [NodeID] = []
+        var files: [StagedFile] = []
+        try shareStatements.staged.forEach { row throws(StorageError) in
             let node = NodeID(rawValue: row.unsigned(0))
             let bytes = row.bytes(1)
-            guard let staged = StagedRecord.decode(bytes.span, node: node) else {
-                throw damaged("staging record of node \(node.rawValue)")
+            switch StagedRecord.decode(bytes.span, node: node, boot: boot) {
+            case .file(let file): files.append(file)
+            case .lost: lost.append(node)
+            case nil: throw damaged("staging record of node \(node.rawValue)")
             }
-            return staged
         }
+        for node in lost { try removeStaged(node) }
+        return files
     }
 
     // MARK: Wanted chunks
@@ -148,6 +154,19 @@ extension ShareDatabase {
             guard let end = rows.last else { return }
             last = end.id.rowID
         }
+    }
+
+    package func removeDamagedStaged() throws(StorageError) -> Int {
+        var damaged: [UInt64] = []
+        try shareStatements.staged.forEach { row throws(StorageError) in
+            let node = row.unsigned(0)
+            let bytes = row.bytes(1)
+            let decoded = StagedRecord.decode(
+                bytes.span, node: NodeID(rawValue: node), boot: boot)
+            if decoded == nil { damaged.append(node) }
+        }
+        for node in damaged { try shareStatements.removeStaged.run(node) }
+        return damaged.count
     }
 
     package func removeView() throws(StorageError) {

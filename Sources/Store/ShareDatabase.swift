@@ -11,6 +11,7 @@ package import Share
 package final class ShareDatabase: ShareStorage {
     package static let fileName = "share.sqlite"
 
+    let boot: BootID
     let connection: SQLiteConnection
     let journal: JournalFile
     let logStatements: LogStatements
@@ -21,11 +22,16 @@ package final class ShareDatabase: ShareStorage {
     /// Opens the database in a share's directory, making it if there is none.
     ///
     /// - Throws: `StorageError.corrupt` also if a later version made it.
-    package convenience init(directory path: String) throws(StorageError) {
-        try self.init(in: Directory(path: path))
+    ///
+    /// - Parameter boot: another number than the last time: the machine went down in between. Tests
+    ///   say it; nil asks the machine.
+    package convenience init(directory path: String, boot: UInt64? = nil) throws(StorageError) {
+        try self.init(
+            in: Directory(path: path), boot: boot.map { BootID(high: 0, low: $0) } ?? .current)
     }
 
-    init(in directory: Directory) throws(StorageError) {
+    init(in directory: Directory, boot: BootID = .current) throws(StorageError) {
+        self.boot = boot
         connection = try SQLiteConnection(Self.fileName, in: directory)
         journal = connection.journal
         try Schema.prepare(connection)
@@ -41,6 +47,10 @@ package final class ShareDatabase: ShareStorage {
     package func commit() throws(StorageError) {
         try tellRows()
         try connection.commit()
+    }
+
+    package func makeRoom(bytes: Int) throws(StorageError) {
+        try connection.makeRoom(bytes: bytes)
     }
 
     package var barrier: any DurabilityBarrier { journal }

@@ -5,58 +5,153 @@ internal import Wire
 
 /// A staging record as it is kept in the database; its node is the row's key.
 ///
-///     version 1 = 1 | staging file 8 | size 8 | seconds 8 | nanoseconds 4
-///     | parents: count varint | 8 each
+///     version 2 = 2 | state | parents: count varint | 8 each
 ///     | base: length varint | encoded content
+///     | 0, or 1 if the bytes were not synced: boot 16 | 0, or 1: the state that was synced
+///     | XXH64 of all that 8
+///     state = staging file 8 | size 8 | seconds 8 | nanoseconds 4
 ///     | dirty: count varint | start 8, end 8 each
+///
+/// Version 1 had the same fields in another order, and no word on syncs.
 enum StagedRecord {
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
 
-    static func encode(_ staged: StagedFile) -> [UInt8] {
-        var writer = WireWriter(reserving: 64)
+    /// - Parameter boot: of the machine, now.
+    static func encode(_ staged: StagedFile, boot: BootID) -> [UInt8] {
+        var writer = WireWriter(reserving: 96)
         writer.writeUInt8(version)
-        writer.writeUInt64(staged.file)
-        writer.writeUInt64(staged.size)
-        writer.writeUInt64(UInt64(bitPattern: staged.modified.seconds))
-        writer.writeUInt32(staged.modified.nanoseconds)
+        write(
+            .init(
+                size: staged.size, modified: staged.modified, dirty: staged.dirty,
+                file: staged.file), to: &writer)
         writer.writeUInt(staged.parents.count)
         for parent in staged.parents { writer.writeUInt64(parent) }
         writer.writeBuffer(staged.base.encode())
-        writer.writeUInt(staged.dirty.count)
-        for range in staged.dirty {
-            writer.writeUInt64(range.lowerBound)
-            writer.writeUInt64(range.upperBound)
+        writer.writeBool(!staged.isSynced)
+        if !staged.isSynced {
+            writer.writeUInt64(boot.high)
+            writer.writeUInt64(boot.low)
+            writer.writeBool(staged.synced != nil)
+            if let synced = staged.synced { write(synced, to: &writer) }
         }
+        writer.writeUInt64(PackFormat.checksum(writer.bytes.span))
         return writer.bytes
     }
 
+    private static func write(_ state: StagedFile.Synced, to writer: inout WireWriter) {
+        writer.writeUInt64(state.file)
+        writer.writeUInt64(state.size)
+        writer.writeUInt64(UInt64(bitPattern: state.modified.seconds))
+        writer.writeUInt32(state.modified.nanoseconds)
+        writer.writeUInt(state.dirty.count)
+        for range in state.dirty {
+            writer.writeUInt64(range.lowerBound)
+            writer.writeUInt64(range.upperBound)
+        }
+    }
+
+    enum Decoded {
+        case file(StagedFile)
+        /// The machine went down before the bytes were on the disk, and nothing was there before.
+        case lost
+    }
+
+    /// - Parameter boot: of the machine, now: bytes that were not synced are there if it has not
+    ///   gone down since.
     /// - Returns: nil unless `bytes` is what `encode` gave.
-    static func decode(_ bytes: Span<UInt8>, node: NodeID) -> StagedFile? {
+    static func decode(_ bytes: Span<UInt8>, node: NodeID, boot: BootID) -> Decoded? {
         do {
             var reader = WireReader(bytes)
-            guard try reader.readUInt8() == version else { return nil }
-            let file = try reader.readUInt64()
-            let size = try reader.readUInt64()
-            let modified = Timestamp(
-                seconds: Int64(bitPattern: try reader.readUInt64()),
-                nanoseconds: try reader.readUInt32())
-            var parents: [UInt64] = []
-            for _ in 0..<(try reader.readCount(max: .max, minimumElementSize: 8)) {
-                parents.append(try reader.readUInt64())
-            }
+            let version = try reader.readUInt8()
+            if version == 1 { return try decodeFirst(&reader, node: node, total: bytes.count) }
+            guard version == Self.version else { return nil }
+            let state = try readState(&reader)
+            let parents = try readParents(&reader)
             let base = try Content(decoding: reader.readBuffer(max: bytes.count))
-            var dirty: [Range<UInt64>] = []
-            for _ in 0..<(try reader.readCount(max: .max, minimumElementSize: 16)) {
-                let (start, end) = (try reader.readUInt64(), try reader.readUInt64())
-                guard start <= end else { return nil }
-                dirty.append(start..<end)
+            var file = make(node, parents, base, state)
+            var isLost = false
+            if try reader.readBool() {
+                file.isSynced = false
+                let recorded = BootID(
+                    high: try reader.readUInt64(), low: try reader.readUInt64())
+                if try reader.readBool() { file.synced = try readState(&reader) }
+                if recorded != boot {
+                    if let synced = file.synced {
+                        file = make(node, parents, base, synced)
+                    } else {
+                        isLost = true
+                    }
+                }
             }
-            guard reader.isAtEnd else { return nil }
-            return StagedFile(
-                node: node, parents: parents, base: base, size: size, modified: modified,
-                dirty: dirty, file: file)
+            let checked = bytes.extracting(0..<bytes.count - reader.remaining)
+            guard try reader.readUInt64() == PackFormat.checksum(checked), reader.isAtEnd else {
+                return nil
+            }
+            return isLost ? .lost : .file(file)
         } catch {
             return nil
         }
+    }
+
+    private static func make(
+        _ node: NodeID, _ parents: [UInt64], _ base: Content, _ state: StagedFile.Synced
+    ) -> StagedFile {
+        StagedFile(
+            node: node, parents: parents, base: base, size: state.size, modified: state.modified,
+            dirty: state.dirty, file: state.file)
+    }
+
+    private static func readState(_ reader: inout WireReader) throws -> StagedFile.Synced {
+        let file = try reader.readUInt64()
+        let size = try readSize(&reader)
+        let modified = try readTime(&reader)
+        return StagedFile.Synced(
+            size: size, modified: modified, dirty: try readRanges(&reader), file: file)
+    }
+
+    private static func readSize(_ reader: inout WireReader) throws -> UInt64 {
+        let size = try reader.readUInt64()
+        guard size <= ChunkLimits.fileSizeMax else { throw WireError.invalid("size") }
+        return size
+    }
+
+    private static func readTime(_ reader: inout WireReader) throws -> Timestamp {
+        Timestamp(
+            seconds: Int64(bitPattern: try reader.readUInt64()),
+            nanoseconds: try reader.readUInt32())
+    }
+
+    private static func readParents(_ reader: inout WireReader) throws -> [UInt64] {
+        var parents: [UInt64] = []
+        for _ in 0..<(try reader.readCount(max: .max, minimumElementSize: 8)) {
+            parents.append(try reader.readUInt64())
+        }
+        return parents
+    }
+
+    private static func readRanges(_ reader: inout WireReader) throws -> [Range<UInt64>] {
+        var ranges: [Range<UInt64>] = []
+        for _ in 0..<(try reader.readCount(max: .max, minimumElementSize: 16)) {
+            let (start, end) = (try reader.readUInt64(), try reader.readUInt64())
+            guard start <= end else { throw WireError.invalid("range") }
+            ranges.append(start..<end)
+        }
+        return ranges
+    }
+
+    private static func decodeFirst(
+        _ reader: inout WireReader, node: NodeID, total: Int
+    ) throws -> Decoded? {
+        let file = try reader.readUInt64()
+        let size = try readSize(&reader)
+        let modified = try readTime(&reader)
+        let parents = try readParents(&reader)
+        let base = try Content(decoding: reader.readBuffer(max: total))
+        let dirty = try readRanges(&reader)
+        guard reader.isAtEnd else { return nil }
+        return .file(
+            make(
+                node, parents, base,
+                .init(size: size, modified: modified, dirty: dirty, file: file)))
     }
 }

@@ -181,7 +181,8 @@ struct LocalShares: ShareService {
         let report = try storing { () throws(StorageError) in
             let packs = try folder.openPacks()
             let volume = try ShareVolume(
-                identity, origin: .stored, storage: try folder.openDatabase(), chunks: packs,
+                identity, origin: rebuilds ? .damaged : .stored,
+                storage: try folder.openDatabase(), chunks: packs,
                 environment: OfflineEnvironment(), diskSpace: { (total: 0, free: 0) })
             let check = ShareCheck(volume: volume, packs: packs, folder: folder)
             if rebuilds { try check.rebuild() }
@@ -254,6 +255,12 @@ struct LocalShares: ShareService {
         -> ShareIdentity
     {
         let key = try stated { () throws(StateError) in try folder.key() }
+        guard ShareKeys(shareKey: key).shareID.hex == folder.id else {
+            throw CommandFailure(
+                .integrity,
+                "\(EscapedText.quoted(folder.path))/share.key is not the key of this share: restore it"
+                    + " from a backup, or from another device of the share")
+        }
         let device = try device(named: deviceName)
         return ShareIdentity(
             keys: ShareKeys(shareKey: key), device: device.keyPair, deviceName: device.name)

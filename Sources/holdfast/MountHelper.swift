@@ -49,12 +49,34 @@ struct MountHelper {
         // A link is a secret: it is passed on in this process, and shown to nobody.
         switch source.meaning {
         case .share(let share):
+            if try showAgain(share, call, options) { return }
             words = ["mount", "--share=\(share.id)"] + words + ["--", call.directory]
         case .link(let link): words = ["join"] + words + ["--", link, call.directory]
         }
         let parser = CommandParser(environment: application.environment)
         guard case .run(let parsed) = try parser.parse(words), !call.isFake else { return }
         try application.run(parsed)
+    }
+
+    /// What is mounted already is shown a second time, as Linux does with a disk.
+    ///
+    /// - Returns: whether it was mounted elsewhere, and root asks.
+    private func showAgain(
+        _ share: KnownShare, _ call: MountHelperCall, _ options: MountHelperOptions
+    ) throws(CommandFailure) -> Bool {
+        let path = PathText.resolved(call.directory, in: application.console.currentDirectory)
+        guard geteuid() == 0, path != share.mountPoint else { return false }
+        let state = try hosted { () throws(HostError) in
+            try KernelMount.state(of: share.mountPoint)
+        }
+        guard state == .mounted(type: KernelMount.ownType) else { return false }
+        try MountPointCheck.prepare(
+            path, mayHide: options.words.contains("--\(MountFlag.nonempty.rawValue)"))
+        guard !call.isFake else { return true }
+        try hosted { () throws(HostError) in
+            try KernelMount.show(share.mountPoint, at: path, options: options.kernelWords)
+        }
+        return true
     }
 
     private var homeVariable: String { CommandTable.home.environmentName }

@@ -273,7 +273,7 @@ final class MountedShare: RunningShare {
         status.name = settings.name
         status.mountpoint = settings.mountPoint
         status.transport = settings.transport
-        status.problems = driver.transportProblems
+        status.problems += driver.transportProblems
         let links = driver.linkStates
         for index in status.peers.indices {
             let number = status.peers[index].connection

@@ -13,19 +13,26 @@ final class Device {
     /// Of the DHT through which it finds others; nil for one that is told their addresses.
     let bootstrap: String?
 
-    init(_ name: String, in place: Place, bootstrap: String? = nil) {
+    /// - Parameter states: the folder of the place that holds devices' states.
+    init(
+        _ name: String, in place: Place, bootstrap: String? = nil, states: String = "state"
+    ) {
         self.bootstrap = bootstrap
         self.name = name
         self.place = place
-        home = "\(place.path)/state/\(name)"
+        home = "\(place.path)/\(states)/\(name)"
         mountPoint = "\(place.path)/\(name)"
-        mkdir("\(place.path)/state", 0o700)
+        mkdir("\(place.path)/\(states)", 0o700)
         mkdir(mountPoint, 0o755)
     }
+
+    /// Another number for each run of the machine, where a test has its power fail.
+    var boot: Int?
 
     /// Options as their environment twins, so that `mount` has the same as `create`.
     var environment: [String: String] {
         var environment = ["HOLDFAST_HOME": home, "HOLDFAST_DEVICE_NAME": name]
+        if let boot { environment["HOLDFAST_TEST_BOOT"] = "\(boot)" }
         if let bootstrap {
             environment["HOLDFAST_TRANSPORT"] = "hyperswarm"
             environment["HOLDFAST_BOOTSTRAP"] = bootstrap

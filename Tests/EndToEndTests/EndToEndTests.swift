@@ -14,8 +14,9 @@ struct Pair {
     let alice: Device
     let bob: Device
 
-    init(in place: Place) throws {
-        alice = Device("alice", in: place)
+    /// - Parameter states: the folder of alice's state.
+    init(in place: Place, states: String = "state") throws {
+        alice = Device("alice", in: place, states: states)
         bob = Device("bob", in: place)
         try bob.join(alice.create())
     }

@@ -110,6 +110,8 @@ final class FakeChunks: ChunkStorage {
 final class FakeStaging: StagingArea {
     private let folder: String
     private let state = Mutex((last: UInt64(0), open: Set<UInt64>()))
+    /// Whether opening fails as on a disk that cannot be read.
+    let isBroken = Mutex(false)
 
     init() {
         var template = Array("/tmp/holdfast-staging-XXXXXX".utf8CString)
@@ -139,7 +141,8 @@ final class FakeStaging: StagingArea {
     }
 
     func open(_ id: UInt64) throws(StorageError) -> any StagingFile {
-        try FakeStagingFile(id: id, area: self, path: path(id), flags: 0)
+        if isBroken.withLock({ $0 }) { throw .io(code: EIO, action: "opening \(id)") }
+        return try FakeStagingFile(id: id, area: self, path: path(id), flags: 0)
     }
 
     func removeAll(except kept: Set<UInt64>) throws(StorageError) {

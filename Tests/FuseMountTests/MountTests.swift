@@ -248,6 +248,25 @@ struct MountTests {
     }
 
     @Test
+    func `staged bytes that cannot be read now are kept, and the mount refused`() throws {
+        let volume = FakeVolume(chunks: FakeChunks())
+        let staging = FakeStaging()
+        try volume.makeRemotely("a", .inline([1]))
+        let left = try staging.create()
+        let record = StagedFile(
+            node: try #require(volume.node("a")), parents: [7], base: .inline([1]), size: 10,
+            modified: .epoch, dirty: [0..<10], file: left.id)
+        try volume.recordStaged(record)
+        staging.isBroken.withLock { $0 = true }
+        #expect(throws: MountError.self) { try TestMount(volume: volume, staging: staging) }
+        #expect(try volume.stagedFiles() == [record])
+        staging.isBroken.withLock { $0 = false }
+        let mount = try TestMount(volume: volume, staging: staging)
+        defer { mount.end() }
+        #expect(try readFile(mount.at("a")).count == 10)
+    }
+
+    @Test
     func `stopping publishes what is dirty`() throws {
         let mount = try TestMount()
         let bytes = randomBytes(500_000, seed: 8)

@@ -53,6 +53,19 @@ struct PatienceTests {
     }
 
     @Test
+    func `a program waits once for what nobody has, though the kernel asks twice`() throws {
+        let mount = try absent(isSilent: false)
+        defer { mount.end() }
+        mount.volume.state.withLock { $0.demandMilliseconds = 700 }
+        let file = try check(open(mount.at("absent"), O_RDONLY))
+        defer { close(file) }
+        var byte: UInt8 = 0
+        #expect(pread(file, &byte, 1, 0) == -1)
+        #expect(errno == EHOSTUNREACH)
+        #expect(mount.volume.state.withLock { $0.demands } == 1)
+    }
+
+    @Test
     func `a hundred waiting readers are in nobody's way, and go at once when told to`() throws {
         let mount = try absent(isSilent: true)
         defer { mount.end() }

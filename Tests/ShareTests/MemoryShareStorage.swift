@@ -2,6 +2,7 @@ import Base
 import Chunks
 import FileTree
 import Hypercore
+import Synchronization
 
 @testable import Share
 
@@ -16,10 +17,18 @@ final class MemoryShareStorage: ShareStorage {
     private var wanted: [Bytes32: WantedChunk] = [:]
     private var versionIDs: [VersionID] = []
     private(set) var commits = 0
-    let barrier: any DurabilityBarrier = NoBarrier()
+    /// While set, commits find no room.
+    var isFull = false
+    let disk = Disk()
+    var barrier: any DurabilityBarrier { disk }
 
-    private final class NoBarrier: DurabilityBarrier {
-        func wait() throws(StorageError) {}
+    /// Syncs, or fails to.
+    final class Disk: DurabilityBarrier {
+        let failure = Mutex<StorageError?>(nil)
+
+        func wait() throws(StorageError) {
+            if let failure = failure.withLock({ $0 }) { throw failure }
+        }
     }
 
     init() {}
@@ -38,7 +47,14 @@ final class MemoryShareStorage: ShareStorage {
         return copy
     }
 
-    func commit() throws(StorageError) { commits += 1 }
+    func commit() throws(StorageError) {
+        if isFull { throw .full }
+        commits += 1
+    }
+
+    func makeRoom(bytes: Int) throws(StorageError) { if isFull { throw .full } }
+
+    func removeDamagedStaged() throws(StorageError) -> Int { 0 }
 
     func value(_ name: String) throws(StorageError) -> [UInt8]? { values[name] }
     func setValue(_ value: [UInt8]?, of name: String) throws(StorageError) {

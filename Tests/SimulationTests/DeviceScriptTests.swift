@@ -50,4 +50,68 @@ import Testing
                     .rename(1, "n.txt", to: "m.txt"),
                 ]))
     }
+
+    @Test func `a save by rename does not bury what came to the name while it was prepared`() {
+        check(
+            DeviceScript(
+                seed: 117, devices: 4,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .write(2, "c", .inPlace),
+                    .write(1, "b", .inPlace),
+                    .run(milliseconds: 6000),
+                    .exchange(0, "b", with: "c"),
+                    .writeSlowly(3, "c", milliseconds: 2000),
+                ]))
+        check(
+            DeviceScript(
+                seed: 339, devices: 3,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .offline(0),
+                    .offline(1),
+                    .write(0, "n.txt", .inPlace),
+                    .write(1, "n.txt", .inPlace),
+                    .online(0),
+                    .online(1),
+                    .run(milliseconds: 9000),
+                    .unlink(0, "n.txt"),
+                    .writeSlowly(2, "n.txt", milliseconds: 2000),
+                ]))
+    }
+
+    @Test func `a file with a conflict copy does not lose it by being renamed over another`() {
+        check(
+            DeviceScript(
+                seed: 481, devices: 3,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .write(0, "n.txt", .inPlace),
+                    .settle,
+                    .edit(2, "n.txt", 2_957_169),
+                    .edit(0, "n.txt", 7_602_048),
+                    .write(2, "m.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .rename(0, "n.txt", to: "m.txt"),
+                ]))
+    }
+
+    @Test func `a conflict copy renamed over its file is what the file has`() {
+        check(
+            DeviceScript(
+                seed: 586, devices: 3,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .write(0, "n.txt", .inPlace),
+                    .settle,
+                    .offline(1),
+                    .write(0, "n.txt", .inPlace),
+                    .write(1, "n.txt", .inPlace),
+                    .online(1),
+                    .run(milliseconds: 6000),
+                    .renameCopy(2, "", to: "n.txt"),
+                    .settle,
+                    .renameCopy(1, "", to: "n.txt"),
+                ]))
+    }
 }

@@ -107,6 +107,38 @@ import Testing
         #expect(sizes == Array(0..<1500))
     }
 
+    @Test func `staged bytes that were not synced count until the machine goes down`() throws {
+        func staged(_ node: UInt64, isSynced: Bool, synced: StagedFile.Synced? = nil) -> StagedFile
+        {
+            StagedFile(
+                node: NodeID(rawValue: node), parents: [7], base: .inline([1, 2]), size: 900,
+                modified: Timestamp(seconds: 5), dirty: [0..<900], file: node, isSynced: isSynced,
+                synced: synced)
+        }
+        let before = StagedFile.Synced(
+            size: 100, modified: Timestamp(seconds: 4), dirty: [0..<50, 60..<100], file: 30)
+        let files = [
+            staged(1, isSynced: true), staged(2, isSynced: false),
+            staged(3, isSynced: false, synced: before),
+        ]
+        do {
+            let database = try ShareDatabase(directory: directory.path, boot: 1)
+            for file in files { try database.putStaged(file) }
+            try database.sync()
+        }
+        do {
+            // A killed program: the system has what it was given.
+            let database = try ShareDatabase(directory: directory.path, boot: 1)
+            #expect(try database.stagedFiles() == files)
+        }
+        var spared = staged(3, isSynced: true)
+        (spared.size, spared.modified) = (before.size, before.modified)
+        (spared.dirty, spared.file) = (before.dirty, before.file)
+        let database = try ShareDatabase(directory: directory.path, boot: 2)
+        #expect(try database.stagedFiles() == [files[0], spared])
+        try database.sync()
+    }
+
     @Test func `removing the view leaves logs, writers, values and staged files`() throws {
         let database = try open()
         let slot = WriterSlot(rawValue: 1)

@@ -13,6 +13,7 @@ package enum Command {
           link      one UDX stream over links with delay and loss, beside TCP with CUBIC
           devices   whole devices of a share under faults: see simulate devices --help
           moves     every small history of directory moves, in every order of arrival
+          tree      what moves and the operations of a returning device cost, in processor time
 
         options:
           --nodes N[,N…]    how many nodes (dht: 1000; growth: 100,316,1000,3162,10000;
@@ -35,6 +36,8 @@ package enum Command {
         case connect(DHTOptions)
         case link(seed: UInt64)
         case devices(DeviceCommand.Parsed)
+        case moves
+        case tree
         case wrong(String)
     }
 
@@ -103,6 +106,8 @@ package enum Command {
             options.nodes = sizes?.first ?? options.nodes
             return .connect(options)
         case "link": return .link(seed: options.seed)
+        case "moves": return .moves
+        case "tree": return .tree
         case "help": return .help
         default: return .wrong("unknown command \(command)")
         }
@@ -142,6 +147,8 @@ package enum Command {
         case .connect(let options):
             write("seed \(options.seed), \(options.nodes) nodes\n")
             write(ConnectReport.text(ConnectScenario.run(options)))
+        case .moves: return MoveReport.write(write)
+        case .tree: return TreeFigures.write(write)
         case .link(let seed):
             write("seed \(seed)\n" + LinkReport.text(seed: seed))
         }

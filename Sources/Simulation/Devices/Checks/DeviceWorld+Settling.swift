@@ -65,7 +65,18 @@ extension DeviceWorld {
         guard let first = devices.first else { return }
         let shown = checkContents(of: first)
         checkBook(shown)
+        if !violations.isEmpty { for device in devices { describe(device) } }
         for device in devices where below(3) == 0 { checkReopening(of: device) }
+    }
+
+    /// Writes down what a device shows.
+    private func describe(_ device: VirtualDevice) {
+        forEachFile(on: device) { path, showing in
+            let text = String(decoding: (showing.bytes ?? []).prefix(24), as: UTF8.self)
+            self.write(
+                "\(device.name) shows \(path): \(showing.saves.sorted())"
+                    + " \(text.split(separator: "\n").first ?? "")")
+        }
     }
 
     // MARK: Agreement
@@ -159,6 +170,7 @@ extension DeviceWorld {
         guard !hasClones else { return }
         for number in book.missing(shown: shown) {
             let save = book.saves[number]
+            write("save \(number): \(save.names), seen \(save.seen.sorted())")
             report(
                 .bytes,
                 "the save \(save.marker ?? "\(number)") of dev\(save.device) is neither shown nor"

@@ -54,6 +54,8 @@ struct SaveBook {
         Set(names.compactMap { numbers[$0] } + (bytes.flatMap { sameBytes[$0] } ?? []))
     }
 
+    func number(of name: VersionName) -> Int? { numbers[name] }
+
     func save(named name: VersionName) -> Save? { numbers[name].map { saves[$0] } }
 
     mutating func noteRemoval(of seen: Set<Int>, by device: Int, inBlock block: UInt64) {
@@ -61,6 +63,10 @@ struct SaveBook {
             removals.append(Removal(save: save, device: device, block: block))
         }
     }
+
+    /// A device lost what it had received and not synced: until it hears of it again it may, rightly,
+    /// give life to what all others know to be removed.
+    mutating func forgetBurials() { buried = [] }
 
     /// A device stopped, and its log has this length now.
     mutating func noteCrash(of device: Int, length: UInt64) {

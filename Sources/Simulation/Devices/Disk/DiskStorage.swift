@@ -35,6 +35,8 @@ final class DiskStorage: ShareStorage {
         transaction.append(change)
     }
 
+    func makeRoom(bytes: Int) throws(StorageError) { try disk.power.requireRoom() }
+
     func commit() throws(StorageError) {
         try disk.power.step()
         try disk.power.requireRoom()
@@ -64,6 +66,7 @@ final class DiskStorage: ShareStorage {
     func stagedFiles() throws(StorageError) -> [StagedFile] {
         rows.staged.values.sorted { $0.node.rawValue < $1.node.rawValue }
     }
+    func removeDamagedStaged() throws(StorageError) -> Int { 0 }
     func putWanted(_ chunk: WantedChunk) throws(StorageError) { try change(.wanted(chunk)) }
     func removeWanted(_ address: Bytes32) throws(StorageError) { try change(.notWanted(address)) }
     func wantedChunks() throws(StorageError) -> [WantedChunk] {

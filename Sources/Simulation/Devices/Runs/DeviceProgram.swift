@@ -91,7 +91,8 @@ struct DeviceProgram {
     private mutating func addProgram(on device: Int, alone: Bool = false) {
         let (path, other) = (somePath(), somePath())
         switch below(40) {
-        case 0..<8: steps.append(.write(device, path, SaveStyle.allCases[below(4)]))
+        case 0..<7: steps.append(.write(device, path, SaveStyle.allCases[below(4)]))
+        case 7: steps.append(.writeSlowly(device, path, milliseconds: 1 + below(800)))
         case 8..<13: steps.append(.edit(device, path, random.next() >> 40))
         case 13: steps.append(.writeSame(device, path))
         case 14: steps.append(.writeBinary(device, path, kilobytes: [1, 8, 60, 300][below(4)]))

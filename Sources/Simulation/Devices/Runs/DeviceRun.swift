@@ -19,6 +19,7 @@ package enum DeviceRun {
     /// Runs a script to its end, or to the first violation, and settles.
     package static func run(_ script: DeviceScript) -> DeviceVerdict {
         let world = DeviceWorld(seed: script.seed, isAlternating: script.isAlternating)
+        defer { for device in world.devices { device.close() } }
         for _ in 0..<max(1, script.devices) { world.addDevice() }
         var operations = 0
         var faults = 0
@@ -77,7 +78,8 @@ private struct Shrinker {
     }
 
     private mutating func attempt(_ script: DeviceScript) -> Bool {
-        guard runsLeft > 0, script != best else { return false }
+        guard runsLeft > 0, script != best, !script.isAlternating || script.keepsToOneDevice
+        else { return false }
         runsLeft -= 1
         guard DeviceRun.run(script).violations.contains(where: { $0.promise == promise }) else {
             return false
@@ -122,6 +124,7 @@ private struct Shrinker {
         switch step {
         case .write(let device, let path, let style) where style != .inPlace:
             [.write(device, path, .inPlace)]
+        case .writeSlowly(let device, let path, _): [.write(device, path, .renameOver)]
         case .run(let milliseconds) where milliseconds > 100: [.run(milliseconds: 100)]
         case .stop(let device, let stop, let operations) where operations > 0:
             [.stop(device, stop, afterOperations: 0)]

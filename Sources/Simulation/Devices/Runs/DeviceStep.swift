@@ -17,6 +17,8 @@ package enum SaveStyle: Hashable, Sendable, CaseIterable {
 package enum DeviceStep: Hashable, Sendable {
     // Programs.
     case write(Int, String, SaveStyle)
+    /// Saves by rename; the temporary file was made so much earlier.
+    case writeSlowly(Int, String, milliseconds: Int)
     /// The same bytes whoever writes them.
     case writeSame(Int, String)
     /// Reads the text, changes a word or a line as the number says, and writes it.
@@ -86,6 +88,24 @@ package enum DeviceStep: Hashable, Sendable {
         return "." + text
     }
 
+    /// The device on which a program changes something.
+    var worker: Int? {
+        switch self {
+        case .write(let device, _, _), .writeSlowly(let device, _, _), .writeSame(let device, _),
+            .edit(let device, _, _), .writeBinary(let device, _, _), .save(let device),
+            .stage(let device, _), .makeDirectory(let device, _), .symlink(let device, _, _),
+            .link(let device, _, _), .rename(let device, _, _), .exchange(let device, _, _),
+            .unlink(let device, _), .removeDirectory(let device, _), .removeTree(let device, _),
+            .setMode(let device, _, _), .setOwner(let device, _, _), .setTime(let device, _, _),
+            .setXattr(let device, _, _), .removeXattr(let device, _), .removeCopy(let device, _),
+            .editCopy(let device, _), .renameCopy(let device, _, _):
+            device
+        case .open, .sync, .stop, .start, .offline, .online, .partition, .cut, .pause, .resume,
+            .setClock, .fillDisk, .freeDisk, .join, .clone, .run, .sleep, .rebuild, .look, .settle:
+            nil
+        }
+    }
+
     /// Whether it is one of the faults.
     package var isFault: Bool {
         switch self {
@@ -110,6 +130,18 @@ package struct DeviceScript: Equatable, Sendable {
         self.devices = devices
         self.isAlternating = isAlternating
         self.steps = steps
+    }
+
+    /// Whether the devices that work between two settlings are never two.
+    var keepsToOneDevice: Bool {
+        var current: Int?
+        for step in steps {
+            if case .settle = step { current = nil }
+            guard let device = step.worker else { continue }
+            guard current == nil || current == device else { return false }
+            current = device
+        }
+        return true
     }
 
     /// As it stands in a test.

@@ -142,6 +142,8 @@ extension DeviceWorld {
         guard version != 0, let name = device.name(of: version),
             let attributes = try? volume.attributes(of: node), attributes.links > 0
         else { return nil }
+        // The same bytes again are not an edit.
+        if let known = book.number(of: name) { return known }
         return book.note(
             SaveBook.Save(
                 device: device.index, bytes: bytes, marker: marker, seen: seen, names: [name]))

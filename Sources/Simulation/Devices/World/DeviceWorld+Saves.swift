@@ -35,7 +35,8 @@ extension DeviceWorld {
 
     /// The temporary file is made at one moment, and renamed at a later one.
     func writeByRename(
-        _ path: String, _ bytes: [UInt8], marker: String?, on device: VirtualDevice
+        _ path: String, _ bytes: [UInt8], marker: String?, after milliseconds: Int = 0,
+        on device: VirtualDevice
     ) {
         var seen: Set<Int> = []
         var number: Int?
@@ -57,7 +58,7 @@ extension DeviceWorld {
             temporary = beside
         }
         guard let temporary, number != nil else { return }
-        if below(3) == 0 { run(for: .milliseconds(below(800))) }
+        if milliseconds > 0 { run(for: .milliseconds(milliseconds)) }
         program(on: device) { (volume) throws(VolumeError) in
             let place = try place(path, volume)
             try rename(temporary, to: place, saves: number, seen: seen, on: device, volume)
@@ -252,6 +253,12 @@ extension DeviceWorld {
             return try volume.forgetStaged(record.node)
         }
         guard let staged = file as? DiskStagingFile else { return }
+        do throws(StorageError) {
+            // A power cut may have kept the record and not the bytes.
+            try staged.truncate(to: record.size)
+        } catch {
+            throw .storage(error)
+        }
         let source = StagedSource(
             base: ContentReader(record.base, storage: chunks), size: record.size,
             dirty: record.dirty, staged: staged)

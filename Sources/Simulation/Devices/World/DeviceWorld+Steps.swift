@@ -8,6 +8,11 @@ extension DeviceWorld {
     func take(_ step: DeviceStep) {
         switch step {
         case .write(let index, let path, let style): on(index) { self.write(path, style, on: $0) }
+        case .writeSlowly(let index, let path, let milliseconds):
+            on(index) { device in
+                let (bytes, marker) = self.newText()
+                self.writeByRename(path, bytes, marker: marker, after: milliseconds, on: device)
+            }
         case .writeSame(let index, let path):
             on(index) {
                 self.writeInPlace(path, Array("the same\n".utf8), marker: nil, on: $0)

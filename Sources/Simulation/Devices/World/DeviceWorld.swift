@@ -118,6 +118,7 @@ final class DeviceWorld {
             }
         }
         device.lose(stop)
+        if !isKilled { book.forgetBurials() }
         checkCrash(of: device)
     }
 

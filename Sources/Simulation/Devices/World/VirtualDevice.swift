@@ -108,12 +108,17 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
         if isPaused { volume.setPaused(true) }
     }
 
-    /// Nothing in memory stays.
-    func lose(_ stop: Stop) {
+    /// Lets go of the volume, which holds on to this device.
+    func close() {
         volume = nil
         storage = nil
         chunks = nil
         staging = nil
+    }
+
+    /// Nothing in memory stays.
+    func lose(_ stop: Stop) {
+        close()
         handles = []
         disk.settle(after: stop, using: &random)
         disk.power.restore()

@@ -1,0 +1,89 @@
+import Base
+import Chunks
+import FileTree
+import Synchronization
+import Testing
+
+@testable import Share
+
+/// What a failing or a full disk may do to what others were told, and to the device itself.
+@Suite struct DurabilityTests {
+    private func pair(seed: UInt64) throws -> (Network, Network.Device, Network.Device) {
+        let network = Network(seed: seed)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run()
+        return (network, alice, bob)
+    }
+
+    @Test(arguments: [1, 2] as [UInt64])
+    func `nothing of the own log is told before a power cut would spare it`(seed: UInt64) throws {
+        let (network, alice, bob) = try pair(seed: seed)
+        alice.storage.disk.failure.withLock { $0 = .io(code: 5, action: "syncing") }
+        try alice.write("f", "not durable")
+        network.run(seconds: 1)
+        #expect(try bob.names() == [])
+        // A new connection asks how long the log is, and a peer's own writing brings messages.
+        network.disconnectAll()
+        network.connect(bob, alice)
+        try bob.write("g", "bob's")
+        network.run(seconds: 1)
+        #expect(try bob.names() == ["g"], "\(network.log)")
+
+        alice.storage.disk.failure.withLock { $0 = nil }
+        network.disconnectAll()
+        network.connect(bob, alice)
+        network.run()
+        #expect(try bob.text("f") == "not durable", "\(network.log)")
+    }
+
+    @Test func `a file's removal takes along what was staged of it`() throws {
+        let (network, alice, _) = try pair(seed: 4)
+        defer { withExtendedLifetime(network) {} }
+        for name in ["f", "g"] { try alice.write(name, "text") }
+        func staged(_ node: NodeID) -> StagedFile {
+            StagedFile(
+                node: node, parents: [], base: .empty, size: 1, modified: .epoch, dirty: [0..<1],
+                file: 5)
+        }
+        let (f, g) = (try alice.directory("f"), try alice.directory("g"))
+        for node in [f, g] { try alice.volume.recordStaged(staged(node)) }
+        try alice.unlink("f")
+        #expect(try alice.volume.stagedFiles() == [staged(g)])
+        // A thread that was at it when the file went comes too late.
+        try alice.volume.recordStaged(staged(f))
+        #expect(try alice.volume.stagedFiles() == [staged(g)])
+    }
+
+    @Test func `a full disk refuses changes, forgets none, and goes on when there is space`() throws
+    {
+        let (network, alice, bob) = try pair(seed: 3)
+        alice.storage.isFull = true
+        var made = 0
+        var refused = 0
+        // More than any block of a log takes.
+        for number in 0..<20_000 {
+            do throws(VolumeError) {
+                _ = try alice.volume.make(
+                    Array("d\(number)".utf8), in: .root,
+                    MakeRequest(kind: .directory, mode: 0o755, uid: 0, gid: 0))
+                made += 1
+            } catch {
+                #expect(error == .storage(.full))
+                refused += 1
+            }
+        }
+        #expect(made > 0 && refused > 0)
+        network.run(seconds: 3)
+        #expect(try bob.names() == [], "told before it was committed")
+        #expect(throws: VolumeError.storage(.full)) { try alice.volume.sync() }
+
+        alice.storage.isFull = false
+        try alice.mkdir("after")
+        network.run()
+        #expect(try bob.names().count == made + 1, "\(network.log)")
+        let report = try alice.volume.check(scratch: MemoryShareStorage())
+        #expect(report.problems == [])
+    }
+}
