@@ -217,7 +217,8 @@ extension DeviceWorld {
     }
 
     func rebuild(_ device: VirtualDevice) {
-        guard let before = look(through: device) else { return }
+        guard let before = look(through: device), let clock = device.volume?.status().clock
+        else { return }
         program(on: device) { (volume) throws(VolumeError) in
             do throws(StorageError) {
                 try volume.rebuildView()
@@ -225,7 +226,10 @@ extension DeviceWorld {
                 throw .storage(error)
             }
         }
-        guard device.volume != nil, let after = look(through: device) else { return }
+        // A full disk may have kept it from applying what it had stored.
+        guard device.volume?.status().clock == clock, let after = look(through: device) else {
+            return
+        }
         if let difference = Picture.differences(before, after).first {
             report(.names, "\(device.name) shows other things after a rebuild: \(difference)")
         }
