@@ -3,7 +3,7 @@ import Chunks
 
 @testable import Share
 
-/// How programs save a file: the calls they make, as `strace` shows them, told to a volume.
+/// How programs save a file: the calls of each family of programs, told to a volume.
 enum EditorSave: String, CaseIterable, Sendable {
     /// vim with backupcopy=yes, nano, VS Code, `rsync --inplace`, a shell's `>`: written in place.
     case inPlace
