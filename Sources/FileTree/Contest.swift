@@ -95,7 +95,9 @@ extension FileTree {
             entry: entry.id, object: entry.object, kind: entry.kind, version: nil, versions: [],
             placed: entry.placement.stamp, shownName: nil, isRendered: true, isCopy: head != nil)
         guard entry.kind == .file else { return contender }
-        let items = ShownHeads(try storage.heads(of: entry.object), writers: writers).items
+        // What shows beside its file is one of its heads; the file itself may be their merge.
+        let verdict = head == nil ? try storage.object(entry.object)?.merge?.verdict : nil
+        let items = ShownHeads(try storage.heads(of: entry.object), verdict, writers: writers).items
         let item = head.map { head in items.first { $0.versions.contains(head) } } ?? items.first
         contender.version = item?.version
         contender.versions = item?.versions ?? []

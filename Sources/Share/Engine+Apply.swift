@@ -41,6 +41,7 @@ extension Engine {
         }
         note(try tree.finish())
         for name in tree.takeNewHolders() { recent.changed(name) }
+        try takeQuestions()
         try want(written)
         return isLate
     }
@@ -195,6 +196,7 @@ extension Engine {
             guard let content = try? Content(decoding: head) else { continue }
             try want(content.pieces)
         }
+        try wantForMerges()
         markDirty()
     }
 }

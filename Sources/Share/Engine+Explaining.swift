@@ -30,12 +30,14 @@ extension Engine {
         if let id = node.entry, let entry = try storage.entry(id) {
             placed = cause(entry.placement.stamp)
         }
-        let (rule, heads) =
+        var (rule, heads): (Explanation.ContentRule?, [Explanation.Head]) =
             node.kind == .file ? try content(of: node, row, contest) : (nil, [])
+        if !node.isCopy, case .merged = row.merge?.verdict { rule = .merged }
         return Explanation(
             path: path, kind: FileKind(node.kind), made: cause(row.made), placed: placed,
             changed: cause(row.changed), names: row.links,
-            unitedWith: try united(with: node), content: rule, rulesVersion: nil, heads: heads,
+            unitedWith: try united(with: node), content: rule,
+            rulesVersion: rule == .merged ? tree.mergeRules : nil, heads: heads,
             conflict: try contest.flatMap { (contest) throws(StorageError) in
                 try conflict(contest)
             })
