@@ -53,7 +53,7 @@ extension ShareVolume {
 }
 
 extension Engine {
-    fileprivate func explainContent(of object: ObjectID) throws(StorageError)
+    func explainContent(of object: ObjectID) throws(StorageError)
         -> ContentExplanation
     {
         let heads = try storage.heads(of: object).sorted {
