@@ -102,8 +102,10 @@ extension Engine {
                 .init(
                     object: former, parents: parents, size: write.size,
                     modified: write.modified, content: write.content)))
+        noteExchange(of: own.placement.name, in: parent)
         if let backup = theirs.shownParent {
             let name = theirs.placement.name
+            noteExchange(of: name, in: backup)
             let versions = try shownContent(object).versions
             try author(
                 .place(.init(.existing(own.id, from: parent), in: backup, named: name)))

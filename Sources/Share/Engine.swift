@@ -70,6 +70,8 @@ struct Engine {
     var mergeChanges: [ViewChange] = []
     /// The event loop must be woken to merge.
     var mustMerge = false
+    /// Names under which saves have put other objects, whose inodes the kernel has there already.
+    private var exchangedNames: [OwnName] = []
     /// Files made here since the start, and in which order remote versions came in between.
     var recent = RecentFiles()
     /// Files whose last name was removed here lately: what is still staged of them is nobody's.
@@ -111,12 +113,29 @@ struct Engine {
         if dirtySince == nil { dirtySince = environment.now() }
     }
 
+    /// The caller is about to learn of it from the result of its call.
+    mutating func noteExchange(of name: [UInt8], in directory: ObjectID) {
+        exchangedNames.append(OwnName(directory: NodeID(directory), name: name))
+    }
+
+    mutating func takeExchangedNames() -> [OwnName] {
+        guard !exchangedNames.isEmpty else { return [] }
+        defer { exchangedNames = [] }
+        return exchangedNames
+    }
+
     /// Runs storage work and turns its errors into the volume's.
     static func stored<Result>(_ work: () throws(StorageError) -> Result) throws(VolumeError)
         -> Result
     {
         do { return try work() } catch { throw .storage(error) }
     }
+}
+
+/// A name that a caller changes itself.
+struct OwnName: Equatable {
+    let directory: NodeID
+    let name: [UInt8]
 }
 
 /// The block being filled: its operations are in the view already, and in no log yet.

@@ -55,12 +55,6 @@ package final class ShareVolume: Volume {
         try makeDurable()
     }
 
-    /// A name that the caller changes itself.
-    private struct OwnName: Equatable {
-        let directory: NodeID
-        let name: [UInt8]
-    }
-
     /// What this device is known by in the share.
     package var device: KeyPair { engine.withLock { $0.device } }
 
@@ -75,12 +69,14 @@ package final class ShareVolume: Volume {
             let wasDirty = engine.isDirty
             let hadBlock = engine.open != nil
             defer {
+                let exchanged = engine.takeExchangedNames()
                 others = engine.mergeChanges
                 others += engine.takeChanges().filter { change in
                     guard case .entry(let directory, let name, _) = change else {
                         return false
                     }
-                    return !own.contains(OwnName(directory: directory, name: name))
+                    let place = OwnName(directory: directory, name: name)
+                    return !own.contains(place) && !exchanged.contains(place)
                 }
                 // A new block is due earlier than what made the engine dirty before.
                 let isNewBlock = !hadBlock && engine.open != nil
