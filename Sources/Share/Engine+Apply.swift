@@ -42,6 +42,10 @@ extension Engine {
         note(try tree.finish())
         for name in tree.takeNewHolders() { recent.changed(name) }
         try want(written)
+        // Nobody wanted what nobody could see.
+        for object in tree.takeRevived() {
+            try want(try storage.heads(of: object).map(\.id))
+        }
         return isLate
     }
 
