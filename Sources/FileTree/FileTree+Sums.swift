@@ -70,6 +70,11 @@ extension FileTree {
             state.totals.files += 1
             state.totals.bytes &+= object.row.winner?.size ?? 0
         }
+        if let original = object.original, !original.isShown, object.row.isShown,
+            object.row.heads > 0
+        {
+            revived.insert(object.row.id)
+        }
         try storage.put(object.row)
         changes.append(
             object.areAttributesSet ? .attributes(object.row.id) : .derived(object.row.id))

@@ -42,6 +42,8 @@ package final class FileTree {
 
     /// Names that show another thing since the batch began; the first `Limits.heldRowsMax`.
     var newHolders: [NameKey] = []
+    /// Files that show again since the batch began.
+    var revived: Set<ObjectID> = []
 
     // Of the flush.
     var heldRowsMax = Limits.heldRowsMax
@@ -171,6 +173,7 @@ package final class FileTree {
         try flush()
         let changes = try takeChanges()
         newHolders.removeAll(keepingCapacity: newHolders.count <= 64)
+        if !revived.isEmpty { revived = [] }
         return isApplied ? changes : nil
     }
 
@@ -178,6 +181,14 @@ package final class FileTree {
     package func takeNewHolders() -> [NameKey] {
         defer { newHolders.removeAll() }
         return newHolders
+    }
+
+    /// The files that had no name before the last batch and have one again, once: whatever their
+    /// versions need may have been given up meanwhile.
+    package func takeRevived() -> [ObjectID] {
+        guard !revived.isEmpty else { return [] }
+        defer { revived = [] }
+        return revived.sorted { $0.rawValue < $1.rawValue }
     }
 
     /// Counts the open block as applied.

@@ -43,6 +43,10 @@ extension Engine {
         for name in tree.takeNewHolders() { recent.changed(name) }
         try takeQuestions()
         try want(written)
+        // Nobody wanted what nobody could see.
+        for object in tree.takeRevived() {
+            try want(try storage.heads(of: object).map(\.id))
+        }
         return isLate
     }
 

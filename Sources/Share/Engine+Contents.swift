@@ -132,18 +132,13 @@ extension Engine {
             }
             return Published(node: save.node, version: only.rawValue)
         }
-        var twins: [EntryRow] = []
+        var twins: [Twin] = []
         let entries = try Self.stored { () throws(StorageError) in
             try tree.entries(of: node.object)
         }
-        for entry in entries {
-            twins += try Self.stored { () throws(StorageError) in try tree.twins(of: entry.id) }
-        }
+        for entry in entries { twins += try self.twins(of: entry.id) }
         let version = try author(.write(write))
-        for twin in twins {
-            guard let parent = twin.shownParent else { continue }
-            try author(.remove(.init(twin.id, from: parent)))
-        }
+        try succeed(twins)
         return Published(node: save.node, version: version.rawValue)
     }
 }

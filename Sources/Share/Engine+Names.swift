@@ -147,9 +147,9 @@ extension Engine {
         }
         for copy in try copies(of: node.object, shownFor: entry) { try detach(copy) }
         if node.kind == .file { try noteDeparture(of: node.object) }
-        let twins = try Self.stored { () throws(StorageError) in try tree.twins(of: entry) }
+        // While the names of their copies are still what the user sees.
+        try remove(try self.twins(of: entry))
         try author(.remove(.init(entry, from: parent)))
-        for twin in twins { try author(.remove(.init(twin.id, from: parent))) }
     }
 
     private mutating func removeMembers(of directory: ObjectID, from parent: ObjectID)
@@ -201,7 +201,7 @@ extension Engine {
             }
             return .moved(try move(source, from: from, to: to, as: newName), replaced: nil)
         }
-        if source.isCopy, !target.isCopy, target.object == source.object {
+        if try isCopy(source, besideFile: target) {
             return try choose(source, from: from, insteadOf: target, in: to)
         }
         switch (source.kind == .directory, target.kind == .directory) {
@@ -249,9 +249,8 @@ extension Engine {
             }
             return NodeID(node.id)
         }
-        let twins = try Self.stored { () throws(StorageError) in try tree.twins(of: entry) }
+        try remove(try self.twins(of: entry))
         try author(.place(.init(.existing(entry, from: from), in: to, named: name)))
-        for twin in twins { try author(.remove(.init(twin.id, from: from))) }
         return NodeID(node.id)
     }
 
@@ -290,9 +289,7 @@ extension Engine {
         let content = try shownContent(source.id)
         let parents = try recordMerge(
             of: target.object, parentsOfSave(target, by: source.object))
-        let twins = try Self.stored { () throws(StorageError) in
-            try tree.twins(of: targetEntry)
-        }
+        let twins = try self.twins(of: targetEntry)
         try author(
             .write(
                 .init(
@@ -300,7 +297,7 @@ extension Engine {
                     modified: content.modified,
                     // What was never written to has no content yet.
                     content: content.content.isEmpty ? Content.empty.encode() : content.content)))
-        for twin in twins { try author(.remove(.init(twin.id, from: to))) }
+        try succeed(twins)
         try copyAttributes(from: source.object, to: target.object)
         try author(.remove(.init(sourceEntry, from: from)))
         if to != from {
@@ -312,6 +309,14 @@ extension Engine {
             saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
     }
 
+    /// Whether a node shows as a copy of a file, or of one that is hidden behind that.
+    private func isCopy(_ node: Node, besideFile file: Node) throws(VolumeError) -> Bool {
+        guard node.isCopy, !file.isCopy else { return false }
+        if node.object == file.object { return true }
+        guard let entry = file.entry, file.kind == .file else { return false }
+        return try twins(of: entry).contains { $0.entry.id == node.entry }
+    }
+
     /// A conflict copy renamed over the file that it is a copy of: its content is what the file has
     /// from now on, for everybody, and both heads are succeeded.
     private mutating func choose(
@@ -319,13 +324,21 @@ extension Engine {
     ) throws(VolumeError) -> RenameResult {
         let replaced = try openContent(of: NodeID(target.id))
         let chosen = try shownContent(copy.id)
-        let parents = Set(try shownContent(target.id).versions + chosen.versions)
+        var parents = Set(try shownContent(target.id).versions)
+        if copy.object == target.object {
+            parents.formUnion(chosen.versions)
+        } else if let entry = copy.entry {
+            try close(copy, of: entry, in: from)
+        }
+        var twins: [Twin] = []
+        if let entry = target.entry { twins = try self.twins(of: entry) }
         try author(
             .write(
                 .init(
                     object: target.object,
                     parents: parents.sorted { $0.rawValue < $1.rawValue }, size: chosen.size,
                     modified: chosen.modified, content: chosen.content)))
+        try succeed(twins)
         try author(.setAttribute(.init(object: from, modified: environment.wallTime())))
         return .saved(
             saved: NodeID(target.id), temporary: NodeID(copy.id), replacedContent: replaced)
@@ -395,7 +408,7 @@ extension Engine {
     // MARK: Conflict copies
 
     /// The conflict copies that show beside an entry because its file has further heads.
-    private func copies(of object: ObjectID, shownFor entry: EntryID) throws(VolumeError)
+    func copies(of object: ObjectID, shownFor entry: EntryID) throws(VolumeError)
         -> [Node]
     {
         guard let row = try Self.stored({ () throws(StorageError) in try storage.entry(entry) }),
