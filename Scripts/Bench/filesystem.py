@@ -28,6 +28,10 @@ def measure(place, report, options):
         peer = Gocryptfs(place)
         folders[options.peer] = peer.folder
         processes.append(peer.process())
+    if options.beside:
+        # Its own folder in it, since all is removed that is made there.
+        folders["beside"] = os.path.join(options.beside, "holdfast-bench")
+        os.mkdir(folders["beside"])
     turns = Turns(folders, sizes, processes, source_tree(place.folder, sizes.tree), options)
     print(
         f"fs: {sizes.large >> 20} MiB, {sizes.files} files, {turns.rounds} rounds, time relative to "

@@ -81,7 +81,10 @@ extension FileTree {
         if object.row.kind == .directory, object.row.isContested {
             contestedDirectories.insert(object.row.id)
         }
-        if let original = object.original, original.winner?.version != object.row.winner?.version {
+        if let original = object.original,
+            original.winner?.version != object.row.winner?.version
+                || original.merge?.shown != object.row.merge?.shown
+        {
             changes.append(.content(object.row.id))
         }
         if object.row.shownHeads > 1 {

@@ -49,6 +49,10 @@ package final class FileTree {
     var heldRowsMax = Limits.heldRowsMax
     var held = HeldRows()
     var staleNames = StaleNames()
+    /// The share's settings name other rules of merging now.
+    var mergeRulesChanged = false
+    /// Asked since they were last taken.
+    var questions: [MergeQuestion] = []
 
     // Since the digest was asked for.
     var unhashed = UnhashedRows()
@@ -212,9 +216,17 @@ package final class FileTree {
     /// Settles what follows from the changed rows, and writes them out.
     private func flush() throws(StorageError) {
         try settleVisibility()
+        try settleMerges()
         try settleNames()
         try settleSums()
         held.removeAll()
+    }
+
+    /// Ends an answer as `finish` ends a batch.
+    func settleAnswer() throws(StorageError) -> [TreeChange] {
+        precondition(!isInBatch, "a batch is open")
+        try flush()
+        return try takeChanges()
     }
 
     private func takeChanges() throws(StorageError) -> [TreeChange] {

@@ -41,6 +41,7 @@ extension Engine {
         }
         note(try tree.finish())
         for name in tree.takeNewHolders() { recent.changed(name) }
+        try takeQuestions()
         try want(written)
         // Nobody wanted what nobody could see.
         for object in tree.takeRevived() {
@@ -200,6 +201,7 @@ extension Engine {
             guard let content = try? Content(decoding: head) else { continue }
             try want(content.pieces)
         }
+        try wantForMerges()
         markDirty()
     }
 }

@@ -110,7 +110,7 @@ extension Engine {
     }
 
     private mutating func publish(_ save: Save, as node: Node) throws(VolumeError) -> Published {
-        let write = Operation.Write(
+        var write = Operation.Write(
             object: node.object,
             parents: save.parents.compactMap { OperationID(rawValue: $0).map(current) },
             size: save.content.size, modified: save.modified, content: save.content.encode())
@@ -119,6 +119,8 @@ extension Engine {
             let versions = try shownContent(object).versions
             return Published(node: NodeID(object), version: versions.first?.rawValue ?? 0)
         }
+        if let published = try succeed(by: write) { return published }
+        write.parents = try recordMerge(of: node.object, write.parents)
         if let only = write.parents.first, write.parents.count == 1,
             let parent = try Self.stored({ () throws(StorageError) in try storage.version(only) }),
             parent.content == write.content

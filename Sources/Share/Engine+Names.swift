@@ -67,7 +67,12 @@ extension Engine {
                     uid: request.uid, gid: request.gid, created: environment.wallTime(),
                     device: request.device, target: request.target)))
         try author(.place(.init(.new(object), in: parent, named: name)))
-        if request.kind == .file { recent.born(object) }
+        if request.kind == .file {
+            recent.born(object)
+            try noteSuccessor(
+                object, of: request.succeeds,
+                at: RecentFiles.NamePlace(parent: parent, name: name))
+        }
         return try attributes(object)
     }
 
@@ -141,6 +146,7 @@ extension Engine {
             return
         }
         for copy in try copies(of: node.object, shownFor: entry) { try detach(copy) }
+        if node.kind == .file { try noteDeparture(of: node.object) }
         // While the names of their copies are still what the user sees.
         try remove(try self.twins(of: entry))
         try author(.remove(.init(entry, from: parent)))
@@ -166,7 +172,7 @@ extension Engine {
 
     mutating func rename(
         _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
-        _ mode: RenameMode
+        _ mode: RenameMode, succeeding former: NodeID?
     ) throws(VolumeError) -> RenameResult {
         let from = try self.directory(directory)
         let to = try self.directory(newDirectory)
@@ -184,7 +190,15 @@ extension Engine {
         }
         if let target, target.object == source.object, target.id == source.id { return .unchanged }
         if source.kind == .directory { try requireOutside(source.object, to) }
+        if source.kind == .file, !source.isCopy {
+            recent.moved(source.object, from: RecentFiles.NamePlace(parent: from, name: name))
+        }
         guard let target else {
+            if let result = try succeed(
+                by: source, at: (parent: to, name: newName), from: from, former)
+            {
+                return result
+            }
             return .moved(try move(source, from: from, to: to, as: newName), replaced: nil)
         }
         if try isCopy(source, besideFile: target) {
@@ -197,7 +211,7 @@ extension Engine {
             try requireEmpty(target.object)
             try removeMembers(of: target.object, from: to)
         case (false, false):
-            if try isSave(of: source, over: target) {
+            if !Self.isBackup(newName, of: name), try isSave(of: source, over: target) {
                 return try save(source, from: from, over: target, in: to)
             }
             try remove(target, from: to)
@@ -240,6 +254,11 @@ extension Engine {
         return NodeID(node.id)
     }
 
+    /// Whether a name is that of a backup: the file's with something added, as in `f~` and `f.bak`.
+    private static func isBackup(_ backup: [UInt8], of name: [UInt8]) -> Bool {
+        backup.count > name.count && backup.starts(with: name)
+    }
+
     /// Whether a rename over an existing file is how a program saved it: the source was made here a
     /// moment ago, and both are plain files with one name.
     private func isSave(of source: Node, over target: Node) throws(VolumeError) -> Bool {
@@ -268,7 +287,8 @@ extension Engine {
         }
         let replaced = try openContent(of: NodeID(target.id))
         let content = try shownContent(source.id)
-        let parents = try parentsOfSave(target, by: source.object)
+        let parents = try recordMerge(
+            of: target.object, parentsOfSave(target, by: source.object))
         let twins = try self.twins(of: targetEntry)
         try author(
             .write(
@@ -324,11 +344,11 @@ extension Engine {
             saved: NodeID(target.id), temporary: NodeID(copy.id), replacedContent: replaced)
     }
 
-    private func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
+    func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
         try Self.stored { () throws(StorageError) in try tree.swapNumbers(first, second) }
     }
 
-    private func parentsOfSave(_ target: Node, by temporary: ObjectID) throws(VolumeError)
+    func parentsOfSave(_ target: Node, by temporary: ObjectID) throws(VolumeError)
         -> [VersionID]
     {
         // A file that came to this name only now was not what the program had been shown here.
@@ -342,6 +362,9 @@ extension Engine {
         }
         var parents: [VersionID] = []
         var pending = try shownContent(target.object).versions
+        if let last = recent.lastShown(of: target.object), pending.allSatisfy(last.contains) {
+            pending = last
+        }
         while let version = pending.popLast() {
             guard !parents.contains(version) else { continue }
             guard recent.arrived(version, after: temporary) else {
