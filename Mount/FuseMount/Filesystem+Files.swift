@@ -78,8 +78,7 @@ extension Filesystem {
         let caller = reply.caller
         let result = Result { () throws(VolumeError) -> (Entry, FileHandle) in
             let attributes = try unsafe make(
-                parent, name, .file, mode: mode, device: 0, target: [], uid: caller.uid,
-                gid: caller.gid)
+                parent, name, .file, mode: mode, device: 0, target: [], by: caller)
             let entry = bind(attributes, readAt: before)
             let id = InodeID(rawValue: entry.id)
             do throws(VolumeError) {

@@ -110,8 +110,7 @@ extension Filesystem {
         if replay.isOwn(caller) { return unsafe replayMake(parent, name, reply) }
         let result = Result { () throws(VolumeError) in
             try unsafe make(
-                parent, name, kind, mode: mode, device: device, target: target,
-                uid: caller.uid, gid: caller.gid)
+                parent, name, kind, mode: mode, device: device, target: target, by: caller)
         }
         switch result {
         case .success(let attributes):
@@ -124,13 +123,15 @@ extension Filesystem {
     /// directory is setgid too.
     func make(
         _ parent: InodeID, _ name: UnsafePointer<CChar>, _ kind: FileKind, mode: UInt32,
-        device: UInt64, target: [UInt8], uid: UInt32, gid: UInt32
+        device: UInt64, target: [UInt8], by caller: Caller
     ) throws(VolumeError) -> Attributes {
         let directory = try directory(parent)
         guard unsafe !isVirtual(name, in: parent) else { throw .exists }
         let name = try unsafe self.name(name)
         var request = MakeRequest(
-            kind: kind, mode: mode & 0o7777, uid: uid, gid: gid, device: device, target: target)
+            kind: kind, mode: mode & 0o7777, uid: caller.uid, gid: caller.gid, device: device,
+            target: target)
+        if kind == .file { request.succeeds = departures.take(name, in: directory, by: caller) }
         let above = try volume.attributes(of: directory)
         if above.mode & 0o2000 != 0 {
             request.gid = above.gid
@@ -166,6 +167,7 @@ extension Filesystem {
 
     func unlink(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
         if replay.isOwn(reply.caller) { return unsafe replayRemove(parent, name, reply) }
+        let caller = reply.caller
         let result = Result { () throws(VolumeError) in
             let directory = try directory(parent)
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
@@ -177,6 +179,9 @@ extension Filesystem {
             if removed == victim.node, victim.links <= 1 {
                 symlinks?.forget(victim.node)
                 try orphan(victim, content: nil)
+                if victim.kind == .file {
+                    departures.note(victim.node, name, in: directory, by: caller)
+                }
             }
         }
         switch result {
@@ -236,6 +241,9 @@ extension Filesystem {
         let newParent: InodeID
         let newName: [UInt8]
         let mode: RenameMode
+        let caller: Caller
+        /// What had the new name until the caller took it away, a moment ago.
+        var former: NodeID?
     }
 
     func rename(
@@ -246,6 +254,7 @@ extension Filesystem {
             return unsafe replayRename(parent, name, newParent, newName, reply)
         }
         let mode: RenameMode
+        let caller = reply.caller
         switch flags {
         case 0: mode = .replace
         case UInt32(HOLDFAST_RENAME_NOREPLACE): mode = .noReplace
@@ -256,9 +265,13 @@ extension Filesystem {
             guard !parent.isVirtual, !newParent.isVirtual else { throw .readOnly }
             guard unsafe !isVirtual(name, in: parent), unsafe !isVirtual(newName, in: newParent)
             else { throw .notPermitted }
-            let request = RenameRequest(
+            var request = RenameRequest(
                 parent: parent, name: try unsafe self.name(name), newParent: newParent,
-                newName: try unsafe self.name(newName), mode: mode)
+                newName: try unsafe self.name(newName), mode: mode, caller: caller)
+            if mode == .replace {
+                request.former = departures.take(
+                    request.newName, in: try directory(newParent), by: caller)
+            }
             return (request, try unsavedSource(of: request))
         }
         switch result {
@@ -288,13 +301,14 @@ extension Filesystem {
         }
     }
 
-    /// The file to be published before the rename, if it would replace another.
+    /// The file to be published before the rename, if it would replace another, or succeed it.
     private func unsavedSource(of request: RenameRequest) throws(VolumeError) -> FileState? {
         guard request.mode == .replace else { return nil }
         let source = try volume.lookup(request.name, in: try directory(request.parent))
         guard let file = table.file(of: source.node), file.isDirty || file.hasWriters else {
             return nil
         }
+        guard request.former == nil else { return file }
         do {
             _ = try volume.lookup(request.newName, in: try directory(request.newParent))
             return file
@@ -321,7 +335,8 @@ extension Filesystem {
             try extendedAttributes(of: file.node)
         }
         let result = try volume.rename(
-            request.name, in: directory, to: request.newName, in: newDirectory, request.mode)
+            request.name, in: directory, to: request.newName, in: newDirectory, request.mode,
+            succeeding: request.former)
         switch result {
         case .unchanged: return
         case .exchanged(let moved, let other):
@@ -329,6 +344,9 @@ extension Filesystem {
             if let victim { try renamed(victim.node, to: other) }
         case .moved(let moved, let replaced):
             try renamed(source.node, to: moved)
+            if source.kind == .file, source.links <= 1 {
+                departures.note(moved, request.name, in: directory, by: request.caller)
+            }
             if let victim, let replaced, replaced == victim.node,
                 victim.kind == .directory || victim.links <= 1
             {
@@ -336,6 +354,11 @@ extension Filesystem {
             }
         case .saved(let saved, let temporary, let replacedContent):
             try save(saved, temporary, over: victim, replacedContent, extended)
+        case .succeeded(let saved, let temporary, let isKept):
+            let backup = isKept ? table.id(of: saved) : nil
+            let source = table.id(of: temporary)
+            if let source { try show(saved, as: source) }
+            if let backup { try show(temporary, as: backup) }
         }
         if source.kind == .symlink { symlinks?.note(source.node, in: newDirectory) }
         if case .exchanged = result, let victim, victim.kind == .symlink {
@@ -350,6 +373,17 @@ extension Filesystem {
         if let file = table.find(id)?.file {
             try publisher.rebind(file, to: new, parents: try volume.openContent(of: new).versions)
         }
+    }
+
+    /// What an inode stands for goes on as another object: names, numbers and handles keep what they have.
+    private func show(_ node: NodeID, as id: InodeID) throws(VolumeError) {
+        table.rebind(id, to: node)
+        if let file = table.find(id)?.file {
+            // The version just made is the latest; its bytes are what the file shows.
+            let shown = try volume.openContent(of: node)
+            try publisher.rebind(file, to: node, parents: Array(shown.versions.prefix(1)))
+        }
+        invalidator.forgetAttributes(of: id)
     }
 
     /// A save by rename: the temporary file's inode becomes the saved object, whose old inode goes on
@@ -367,7 +401,7 @@ extension Filesystem {
         if let file = table.find(source)?.file {
             // Whoever goes on writing to it has seen the version that this save made.
             let shown = try volume.openContent(of: saved)
-            try publisher.rebind(file, to: saved, parents: shown.versions)
+            try publisher.rebind(file, to: saved, parents: Array(shown.versions.prefix(1)))
         }
         invalidator.forgetAttributes(of: source)
     }

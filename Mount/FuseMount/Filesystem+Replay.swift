@@ -109,7 +109,8 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) -> Attributes in
             let inode = try inode(id)
             guard case .change(inode.node, let content)? = replay.expectation else {
-                throw .notPermitted
+                // Before a name goes the kernel sends the times of what was written and it has kept.
+                return try setattr(id, wanted, valid, hasHandle: false, by: reply.caller)
             }
             let isTimes = valid & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) == 0
             if content, isTimes { invalidator.switchContent(of: id) }

@@ -30,6 +30,7 @@ final class Filesystem: Sendable {
     /// Nothing waits any more: the mount is about to go.
     private let isEnding = Atomic(false)
     let buffers = BufferPool()
+    let departures = Departures()
     /// What the mount shows of itself; nil where it shows nothing.
     let virtual: VirtualFolder?
     /// When the share was mounted.

@@ -4,7 +4,7 @@ internal import Share
 
 /// The bytes of one file that no version holds yet, over the content of the version below.
 ///
-/// Small files are held in memory, whole. Others have a staging file that holds the dirty ranges at
+/// Small files are held in memory, whole. Others have staged data that holds the dirty ranges at
 /// their own offsets. Every byte outside the dirty ranges and below the size is the base's, or zero
 /// past the base's end. What was cut off and is part of the file again is dirty, and zero in staging.
 ///
@@ -91,7 +91,7 @@ struct Overlay {
             }
             return
         }
-        let staged = try stage(upTo: range.upperBound, in: depot)
+        let staged = try stage(in: depot)
         try fillGap(to: range.lowerBound)
         try preserve(range, in: depot)
         try unsafe staged.write(bytes, at: offset)
@@ -121,9 +121,7 @@ struct Overlay {
             dirtySinceCut.remove(newSize..<UInt64.max)
             size = newSize
         } else if newSize > size {
-            if memory != nil || size < min(newSize, zerosFrom) {
-                _ = try stage(upTo: size, in: depot)
-            }
+            if memory != nil || size < min(newSize, zerosFrom) { _ = try stage(in: depot) }
             try fillGap(to: newSize)
             size = newSize
         }
@@ -140,9 +138,9 @@ struct Overlay {
             }
             return
         }
-        let staged = try stage(upTo: size, in: depot)
+        let staged = try stage(in: depot)
         try preserve(range, in: depot)
-        try staged.file.punchHole(range)
+        try staged.punchHole(range)
         zeroed.insert(range)
         mark(range, staged)
     }
@@ -158,9 +156,9 @@ struct Overlay {
         return file
     }
 
-    /// Writes small content to a staging file, so that it can be recorded.
-    mutating func spill(in depot: StagingDepot) throws(StorageError) -> StagedData {
-        try stage(upTo: size, in: depot)
+    /// Writes what is in memory to a staging file, so that it can be recorded.
+    mutating func spill(in depot: StagingDepot) throws(StorageError) -> any StagingFile {
+        try stage(in: depot).spill()
     }
 
     /// The overlay's bytes count no more: they will never be published.
@@ -170,7 +168,7 @@ struct Overlay {
 
     /// Removes the staging file; the overlay must not be used again.
     mutating func discard() {
-        staged?.file.remove()
+        staged?.remove()
         staged = nil
         memory = nil
         dirty = RangeSet()
@@ -290,7 +288,7 @@ struct Overlay {
     /// The cut's content is stored as `content` and lies below now.
     mutating func endCut(as content: Content) -> Leftovers {
         guard let cut else { return Leftovers() }
-        cut.aside?.file.remove()
+        cut.aside?.remove()
         self.cut = nil
         guard !cut.isDetached else { return Leftovers(file: cut.staged, isRecorded: true) }
         baseSize = content.size
@@ -315,7 +313,7 @@ struct Overlay {
     /// The job failed: the bytes stay dirty.
     mutating func abandonCut() -> Leftovers {
         guard let cut else { return Leftovers() }
-        cut.aside?.file.remove()
+        cut.aside?.remove()
         self.cut = nil
         dirtySinceCut = RangeSet()
         return Leftovers(file: cut.isDetached ? cut.staged : nil, isRecorded: true)
@@ -327,7 +325,7 @@ struct Overlay {
         for range in ranges {
             var unused = RangeSet(range)
             for part in dirty.intersection(range) { unused.remove(part) }
-            for part in unused.ranges { try file.file.punchHole(part) }
+            for part in unused.ranges { try file.punchHole(part) }
         }
         file.count(dirty.byteCount - zeroed.byteCount)
     }
@@ -370,13 +368,9 @@ struct Overlay {
     }
 
     /// The staging file, made if need be; content held in memory goes there.
-    ///
-    /// - Parameter end: so long it will be, at the least.
-    private mutating func stage(upTo end: UInt64, in depot: StagingDepot) throws(StorageError)
-        -> StagedData
-    {
+    private mutating func stage(in depot: StagingDepot) throws(StorageError) -> StagedData {
         if let staged { return staged }
-        let made = try depot.create(expecting: max(size, end))
+        let made = depot.make(expecting: max(size, baseSize))
         if let memory, !memory.isEmpty {
             let written = Result { () throws(StorageError) in
                 try unsafe memory.span.withUnsafeBytes { (bytes) throws(StorageError) in
@@ -384,7 +378,7 @@ struct Overlay {
                 }
             }
             if case .failure(let error) = written {
-                made.file.remove()
+                made.remove()
                 throw error
             }
             mark(0..<UInt64(memory.count), made)
@@ -399,7 +393,7 @@ struct Overlay {
         let end = min(offset, zerosFrom)
         guard size < end, let staged else { return }
         // There may be bytes of whose staging file it was before.
-        try staged.file.punchHole(size..<end)
+        try staged.punchHole(size..<end)
         zeroed.insert(size..<end)
         mark(size..<end, staged)
     }
@@ -424,7 +418,7 @@ struct Overlay {
             self.cut?.isAbandoned = true
             return
         }
-        let aside = if let aside = cut.aside { aside } else { try depot.create() }
+        let aside = if let aside = cut.aside { aside } else { depot.make(expecting: 0) }
         cut.aside = aside
         for part in needed.ranges {
             try copy(part, from: staged, to: aside)

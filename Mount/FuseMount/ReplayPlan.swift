@@ -48,8 +48,11 @@ struct ReplayPlan {
         united: Set<NamePlace> = [], areOne: (NodeID, NodeID) -> Bool = { _, _ in false },
         isWatched: (NodeID) -> Bool
     ) {
+        var seen: Set<NamePlace> = []
         for case .entry(let directory, let name, let before) in batch {
             let place = NamePlace(directory: directory, name: name)
+            // A name that changed twice: what came in between nobody has seen.
+            guard seen.insert(place).inserted else { continue }
             let change = Change(place: place, before: before, now: now(place))
             if united.contains(place) {
                 if let now = change.now { steps.append(.forgetAttributes(now.node)) }

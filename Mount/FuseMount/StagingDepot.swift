@@ -2,62 +2,7 @@ internal import Base
 internal import Share
 internal import Synchronization
 
-/// A staging file and how many of its bytes count against the bound on unpublished bytes.
-///
-/// Where nothing was written yet it may hold bytes of a file that used it before.
-final class StagedData: Sendable {
-    let file: any StagingFile
-    private let depot: StagingDepot
-    private let counted = Atomic<UInt64>(0)
-    /// No byte lies past it.
-    private let end: Atomic<UInt64>
-
-    fileprivate init(file: any StagingFile, end: UInt64, depot: StagingDepot) {
-        self.file = file
-        self.end = Atomic(end)
-        self.depot = depot
-    }
-
-    deinit { count(0) }
-
-    var byteCount: UInt64 { counted.load(ordering: .relaxed) }
-
-    /// Says how many bytes the file holds that no version has.
-    func count(_ bytes: UInt64) {
-        depot.recount(from: counted.exchange(bytes, ordering: .relaxed), to: bytes)
-    }
-
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
-        do throws(StorageError) {
-            try unsafe file.write(bytes, at: offset)
-        } catch .full where depot.dropSpares() {
-            try unsafe file.write(bytes, at: offset)
-        }
-        end.max(offset + UInt64(bytes.count), ordering: .relaxed)
-    }
-
-    func truncate(to size: UInt64) throws(StorageError) {
-        try file.truncate(to: size)
-        end.store(size, ordering: .relaxed)
-    }
-
-    fileprivate var spare: StagingSpares.Spare {
-        .init(file: file, size: end.load(ordering: .relaxed))
-    }
-
-    /// Reads at `offset`, with zeros past the staging file's end.
-    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)
-        throws(StorageError)
-    {
-        let count = try unsafe file.read(at: offset, into: buffer)
-        guard count < buffer.count else { return }
-        // Within the buffer: `count` is less than its size.
-        unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).initializeMemory(
-            as: UInt8.self, repeating: 0)
-    }
-}
-
-/// Where dirty bytes wait: makes staging files, bounds them together, gives their space back once no
+/// Where dirty bytes wait: bounds them together, makes staging files, gives their space back once no
 /// crash could need them.
 ///
 /// A staging file outlives the version that replaces it until that version and the removal of its
@@ -84,41 +29,49 @@ final class StagingDepot: Sendable {
 
     private let area: any StagingArea
     private let used = Atomic<UInt64>(0)
+    private let memoryUsed = Atomic<UInt64>(0)
     private let room = Mutex(Room())
     private let retired = Mutex<[Retired]>([])
     private let spares = Mutex(StagingSpares())
     let bytesMax: UInt64
+    private let memoryMax: Int
 
-    init(area: any StagingArea, bytesMax: UInt64) {
+    /// - Parameter memoryMax: bytes that are held in memory; soft by those of one file.
+    init(
+        area: any StagingArea, bytesMax: UInt64, memoryMax: Int = MountLimits.stagedMemoryMax
+    ) {
         self.area = area
         self.bytesMax = bytesMax
+        self.memoryMax = memoryMax
     }
 
     /// Bytes that no version holds yet, over all files.
     var bytesUsed: UInt64 { used.load(ordering: .relaxed) }
 
-    /// - Parameter bytes: about how long it will be, at the least.
-    func create(expecting bytes: UInt64) throws(StorageError) -> StagedData {
-        if let spare = spares.withLock({ $0.take(for: bytes) }) {
-            return StagedData(file: spare.file, end: spare.size, depot: self)
-        }
-        return try create()
+    /// Room for dirty bytes of a file.
+    ///
+    /// - Parameter bytes: about how many there will be, at the least.
+    func make(expecting bytes: UInt64) -> StagedData {
+        StagedData(expecting: bytes, depot: self)
     }
 
-    /// Makes a file that reads as zeros wherever nothing was written.
-    func create() throws(StorageError) -> StagedData {
+    /// A staging file, new or used before.
+    ///
+    /// - Parameter bytes: about how long it will be, at the least.
+    func makeFile(expecting bytes: UInt64) throws(StorageError) -> StagingSpares.Spare {
+        if let spare = spares.withLock({ $0.take(for: bytes) }) { return spare }
         do throws(StorageError) {
-            return StagedData(file: try area.create(), end: 0, depot: self)
+            return .init(file: try area.create(), size: 0)
         } catch .full where dropSpares() {
-            return StagedData(file: try area.create(), end: 0, depot: self)
+            return .init(file: try area.create(), size: 0)
         }
     }
 
     /// Opens what an earlier run left, and cuts off what lies past `size`.
     func open(_ id: UInt64, size: UInt64) throws(StorageError) -> StagedData {
-        let staged = StagedData(file: try area.open(id), end: size, depot: self)
-        try staged.truncate(to: size)
-        return staged
+        let file = try area.open(id)
+        try file.truncate(to: size)
+        return StagedData(file, size: size, depot: self)
     }
 
     /// Gives the space of files that nobody uses back to the disk.
@@ -131,15 +84,32 @@ final class StagingDepot: Sendable {
         return !dropped.isEmpty
     }
 
+    var bytesInMemory: UInt64 { memoryUsed.load(ordering: .relaxed) }
+
+    /// Whether further bytes may be held in memory.
+    var hasMemory: Bool { bytesInMemory < UInt64(memoryMax) }
+
+    func countMemory(from old: Int, to new: Int) {
+        if new >= old {
+            memoryUsed.wrappingAdd(UInt64(new - old), ordering: .relaxed)
+        } else {
+            memoryUsed.wrappingSubtract(UInt64(old - new), ordering: .relaxed)
+        }
+    }
+
     func removeAll(except kept: Set<UInt64>) throws(StorageError) {
         try area.removeAll(except: kept)
     }
 
-    /// Removes the file once `release` runs after a sync.
+    /// Removes the bytes once `release` runs after a sync; at once where no record can name them.
     ///
-    /// - Parameter isSpare: whether another may use it then: only if no record names it, or one that
-    ///   does was replaced before the call.
+    /// - Parameter isSpare: whether another may use the staging file then: only if no record names it,
+    ///   or one that does was replaced before the call.
     func retire(_ staged: StagedData, isSpare: Bool, now: Instant) {
+        guard staged.file != nil else {
+            staged.count(0)
+            return staged.remove()
+        }
         retired.withLock { $0.append(.file(staged, since: now, isSpare: isSpare)) }
     }
 
@@ -171,20 +141,20 @@ final class StagingDepot: Sendable {
             switch item {
             case .file(let staged, _, let isSpare):
                 staged.count(0)
-                guard isSpare else {
-                    staged.file.remove()
-                    continue
-                }
-                let dropped = spares.withLock {
-                    $0.keep(staged.spare, bytesMax: bytesMax / 2, now: now)
-                }
-                for spare in dropped { spare.file.remove() }
+                if isSpare { keep(staged, now: now) } else { staged.remove() }
             case .ranges(_, let punch): punch()
             }
         }
     }
 
-    fileprivate func recount(from old: UInt64, to new: UInt64) {
+    private func keep(_ staged: StagedData, now: Instant) {
+        guard let spare = staged.takeFile() else { return }
+        let dropped = spares.withLock { $0.keep(spare, bytesMax: bytesMax / 2, now: now) }
+        for spare in dropped { spare.file.remove() }
+    }
+
+    /// To be called by `StagedData` when it counts.
+    func recount(from old: UInt64, to new: UInt64) {
         if new >= old {
             used.wrappingAdd(new - old, ordering: .relaxed)
             return

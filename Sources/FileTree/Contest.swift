@@ -11,6 +11,8 @@ package struct Contest: Sendable {
         package var version: VersionRow?
         /// All heads with the bytes of that one, which is the first.
         package var versions: [VersionID]
+        /// Whether these bytes are what all of the versions changed, together.
+        package var isMerged = false
         /// The operation that put the entry there.
         package var placed: Stamp
         /// The name it shows under instead; nil for the one that has the name.
@@ -95,10 +97,13 @@ extension FileTree {
             entry: entry.id, object: entry.object, kind: entry.kind, version: nil, versions: [],
             placed: entry.placement.stamp, shownName: nil, isRendered: true, isCopy: head != nil)
         guard entry.kind == .file else { return contender }
-        let items = ShownHeads(try storage.heads(of: entry.object), writers: writers).items
+        // What shows beside its file is one of its heads; the file itself may be their merge.
+        let verdict = head == nil ? try storage.object(entry.object)?.merge?.verdict : nil
+        let items = ShownHeads(try storage.heads(of: entry.object), verdict, writers: writers).items
         let item = head.map { head in items.first { $0.versions.contains(head) } } ?? items.first
         contender.version = item?.version
         contender.versions = item?.versions ?? []
+        if head == nil, case .merged = verdict { contender.isMerged = true }
         return contender
     }
 
@@ -146,47 +151,15 @@ extension FileTree {
             ?? entry.placement.name
     }
 
-    /// The latest versions that both have come from: one, unless their histories cross.
+    /// The last versions that two have in common: one, unless their histories cross or are apart.
     ///
-    /// Goes back only as far as it must, the latest first: a version comes later than all it came from.
+    /// - Returns: empty too if so many have been made since that they are not looked for.
     package func bases(of left: VersionID, _ right: VersionID) throws(StorageError)
         -> [VersionRow]
     {
-        struct Mark {
-            var isLeft = false
-            var isRight = false
-            /// An ancestor of a base is none.
-            var isCovered = false
-        }
-        var marks: [VersionID: Mark] = [:]
-        var waiting: [VersionRow] = []
-        func reach(_ id: VersionID, _ mark: Mark) throws(StorageError) {
-            if marks[id] == nil {
-                waiting.append(try required(try storage.version(id), "version \(id)"))
-            }
-            var known = marks[id] ?? Mark()
-            known.isLeft = known.isLeft || mark.isLeft
-            known.isRight = known.isRight || mark.isRight
-            known.isCovered = known.isCovered || mark.isCovered
-            marks[id] = known
-        }
-        try reach(left, Mark(isLeft: true))
-        try reach(right, Mark(isRight: true))
-        var bases: [VersionRow] = []
-        while waiting.contains(where: { marks[$0.id]?.isCovered != true }) {
-            guard
-                let index = waiting.indices.max(by: {
-                    writers.precedes(waiting[$0].stamp, waiting[$1].stamp)
-                })
-            else { break }
-            let version = waiting.remove(at: index)
-            var mark = marks[version.id] ?? Mark()
-            if mark.isLeft, mark.isRight {
-                if !mark.isCovered { bases.append(version) }
-                mark.isCovered = true
-            }
-            for parent in version.parents { try reach(parent, mark) }
-        }
-        return bases
+        let left = try required(try storage.version(left), "version \(left)")
+        let right = try required(try storage.version(right), "version \(right)")
+        var search = CommonVersions(storage, writers)
+        return try search.last(of: [left], and: right) ?? []
     }
 }

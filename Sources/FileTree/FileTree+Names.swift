@@ -217,7 +217,9 @@ extension FileTree {
         let needsHeads = object.shownHeads > 1 || !isAlone && object.winner != nil
         let items =
             needsHeads
-            ? ShownHeads(try storage.heads(of: object.id), writers: writers).items : []
+            ? ShownHeads(
+                try storage.heads(of: object.id), object.merge?.verdict, writers: writers
+            ).items : []
         return NameGroup.Member(entry: entry, object: object, heads: items)
     }
 
@@ -304,9 +306,10 @@ extension Held<ObjectRow> {
     /// Whether a file shows other bytes, and others may be compared with it.
     fileprivate var showsOtherContent: Bool {
         guard row.kind == .file, row.links > 0 else { return false }
-        guard original?.winner != row.winner || original?.details != row.details else {
-            return false
-        }
+        guard
+            original?.winner != row.winner || original?.details != row.details
+                || original?.merge?.verdict != row.merge?.verdict
+        else { return false }
         return row.isContested || row.shownHeads > 1 || (original?.shownHeads ?? 0) > 1
     }
 }

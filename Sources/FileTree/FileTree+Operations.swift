@@ -16,9 +16,21 @@ extension FileTree {
             return try setXattr(xattr.name, of: xattr.object, to: xattr.value, context)
         case .removeXattr(let xattr):
             return try setXattr(xattr.name, of: xattr.object, to: nil, context)
-        case .admit, .retire, .revoke, .invite, .set, .checkpoint:
+        case .set(let setting):
+            apply(setting, context)
+            return true
+        case .admit, .retire, .revoke, .invite, .checkpoint:
             return true
         }
+    }
+
+    private func apply(_ setting: Operation.Setting, _ context: OperationContext) {
+        guard setting.key == Self.mergeRulesSetting else { return }
+        let before = mergeRules
+        let number = String(decoding: setting.value, as: UTF8.self)
+        // What is no number is some later release's way to name its rules.
+        set(&state.mergeRules, to: number.isEmpty ? 0 : UInt64(number) ?? .max, context)
+        if mergeRules != before { mergeRulesChanged = true }
     }
 
     // MARK: References
@@ -228,7 +240,7 @@ extension FileTree {
 
     private func shownVersions(of object: Held<ObjectRow>) throws(StorageError) -> [VersionID] {
         guard object.row.heads > 1 else { return object.row.winner.map { [$0.version] } ?? [] }
-        return ShownHeads(try storage.heads(of: object.row.id), writers: writers)
+        return ShownHeads(try storage.heads(of: object.row.id), nil, writers: writers)
             .items.map(\.version.id)
     }
 
@@ -236,9 +248,14 @@ extension FileTree {
         throws(StorageError)
     {
         let heads = try storage.heads(of: object.row.id)
-        show(ShownHeads(heads, writers: writers).items.map(\.version), of: object, instead: before)
+        show(
+            ShownHeads(heads, nil, writers: writers).items.map(\.version), of: object,
+            instead: before)
     }
 
+    /// The digest has what would show without merging: it must not depend on which bytes are here. What does
+    /// show of several heads is settled with the merge.
+    ///
     /// - Parameter versions: the file itself first, then its copies.
     private func show(
         _ versions: [VersionRow], of object: Held<ObjectRow>, instead before: [VersionID]

@@ -218,8 +218,14 @@ extension FileTree {
                 try storage.version(winner.version), "version \(winner.version)")
             return ShownContent(version, [version.id])
         }
-        let items = ShownHeads(try storage.heads(of: node.object), writers: writers).items
-        if !node.isCopy { return items.first.map { ShownContent($0.version, $0.versions) } }
+        let heads = try storage.heads(of: node.object)
+        if !node.isCopy {
+            return ShownHeads(heads, row.merge?.verdict, writers: writers).items.first.map {
+                ShownContent($0.version, $0.versions)
+            }
+        }
+        // Whoever has a copy open goes on reading it when it is merged.
+        let items = ShownHeads(heads, nil, writers: writers).items
         if let item = items.first(where: { $0.versions.contains(id) }) {
             return ShownContent(item.version, item.versions)
         }

@@ -70,13 +70,21 @@ extension FileTree {
             state.totals.files += 1
             state.totals.bytes &+= object.row.winner?.size ?? 0
         }
+        if let original = object.original, !original.isShown, object.row.isShown,
+            object.row.heads > 0
+        {
+            revived.insert(object.row.id)
+        }
         try storage.put(object.row)
         changes.append(
             object.areAttributesSet ? .attributes(object.row.id) : .derived(object.row.id))
         if object.row.kind == .directory, object.row.isContested {
             contestedDirectories.insert(object.row.id)
         }
-        if let original = object.original, original.winner?.version != object.row.winner?.version {
+        if let original = object.original,
+            original.winner?.version != object.row.winner?.version
+                || original.merge?.shown != object.row.merge?.shown
+        {
             changes.append(.content(object.row.id))
         }
         if object.row.shownHeads > 1 {

@@ -42,11 +42,17 @@ package final class FileTree {
 
     /// Names that show another thing since the batch began; the first `Limits.heldRowsMax`.
     var newHolders: [NameKey] = []
+    /// Files that show again since the batch began.
+    var revived: Set<ObjectID> = []
 
     // Of the flush.
     var heldRowsMax = Limits.heldRowsMax
     var held = HeldRows()
     var staleNames = StaleNames()
+    /// The share's settings name other rules of merging now.
+    var mergeRulesChanged = false
+    /// Asked since they were last taken.
+    var questions: [MergeQuestion] = []
 
     // Since the digest was asked for.
     var unhashed = UnhashedRows()
@@ -167,6 +173,7 @@ package final class FileTree {
         try flush()
         let changes = try takeChanges()
         newHolders.removeAll(keepingCapacity: newHolders.count <= 64)
+        if !revived.isEmpty { revived = [] }
         return isApplied ? changes : nil
     }
 
@@ -174,6 +181,14 @@ package final class FileTree {
     package func takeNewHolders() -> [NameKey] {
         defer { newHolders.removeAll() }
         return newHolders
+    }
+
+    /// The files that had no name before the last batch and have one again, once: whatever their
+    /// versions need may have been given up meanwhile.
+    package func takeRevived() -> [ObjectID] {
+        guard !revived.isEmpty else { return [] }
+        defer { revived = [] }
+        return revived.sorted { $0.rawValue < $1.rawValue }
     }
 
     /// Counts the open block as applied.
@@ -201,9 +216,17 @@ package final class FileTree {
     /// Settles what follows from the changed rows, and writes them out.
     private func flush() throws(StorageError) {
         try settleVisibility()
+        try settleMerges()
         try settleNames()
         try settleSums()
         held.removeAll()
+    }
+
+    /// Ends an answer as `finish` ends a batch.
+    func settleAnswer() throws(StorageError) -> [TreeChange] {
+        precondition(!isInBatch, "a batch is open")
+        try flush()
+        return try takeChanges()
     }
 
     private func takeChanges() throws(StorageError) -> [TreeChange] {

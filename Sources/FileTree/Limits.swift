@@ -21,6 +21,11 @@ package enum Limits {
     package static let xattrValueSizeMax = 64 * 1024
     /// The heads that one save may succeed.
     package static let parentsMax = 64
+    /// The heads that are merged; with more, each shows under a name of its own. Part of the rules.
+    package static let mergedHeadsMax = 16
+    /// How many versions of a file are looked at for the last that two heads have in common; with
+    /// more since then they are not merged. Part of the rules.
+    package static let mergeHistoryMax = 10_000
     /// The name of a device, in bytes.
     package static let deviceNameSizeMax = 255
     package static let settingKeySizeMax = 255

@@ -148,6 +148,14 @@ package final class MemoryTreeStorage: TreeStorage {
         try versions(of: object).filter(\.isHead)
     }
 
+    package func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError)
+        -> [ObjectID]
+    {
+        let objects = versions.values.filter(\.isHead).map(\.object)
+            .filter { object == nil || $0.rawValue > object?.rawValue ?? 0 }
+        return Array(objects.sorted { $0.rawValue < $1.rawValue }.prefix(limit))
+    }
+
     package func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         (versionsOfObject[object] ?? []).compactMap { versions[$0] }
     }

@@ -64,6 +64,8 @@ package struct ObjectRow: Hashable, Sendable {
     package var shownHeads: UInt64 = 0
     /// The head shown under the file's own name; nil before the first write.
     package var winner: Winner?
+    /// What is known of merging its heads; nil unless they are to be merged.
+    package var merge: HeadsMerge?
 
     package struct Winner: Hashable, Sendable {
         package var stamp: Stamp

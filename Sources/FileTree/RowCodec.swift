@@ -1,4 +1,5 @@
 package import Base
+import TextMerge
 import Wire
 
 // What storage keeps of a row beside the columns it searches by: one opaque value, read and written
@@ -19,6 +20,7 @@ extension ObjectRow {
         static let special: UInt64 = 1024
         static let number: UInt64 = 2048
         static let bearer: UInt64 = 4096
+        static let merge: UInt64 = 8192
     }
 
     /// Everything but `id`.
@@ -41,6 +43,7 @@ extension ObjectRow {
         if special { marks |= Mark.special }
         if number != nil { marks |= Mark.number }
         if bearer != nil { marks |= Mark.bearer }
+        if merge != nil { marks |= Mark.merge }
 
         var writer = WireWriter(reserving: 160)
         writer.writeUInt8(kind.rawValue)
@@ -85,6 +88,7 @@ extension ObjectRow {
         }
         if let number { writer.write(number) }
         if let bearer { writer.write(bearer) }
+        if let merge { writer.write(merge) }
         return writer.bytes
     }
 
@@ -143,6 +147,7 @@ extension ObjectRow {
         }
         if marks & Mark.number != 0 { number = try reader.readOperationID() }
         if marks & Mark.bearer != 0 { bearer = try reader.readOperationID() }
+        if marks & Mark.merge != 0 { merge = try reader.readMerge(of: id) }
     }
 }
 
@@ -295,6 +300,23 @@ extension MoveRow {
 // MARK: - Parts of rows
 
 extension WireWriter {
+    mutating func write(_ merge: HeadsMerge) {
+        writeBool(merge.question.isLineLike)
+        write(merge.question.heads)
+        switch merge.verdict {
+        case .pending(let shown):
+            writeUInt8(0)
+            write(shown)
+        case .merged(let size, let content):
+            writeUInt8(1)
+            writeUInt64(size)
+            writeBuffer(content)
+        case .conflict(let reason):
+            writeUInt8(2)
+            writeUInt8(reason.rawValue)
+        }
+    }
+
     mutating func write(_ id: OperationID) { writeUInt64(id.rawValue) }
     /// Nil is written as an identity that nothing has.
     mutating func write(_ id: OperationID?) { writeUInt64(id?.rawValue ?? .max) }
@@ -316,6 +338,26 @@ extension WireWriter {
 }
 
 extension WireReader {
+    mutating func readMerge(of object: ObjectID) throws(WireError) -> HeadsMerge {
+        let isLineLike = try readBool()
+        let question = MergeQuestion(
+            object: object, heads: try readOperationIDs(), isLineLike: isLineLike)
+        let verdict: MergeVerdict
+        switch try readUInt8() {
+        case 0: verdict = .pending(shown: try readOptionalOperationID())
+        case 1:
+            verdict = .merged(
+                size: try readUInt64(), content: try readBuffer(max: Limits.contentSizeMax))
+        case 2:
+            guard let reason = MergeConflict(rawValue: try readUInt8()) else {
+                throw .invalid("conflict")
+            }
+            verdict = .conflict(reason)
+        default: throw .invalid("merge")
+        }
+        return HeadsMerge(question: question, verdict: verdict)
+    }
+
     mutating func readOperationID() throws(WireError) -> OperationID {
         guard let id = OperationID(rawValue: try readUInt64()) else {
             throw .invalid("operation identity")

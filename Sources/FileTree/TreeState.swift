@@ -7,6 +7,8 @@ struct TreeState: Equatable {
     var newestTime: HybridTime = .zero
     var digest: Digest = .zero
     var totals = TreeTotals()
+    /// The rules of merging that the share's settings name.
+    var mergeRules = Register<UInt64>(0, at: .root)
 
     private static let format: UInt8 = 1
 
@@ -26,6 +28,10 @@ struct TreeState: Equatable {
             output.writeUInt16(element.writer.rawValue)
             output.writeUInt(element.count)
         }
+        if mergeRules.stamp != .root {
+            output.writeUInt64(mergeRules.value)
+            output.write(mergeRules.stamp)
+        }
         return output.bytes
     }
 
@@ -44,6 +50,9 @@ struct TreeState: Equatable {
                 let slot = try reader.readUInt16()
                 guard slot <= WriterSlot.max else { throw WireError.invalid("slot") }
                 clock[WriterSlot(rawValue: slot)] = try reader.readUInt()
+            }
+            if !reader.isAtEnd {
+                mergeRules = Register(try reader.readUInt64(), at: try reader.readStamp())
             }
         } catch {
             throw .corrupt(what: "state of the view: \(error); rebuild the view")

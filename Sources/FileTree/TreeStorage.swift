@@ -27,6 +27,9 @@ package protocol TreeStorage: AnyObject {
     func put(_ row: VersionRow) throws(StorageError)
     /// The versions of an object that are heads, by id.
     func heads(of object: ObjectID) throws(StorageError) -> [VersionRow]
+    /// The objects of all versions that are heads, by id, after one if given: an object with three heads
+    /// comes three times. At most `limit`, which is at least 2.
+    func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError) -> [ObjectID]
     /// All versions of an object, by id.
     func versions(of object: ObjectID) throws(StorageError) -> [VersionRow]
 

@@ -41,17 +41,20 @@ package struct ExplanationReport: Codable, Equatable, Sendable {
     package var changed: Cause
     package var names: UInt64
     package var unitedWith: [Cause]
-    /// `neverWritten`, `onlyHead`, `equalHeads`, `othersClosed`, `lastWritten`, `conflictCopy` or
-    /// `merged`; nil for what is no file.
+    /// `neverWritten`, `onlyHead`, `equalHeads`, `othersClosed`, `lastWritten`, `conflictCopy`,
+    /// `merged` or `waiting`; nil for what is no file.
     package var rule: String?
     /// By which version of the rules it was merged.
     package var rulesVersion: UInt64?
+    /// How several heads were merged, or why not, for people.
+    package var merging: String?
     package var heads: [Head]
     package var conflict: ConflictReport?
 
     package init(
         path: String, kind: String, made: Cause, placed: Cause?, changed: Cause, names: UInt64,
-        unitedWith: [Cause], rule: String?, rulesVersion: UInt64?, heads: [Head],
+        unitedWith: [Cause], rule: String?, rulesVersion: UInt64?, merging: String? = nil,
+        heads: [Head],
         conflict: ConflictReport?
     ) {
         self.path = path
@@ -63,6 +66,7 @@ package struct ExplanationReport: Codable, Equatable, Sendable {
         self.unitedWith = unitedWith
         self.rule = rule
         self.rulesVersion = rulesVersion
+        self.merging = merging
         self.heads = heads
         self.conflict = conflict
     }

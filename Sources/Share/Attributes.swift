@@ -70,10 +70,13 @@ package struct MakeRequest: Equatable, Sendable {
     package var device: UInt64
     /// Of a symlink, at most 4095 bytes; empty for others.
     package var target: [UInt8]
+    /// The file that had this name until the same program renamed or removed it, a moment ago: what is
+    /// written to the new one first is a save of that.
+    package var succeeds: NodeID?
 
     package init(
         kind: FileKind, mode: UInt32, uid: UInt32, gid: UInt32, device: UInt64 = 0,
-        target: [UInt8] = []
+        target: [UInt8] = [], succeeds: NodeID? = nil
     ) {
         self.kind = kind
         self.mode = mode
@@ -81,6 +84,7 @@ package struct MakeRequest: Equatable, Sendable {
         self.gid = gid
         self.device = device
         self.target = target
+        self.succeeds = succeeds
     }
 }
 
@@ -112,6 +116,10 @@ package enum RenameResult: Equatable, Sendable {
     /// file's content and attributes; `temporary` is gone. Handles opened on `saved` before must
     /// go on reading `replacedContent`.
     case saved(saved: NodeID, temporary: NodeID, replacedContent: OpenedContent)
+    /// A save by rename to a name that another file had until a moment ago: `saved` has that name again, and
+    /// the temporary file's content and attributes. `temporary` is what `saved` was, under its present
+    /// name, if it is kept; else it is gone.
+    case succeeded(saved: NodeID, temporary: NodeID, isKept: Bool)
     /// Source and target were the same object: nothing happened.
     case unchanged
 }

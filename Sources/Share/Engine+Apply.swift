@@ -41,7 +41,12 @@ extension Engine {
         }
         note(try tree.finish())
         for name in tree.takeNewHolders() { recent.changed(name) }
+        try takeQuestions()
         try want(written)
+        // Nobody wanted what nobody could see.
+        for object in tree.takeRevived() {
+            try want(try storage.heads(of: object).map(\.id))
+        }
         return isLate
     }
 
@@ -72,6 +77,7 @@ extension Engine {
                 "log \(log.key): block \(number) cannot be decoded (\(error)); the log stops there")
             return false
         }
+        if hasSeenOtherHistory(block, of: slot) { return false }
         switch try tree.apply(block, from: slot, number: number) {
         case .early: return false
         case .duplicate: break
@@ -195,6 +201,7 @@ extension Engine {
             guard let content = try? Content(decoding: head) else { continue }
             try want(content.pieces)
         }
+        try wantForMerges()
         markDirty()
     }
 }

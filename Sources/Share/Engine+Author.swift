@@ -37,6 +37,7 @@ extension Engine {
         open = block
         markDirty()
         note(treeChanges)
+        try takeQuestionsAuthored()
         if membership.apply(
             operation, stamp: Stamp(time: block.time, operation: id),
             author: writers.key(of: ownSlot)), operation.isMembership
@@ -49,9 +50,16 @@ extension Engine {
         return id
     }
 
+    private mutating func takeQuestionsAuthored() throws(VolumeError) {
+        do throws(StorageError) { try takeQuestions() } catch { throw .storage(error) }
+    }
+
     mutating func take(_ setting: Operation.Setting, _ stamp: Stamp) {
         let order = OperationOrder(stamp, by: writers.key(of: stamp.operation.writer))
         if settings.apply(setting, at: order) { settingsChanged = true }
+        if setting.key == FileTree.mergeRulesSetting, let mergeNotice {
+            notices.append(mergeNotice)
+        }
     }
 
     private mutating func openBlock() throws(VolumeError) -> OpenBlock {
@@ -83,7 +91,9 @@ extension Engine {
     /// When the open block is due to be sealed.
     var sealDeadline: Instant? {
         open.map {
-            min($0.touchedAt + Limits.sealAfterIdle, $0.openedAt + Limits.sealAfter)
+            let isIdle = $0.touchedAt + Limits.sealAfterIdle
+            let next = sealedAt.map { $0 + Limits.sealInterval } ?? isIdle
+            return min(max(isIdle, next), $0.openedAt + Limits.sealAfter)
         }
     }
 
@@ -101,12 +111,13 @@ extension Engine {
         var clock = block.clock
         clock[ownSlot] = block.number
         var codec = codecs[ownSlot] ?? BlockCodec(writer: ownSlot)
-        let bytes = codec.encode(
+        let bytes = try codec.encode(
             Block(time: block.time, clock: clock, operations: block.operations),
             writers: writers)
         try log.append([bytes])
         tree.seal(ownSlot, number: block.number, time: block.time)
         open = nil
+        sealedAt = environment.now()
         codecs[ownSlot] = codec
         applied[ownSlot] = block.number + 1
         appliedChanged.insert(ownSlot)

@@ -64,7 +64,8 @@ extension Engine {
         let stamp = contender.stamp
         return ShareConflict.Version(
             id: OperationName.text(of: stamp.operation, writers),
-            node: NodeID(contender.version?.id ?? contender.object),
+            node: NodeID(
+                contender.isMerged ? contender.object : contender.version?.id ?? contender.object),
             kind: FileKind(contender.kind), device: deviceName(of: stamp.operation.writer),
             isOwn: isOwn(stamp.operation.writer), time: stamp.timestamp,
             size: contender.version?.size ?? 0,

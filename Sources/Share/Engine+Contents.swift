@@ -110,7 +110,7 @@ extension Engine {
     }
 
     private mutating func publish(_ save: Save, as node: Node) throws(VolumeError) -> Published {
-        let write = Operation.Write(
+        var write = Operation.Write(
             object: node.object,
             parents: save.parents.compactMap { OperationID(rawValue: $0).map(current) },
             size: save.content.size, modified: save.modified, content: save.content.encode())
@@ -119,6 +119,8 @@ extension Engine {
             let versions = try shownContent(object).versions
             return Published(node: NodeID(object), version: versions.first?.rawValue ?? 0)
         }
+        if let published = try succeed(by: write) { return published }
+        write.parents = try recordMerge(of: node.object, write.parents)
         if let only = write.parents.first, write.parents.count == 1,
             let parent = try Self.stored({ () throws(StorageError) in try storage.version(only) }),
             parent.content == write.content
@@ -130,18 +132,13 @@ extension Engine {
             }
             return Published(node: save.node, version: only.rawValue)
         }
-        var twins: [EntryRow] = []
+        var twins: [Twin] = []
         let entries = try Self.stored { () throws(StorageError) in
             try tree.entries(of: node.object)
         }
-        for entry in entries {
-            twins += try Self.stored { () throws(StorageError) in try tree.twins(of: entry.id) }
-        }
+        for entry in entries { twins += try self.twins(of: entry.id) }
         let version = try author(.write(write))
-        for twin in twins {
-            guard let parent = twin.shownParent else { continue }
-            try author(.remove(.init(twin.id, from: parent)))
-        }
+        try succeed(twins)
         return Published(node: save.node, version: version.rawValue)
     }
 }

@@ -32,10 +32,13 @@ extension Engine {
         }
         let (rule, heads) =
             node.kind == .file ? try content(of: node, row, contest) : (nil, [])
+        let merging = heads.count > 1 ? try explainContent(of: node.object) : nil
         return Explanation(
             path: path, kind: FileKind(node.kind), made: cause(row.made), placed: placed,
             changed: cause(row.changed), names: row.links,
-            unitedWith: try united(with: node), content: rule, rulesVersion: nil, heads: heads,
+            unitedWith: try united(with: node), content: rule,
+            rulesVersion: rule == .merged ? merging?.rules : nil, merging: merging?.rule,
+            heads: heads,
             conflict: try contest.flatMap { (contest) throws(StorageError) in
                 try conflict(contest)
             })
@@ -80,11 +83,18 @@ extension Engine {
             }
             heads.append(head)
         }
-        return (rule(for: node, heads), heads)
+        return (rule(for: node, heads, try tree.merge(of: node.object)?.verdict), heads)
     }
 
-    private func rule(for node: Node, _ heads: [Explanation.Head]) -> Explanation.ContentRule {
+    private func rule(
+        for node: Node, _ heads: [Explanation.Head], _ verdict: MergeVerdict?
+    ) -> Explanation.ContentRule {
         if node.isCopy { return .conflictCopy }
+        switch verdict {
+        case .merged: return .merged
+        case .pending: return .waiting
+        case .conflict, nil: break
+        }
         if heads.isEmpty { return .neverWritten }
         if heads.count == 1 { return .onlyHead }
         let others = heads.filter { $0.state != .shown }

@@ -67,7 +67,12 @@ extension Engine {
                     uid: request.uid, gid: request.gid, created: environment.wallTime(),
                     device: request.device, target: request.target)))
         try author(.place(.init(.new(object), in: parent, named: name)))
-        if request.kind == .file { recent.born(object) }
+        if request.kind == .file {
+            recent.born(object)
+            try noteSuccessor(
+                object, of: request.succeeds,
+                at: RecentFiles.NamePlace(parent: parent, name: name))
+        }
         return try attributes(object)
     }
 
@@ -141,9 +146,10 @@ extension Engine {
             return
         }
         for copy in try copies(of: node.object, shownFor: entry) { try detach(copy) }
-        let twins = try Self.stored { () throws(StorageError) in try tree.twins(of: entry) }
+        if node.kind == .file { try noteDeparture(of: node.object) }
+        // While the names of their copies are still what the user sees.
+        try remove(try self.twins(of: entry))
         try author(.remove(.init(entry, from: parent)))
-        for twin in twins { try author(.remove(.init(twin.id, from: parent))) }
     }
 
     private mutating func removeMembers(of directory: ObjectID, from parent: ObjectID)
@@ -166,7 +172,7 @@ extension Engine {
 
     mutating func rename(
         _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
-        _ mode: RenameMode
+        _ mode: RenameMode, succeeding former: NodeID?
     ) throws(VolumeError) -> RenameResult {
         let from = try self.directory(directory)
         let to = try self.directory(newDirectory)
@@ -184,10 +190,18 @@ extension Engine {
         }
         if let target, target.object == source.object, target.id == source.id { return .unchanged }
         if source.kind == .directory { try requireOutside(source.object, to) }
+        if source.kind == .file, !source.isCopy {
+            recent.moved(source.object, from: RecentFiles.NamePlace(parent: from, name: name))
+        }
         guard let target else {
+            if let result = try succeed(
+                by: source, at: (parent: to, name: newName), from: from, former)
+            {
+                return result
+            }
             return .moved(try move(source, from: from, to: to, as: newName), replaced: nil)
         }
-        if source.isCopy, !target.isCopy, target.object == source.object {
+        if try isCopy(source, besideFile: target) {
             return try choose(source, from: from, insteadOf: target, in: to)
         }
         switch (source.kind == .directory, target.kind == .directory) {
@@ -197,7 +211,7 @@ extension Engine {
             try requireEmpty(target.object)
             try removeMembers(of: target.object, from: to)
         case (false, false):
-            if try isSave(of: source, over: target) {
+            if !Self.isBackup(newName, of: name), try isSave(of: source, over: target) {
                 return try save(source, from: from, over: target, in: to)
             }
             try remove(target, from: to)
@@ -235,10 +249,14 @@ extension Engine {
             }
             return NodeID(node.id)
         }
-        let twins = try Self.stored { () throws(StorageError) in try tree.twins(of: entry) }
+        try remove(try self.twins(of: entry))
         try author(.place(.init(.existing(entry, from: from), in: to, named: name)))
-        for twin in twins { try author(.remove(.init(twin.id, from: from))) }
         return NodeID(node.id)
+    }
+
+    /// Whether a name is that of a backup: the file's with something added, as in `f~` and `f.bak`.
+    private static func isBackup(_ backup: [UInt8], of name: [UInt8]) -> Bool {
+        backup.count > name.count && backup.starts(with: name)
     }
 
     /// Whether a rename over an existing file is how a program saved it: the source was made here a
@@ -269,10 +287,9 @@ extension Engine {
         }
         let replaced = try openContent(of: NodeID(target.id))
         let content = try shownContent(source.id)
-        let parents = try parentsOfSave(target, by: source.object)
-        let twins = try Self.stored { () throws(StorageError) in
-            try tree.twins(of: targetEntry)
-        }
+        let parents = try recordMerge(
+            of: target.object, parentsOfSave(target, by: source.object))
+        let twins = try self.twins(of: targetEntry)
         try author(
             .write(
                 .init(
@@ -280,7 +297,7 @@ extension Engine {
                     modified: content.modified,
                     // What was never written to has no content yet.
                     content: content.content.isEmpty ? Content.empty.encode() : content.content)))
-        for twin in twins { try author(.remove(.init(twin.id, from: to))) }
+        try succeed(twins)
         try copyAttributes(from: source.object, to: target.object)
         try author(.remove(.init(sourceEntry, from: from)))
         if to != from {
@@ -292,6 +309,14 @@ extension Engine {
             saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
     }
 
+    /// Whether a node shows as a copy of a file, or of one that is hidden behind that.
+    private func isCopy(_ node: Node, besideFile file: Node) throws(VolumeError) -> Bool {
+        guard node.isCopy, !file.isCopy else { return false }
+        if node.object == file.object { return true }
+        guard let entry = file.entry, file.kind == .file else { return false }
+        return try twins(of: entry).contains { $0.entry.id == node.entry }
+    }
+
     /// A conflict copy renamed over the file that it is a copy of: its content is what the file has
     /// from now on, for everybody, and both heads are succeeded.
     private mutating func choose(
@@ -299,23 +324,31 @@ extension Engine {
     ) throws(VolumeError) -> RenameResult {
         let replaced = try openContent(of: NodeID(target.id))
         let chosen = try shownContent(copy.id)
-        let parents = Set(try shownContent(target.id).versions + chosen.versions)
+        var parents = Set(try shownContent(target.id).versions)
+        if copy.object == target.object {
+            parents.formUnion(chosen.versions)
+        } else if let entry = copy.entry {
+            try close(copy, of: entry, in: from)
+        }
+        var twins: [Twin] = []
+        if let entry = target.entry { twins = try self.twins(of: entry) }
         try author(
             .write(
                 .init(
                     object: target.object,
                     parents: parents.sorted { $0.rawValue < $1.rawValue }, size: chosen.size,
                     modified: chosen.modified, content: chosen.content)))
+        try succeed(twins)
         try author(.setAttribute(.init(object: from, modified: environment.wallTime())))
         return .saved(
             saved: NodeID(target.id), temporary: NodeID(copy.id), replacedContent: replaced)
     }
 
-    private func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
+    func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
         try Self.stored { () throws(StorageError) in try tree.swapNumbers(first, second) }
     }
 
-    private func parentsOfSave(_ target: Node, by temporary: ObjectID) throws(VolumeError)
+    func parentsOfSave(_ target: Node, by temporary: ObjectID) throws(VolumeError)
         -> [VersionID]
     {
         // A file that came to this name only now was not what the program had been shown here.
@@ -329,6 +362,9 @@ extension Engine {
         }
         var parents: [VersionID] = []
         var pending = try shownContent(target.object).versions
+        if let last = recent.lastShown(of: target.object), pending.allSatisfy(last.contains) {
+            pending = last
+        }
         while let version = pending.popLast() {
             guard !parents.contains(version) else { continue }
             guard recent.arrived(version, after: temporary) else {
@@ -372,7 +408,7 @@ extension Engine {
     // MARK: Conflict copies
 
     /// The conflict copies that show beside an entry because its file has further heads.
-    private func copies(of object: ObjectID, shownFor entry: EntryID) throws(VolumeError)
+    func copies(of object: ObjectID, shownFor entry: EntryID) throws(VolumeError)
         -> [Node]
     {
         guard let row = try Self.stored({ () throws(StorageError) in try storage.entry(entry) }),

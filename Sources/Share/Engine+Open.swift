@@ -3,6 +3,7 @@ import Chunks
 package import Crypto
 import FileTree
 import Hypercore
+import TextMerge
 import Wire
 
 /// What a share needs to be opened on this device, besides its storage.
@@ -124,6 +125,7 @@ extension Engine {
         try loadApplied()
         markDirty()
         if case .found(let name, let seed) = origin { try found(name: name, inviteSeed: seed) }
+        if let mergeNotice { notices.append(mergeNotice) }
         do {
             try commit()
         } catch .full where origin.isStored {
@@ -192,6 +194,11 @@ extension Engine {
                         publicKey: invite.publicKey, role: .writer, expiresMilliseconds: 0,
                         uses: .max)))
             try author(.set(.init(key: Array("name".utf8), value: Array(name.utf8))))
+            try author(
+                .set(
+                    .init(
+                        key: FileTree.mergeRulesSetting,
+                        value: Array("\(MergeRules.version)".utf8))))
         } catch {
             guard case .storage(let error) = error else {
                 throw .corrupt(what: "a new share's first block")

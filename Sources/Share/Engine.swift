@@ -16,7 +16,9 @@ struct Engine {
         static let blockSize = 256 * 1024
         static let blockOperations = 8192
         static let sealAfterIdle = Duration.milliseconds(3)
-        static let sealAfter = Duration.milliseconds(50)
+        static let sealAfter = Duration.milliseconds(250)
+        /// From one block to the next, unless it is full: a burst of changes becomes few transactions.
+        static let sealInterval = Duration.milliseconds(50)
         /// Received changes are committed this long after the first.
         static let commitAfter = Duration.milliseconds(50)
         /// How long one round of applying received blocks may keep callers waiting.
@@ -58,12 +60,22 @@ struct Engine {
     var hybrid: HybridClock
 
     var open: OpenBlock?
+    /// When the last block of this run was sealed.
+    var sealedAt: Instant?
     /// Since when something waits for a commit.
     var dirtySince: Instant?
     /// What the kernel must forget, collected until the caller has left the lock.
     var changes: [ViewChange] = []
     /// Chunks that applied blocks made necessary, for the fetcher to take.
     var newlyWanted: [WantedChunk] = []
+    /// Files with several heads, and what is to be made of them.
+    var merges = MergeQueue()
+    /// What merges changed: the caller that brought them about does not know.
+    var mergeChanges: [ViewChange] = []
+    /// The event loop must be woken to merge.
+    var mustMerge = false
+    /// Names under which saves have put other objects, whose inodes the kernel has there already.
+    private var exchangedNames: [OwnName] = []
     /// Files made here since the start, and in which order remote versions came in between.
     var recent = RecentFiles()
     /// Files whose last name was removed here lately: what is still staged of them is nobody's.
@@ -81,6 +93,8 @@ struct Engine {
     var ownCommits: UInt64 = 0
     /// Logs with two histories.
     var forks: [LogFork] = []
+    /// Why the own log's two histories cannot be brought together by this version, for people.
+    var forkHindrance: String?
     /// Slots that once were the own log's, by age.
     var retiredSlots: [RetiredSlot] = []
     /// Slots whose channels must begin anew: another log stands behind them.
@@ -105,12 +119,29 @@ struct Engine {
         if dirtySince == nil { dirtySince = environment.now() }
     }
 
+    /// The caller is about to learn of it from the result of its call.
+    mutating func noteExchange(of name: [UInt8], in directory: ObjectID) {
+        exchangedNames.append(OwnName(directory: NodeID(directory), name: name))
+    }
+
+    mutating func takeExchangedNames() -> [OwnName] {
+        guard !exchangedNames.isEmpty else { return [] }
+        defer { exchangedNames = [] }
+        return exchangedNames
+    }
+
     /// Runs storage work and turns its errors into the volume's.
     static func stored<Result>(_ work: () throws(StorageError) -> Result) throws(VolumeError)
         -> Result
     {
         do { return try work() } catch { throw .storage(error) }
     }
+}
+
+/// A name that a caller changes itself.
+struct OwnName: Equatable {
+    let directory: NodeID
+    let name: [UInt8]
 }
 
 /// The block being filled: its operations are in the view already, and in no log yet.
@@ -160,6 +191,49 @@ struct RecentFiles {
             for old in arrivalOrder.prefix(Engine.Limits.recentFiles) { arrivals[old] = nil }
             arrivalOrder.removeFirst(Engine.Limits.recentFiles)
         }
+    }
+
+    /// Which file a new one succeeds once it is written.
+    private var formers: [ObjectID: ObjectID] = [:]
+    /// What files showed that lost their name, where that were several versions; the latest last.
+    private var lastShown: [(object: ObjectID, versions: [VersionID])] = []
+
+    /// A name in a directory.
+    struct NamePlace: Equatable {
+        var parent: ObjectID
+        var name: [UInt8]
+    }
+
+    /// From where files were renamed lately, the latest last.
+    private var lastPlaces: [(object: ObjectID, place: NamePlace)] = []
+
+    mutating func moved(_ object: ObjectID, from place: NamePlace) {
+        lastPlaces.append((object, place))
+        if lastPlaces.count > 64 { lastPlaces.removeFirst() }
+    }
+
+    func lastPlace(of object: ObjectID) -> NamePlace? {
+        lastPlaces.last { $0.object == object }?.place
+    }
+
+    mutating func succeeds(_ object: ObjectID, _ former: ObjectID) {
+        if formers.count >= Engine.Limits.recentFiles { formers = [:] }
+        formers[object] = former
+    }
+
+    mutating func takeFormer(of object: ObjectID) -> ObjectID? {
+        formers.isEmpty ? nil : formers.removeValue(forKey: object)
+    }
+
+    mutating func departed(_ object: ObjectID, showing versions: [VersionID]) {
+        lastShown.removeAll { $0.object == object }
+        lastShown.append((object, versions))
+        if lastShown.count > 64 { lastShown.removeFirst() }
+    }
+
+    /// Nil unless the file has lost its name lately, and showed several versions.
+    func lastShown(of object: ObjectID) -> [VersionID]? {
+        lastShown.last { $0.object == object }?.versions
     }
 
     /// A name shows another thing than before, through changes from elsewhere.

@@ -27,6 +27,8 @@ package struct Explanation: Equatable, Sendable {
         case conflictCopy
         /// What all heads have changed, together.
         case merged
+        /// They may merge, but bytes that are needed to tell are not here yet.
+        case waiting
     }
 
     /// A version that no other has succeeded.
@@ -69,6 +71,8 @@ package struct Explanation: Equatable, Sendable {
     package var content: ContentRule?
     /// Of merged content: the version of the rules that say how.
     package var rulesVersion: UInt64?
+    /// What was made of several heads, for people: how they were merged, or why not.
+    package var merging: String?
     /// Of a file, the latest first.
     package var heads: [Head]
     /// Of what shares its name with others, or shows beside it.

@@ -122,6 +122,7 @@ extension ShareVolume {
             while try engine.withLock({ (engine) throws(StorageError) in
                 try replay.read(256, from: engine)
             }) {}
+            try mergeAll(in: replay.tree)
             try replay.tree.save()
             try scratch.commit()
             return PastView(replay.tree, time: time)

@@ -34,6 +34,8 @@ extension ShareVolume {
         try engine.withLock { (engine) throws(StorageError) in
             try engine.rebuildView(telling: false)
         }
+        try mergeAll()
+        try engine.withLock { (engine) throws(StorageError) in try engine.commit() }
         try makeDurable()
     }
 }
@@ -64,6 +66,12 @@ extension Engine {
                 logs[slot].map { (slot, $0, applied[slot] ?? 0) }
             }, scratch: scratch)
         let replayed = try replay.run()
+        // The same questions have the same answers: what is known of them is taken over.
+        for question in replay.tree.takeQuestions() {
+            guard let merge = try tree.merge(of: question.object), merge.question == question
+            else { continue }
+            _ = try replay.tree.answer(question, merge.verdict)
+        }
         let expected = applied.values.reduce(0, &+)
         if replayed != expected {
             report.problems.append(
@@ -81,9 +89,11 @@ extension Engine {
                 "the list of conflicts is not what the logs say: run holdfast check --rebuild")
         }
         for fork in forkReports where !fork.isSettled {
+            let advice =
+                fork.hindrance ?? "connect the device that was restored or cloned"
             report.problems.append(
                 "the log of \(fork.device) has two histories after block \(fork.common), and what one"
-                    + " of them has is not here: connect the device that was restored or cloned")
+                    + " of them has is not here: \(advice)")
         }
         try checkChunks(&report)
         return report
@@ -127,6 +137,7 @@ extension Engine {
         stopped = []
         refused = 0
         hybrid = HybridClock()
+        merges = MergeQueue()
         markDirty()
         if let pendingFork { stopped.insert(pendingFork.branch) }
         // What is read again has not come in again: a save by rename goes on knowing its parents.

@@ -53,6 +53,7 @@ extension ShareVolume {
             try engine.storage.forEachVersion { (row) throws(StorageError) in
                 try retained.look(at: row, of: try engine.storage.object(row.object))
             }
+            try retained.keepMerges(engine.tree)
             for staged in try engine.storage.stagedFiles() { try retained.keep(staged.base) }
             for id in retained.historyNewestFirst {
                 guard let row = try engine.storage.version(id) else { continue }
@@ -105,6 +106,22 @@ private struct RetainedChunks {
             let key = FileDay(object: row.object, day: time / RetentionPolicy.day)
             // Equal times are of different writers: any one will do.
             if lastOfDay[key].map({ $0.time < time }) ?? true { lastOfDay[key] = (time, row.id) }
+        }
+    }
+
+    /// Keeps what files with several heads show, and what it takes to merge them.
+    mutating func keepMerges(_ tree: FileTree) throws(StorageError) {
+        try tree.forEachContested { (object) throws(StorageError) in
+            guard let merge = try tree.merge(of: object) else { return }
+            if case .merged(_, let content) = merge.verdict {
+                guard let content = try? Content(decoding: content) else {
+                    throw .corrupt(what: "the merge of \(object); run holdfast check --rebuild")
+                }
+                try keep(content)
+            }
+            for row in try tree.plan(merge.question)?.versions ?? [] {
+                try keep(try content(of: row))
+            }
         }
     }
 

@@ -90,7 +90,8 @@ extension ShareVolume: ConnectionHandler {
         let now = environment.now()
         var next = now + .seconds(60)
         var finished: [(@Sendable (Bool) -> Void, Bool)] = []
-        let (changes, notices) = commitAndApply(now: now, next: &next)
+        var (changes, notices) = commitAndApply(now: now, next: &next)
+        changes += mergeVersions(now: now, next: &next)
         peers.withLock { table in
             followForks(&table, now: now)
             announce(&table, now: now)
@@ -99,6 +100,7 @@ extension ShareVolume: ConnectionHandler {
             tick(&table, now: now)
             for id in table.ids { keepAlive(id, &table, now: now) }
             finished = table.takeFinishedDemands(now: now)
+            if engine.withLock({ !$0.merges.isIdle }) { next = now }
             for demand in table.demands { next = min(next, demand.deadline) }
             for session in table.sessions.values { next = min(next, session.deadline()) }
             if let deadline = table.settleDeadline { next = min(next, deadline) }
@@ -126,7 +128,9 @@ extension ShareVolume: ConnectionHandler {
                 if try engine.applyStored() { next = now }
                 let sealDeadline = engine.sealDeadline ?? .distantFuture
                 let commitDeadline =
-                    engine.dirtySince.map { $0 + Engine.Limits.commitAfter } ?? .distantFuture
+                    engine.open != nil
+                    ? .distantFuture
+                    : engine.dirtySince.map { $0 + Engine.Limits.commitAfter } ?? .distantFuture
                 if sealDeadline <= now || commitDeadline <= now {
                     try engine.commit()
                 } else {
@@ -747,7 +751,11 @@ extension ShareVolume: ConnectionHandler {
             table.retryDeadline = nil
             refreshWanted(&table)
         }
-        let wanted = engine.withLock { $0.takeNewlyWanted() }
+        let arrived = table.stored
+        let wanted = engine.withLock { engine in
+            for address in arrived { engine.merges.arrived(address) }
+            return engine.takeNewlyWanted()
+        }
         for chunk in wanted { table.fetcher.want(chunk.reference, isList: chunk.isList) }
         let stored = table.stored
         table.stored.removeAll(keepingCapacity: true)

@@ -55,12 +55,6 @@ package final class ShareVolume: Volume {
         try makeDurable()
     }
 
-    /// A name that the caller changes itself.
-    private struct OwnName: Equatable {
-        let directory: NodeID
-        let name: [UInt8]
-    }
-
     /// What this device is known by in the share.
     package var device: KeyPair { engine.withLock { $0.device } }
 
@@ -75,16 +69,21 @@ package final class ShareVolume: Volume {
             let wasDirty = engine.isDirty
             let hadBlock = engine.open != nil
             defer {
-                others = engine.takeChanges().filter { change in
+                let exchanged = engine.takeExchangedNames()
+                others = engine.mergeChanges
+                others += engine.takeChanges().filter { change in
                     guard case .entry(let directory, let name, _) = change else {
                         return false
                     }
-                    return !own.contains(OwnName(directory: directory, name: name))
+                    let place = OwnName(directory: directory, name: name)
+                    return !own.contains(place) && !exchanged.contains(place)
                 }
                 // A new block is due earlier than what made the engine dirty before.
                 let isNewBlock = !hadBlock && engine.open != nil
-                mustWake = mustWake || isNewBlock || (!wasDirty && engine.isDirty)
+                mustWake =
+                    mustWake || engine.mustMerge || isNewBlock || (!wasDirty && engine.isDirty)
             }
+            engine.mustMerge = false
             let result = try body(&engine)
             if engine.isBlockFull {
                 do throws(StorageError) {
@@ -206,14 +205,15 @@ package final class ShareVolume: Volume {
 
     package func rename(
         _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
-        _ mode: RenameMode
+        _ mode: RenameMode, succeeding former: NodeID?
     ) throws(VolumeError) -> RenameResult {
         let own = [
             OwnName(directory: directory, name: name),
             OwnName(directory: newDirectory, name: newName),
         ]
         return try change(naming: own) { (engine) throws(VolumeError) in
-            try engine.rename(name, in: directory, to: newName, in: newDirectory, mode)
+            try engine.rename(
+                name, in: directory, to: newName, in: newDirectory, mode, succeeding: former)
         }
     }
 
@@ -333,6 +333,7 @@ extension Engine {
     mutating func takeChanges() -> [ViewChange] {
         let taken = changes
         changes = []
+        mergeChanges = []
         return taken
     }
 }

@@ -42,10 +42,14 @@ package struct Published: Equatable, Sendable {
     package var node: NodeID
     /// The parent of the writer's next save.
     package var version: UInt64
+    /// What was shown under `node` before goes on under this node: the save brought a file back to its
+    /// name, and the new file became the backup.
+    package var exchanged: NodeID?
 
-    package init(node: NodeID, version: UInt64) {
+    package init(node: NodeID, version: UInt64, exchanged: NodeID? = nil) {
         self.node = node
         self.version = version
+        self.exchanged = exchanged
     }
 }
 
@@ -183,9 +187,12 @@ package protocol Volume: AnyObject, Sendable {
     @discardableResult
     func removeDirectory(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> NodeID
     /// The content of the source must have been published if the target exists.
+    ///
+    /// - Parameter former: what had the new name until the same program renamed or removed it, a
+    ///   moment ago; then the content of the source must have been published too.
     func rename(
         _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
-        _ mode: RenameMode
+        _ mode: RenameMode, succeeding former: NodeID?
     ) throws(VolumeError) -> RenameResult
     func readLink(_ node: NodeID) throws(VolumeError) -> [UInt8]
 
@@ -218,4 +225,14 @@ package protocol Volume: AnyObject, Sendable {
     func statistics() throws(VolumeError) -> VolumeStatistics
     /// At most one; held weakly.
     func setObserver(_ observer: (any VolumeObserver)?)
+}
+
+extension Volume {
+    package func rename(
+        _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
+        _ mode: RenameMode
+    ) throws(VolumeError) -> RenameResult {
+        try rename(
+            name, in: directory, to: newName, in: newDirectory, mode, succeeding: nil)
+    }
 }

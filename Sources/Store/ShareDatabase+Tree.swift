@@ -5,7 +5,7 @@ struct TreeStatements {
     let object, putObject: SQLiteStatement
     let entry, entriesNamed, holders, holdersAfter: SQLiteStatement
     let entriesShown, entriesShownAfter, entriesOfObject, putEntry: SQLiteStatement
-    let version, heads, versionsOfObject, putVersion: SQLiteStatement
+    let version, heads, objectsOfHeads, versionsOfObject, putVersion: SQLiteStatement
     let xattr, xattrs, putXattr: SQLiteStatement
     let moves, putMove: SQLiteStatement
     let putConflict, removeConflict, conflictsNamed, conflictShown: SQLiteStatement
@@ -41,6 +41,9 @@ struct TreeStatements {
         version = try connection.prepare("\(versionColumns) WHERE id = ?")
         heads = try connection.prepare(
             "\(versionColumns) WHERE object = ? AND is_head = 1 ORDER BY id")
+        // The index answers it alone.
+        objectsOfHeads = try connection.prepare(
+            "SELECT object FROM version WHERE object > ? AND is_head = 1 ORDER BY object LIMIT ?")
         versionsOfObject = try connection.prepare("\(versionColumns) WHERE object = ? ORDER BY id")
         putVersion = try connection.prepare("REPLACE INTO version VALUES (?, ?, ?, ?)")
 
@@ -243,6 +246,16 @@ extension ShareDatabase {
     package func heads(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         try tellVersions()
         return try treeStatements.heads.all(object, read: versionRow)
+    }
+
+    package func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError)
+        -> [ObjectID]
+    {
+        try tellVersions()
+        let first = object?.rowID ?? -1
+        return try treeStatements.objectsOfHeads.all(first, Int64(limit)) {
+            (row) throws(StorageError) in try operation(row, 0)
+        }
     }
 
     package func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {

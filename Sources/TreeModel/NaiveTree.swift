@@ -44,16 +44,22 @@ package struct NaiveTree {
     var entries: [OperationID: Entry] = [:]
     var versions: [OperationID: Version] = [:]
     package private(set) var refused = 0
+    /// As the share's settings name them.
+    var mergeRules = 0
+    let text: NaiveText
 
     // MARK: All operations
 
     /// - Parameters:
     ///   - logs: encoded blocks, each log's from its first on; in any order of logs.
     ///   - names: what conflict names call a writer; its key's first digits if it has none.
+    ///   - text: what the contents of versions mean.
     /// - Throws: what the block codec throws.
     package init(
-        _ logs: [(key: Bytes32, blocks: [[UInt8]])], names: [Bytes32: String] = [:]
+        _ logs: [(key: Bytes32, blocks: [[UInt8]])], names: [Bytes32: String] = [:],
+        text: NaiveText = .plain
     ) throws {
+        self.text = text
         writers = WriterTable()
         self.names = names
         let root = Operation.Make(
@@ -188,6 +194,10 @@ package struct NaiveTree {
             guard sees(id, xattr.object), objects[xattr.object] != nil else { return false }
             objects[xattr.object]!.xattrs[xattr.name] = (nil, stamp)
             touch(xattr.object, stamp)
+        case .set(let setting):
+            guard String(decoding: setting.key, as: UTF8.self) == "merge.rules" else { break }
+            let value = String(decoding: setting.value, as: UTF8.self)
+            mergeRules = value.isEmpty ? 0 : Int(value) ?? -1
         default: break
         }
         return true
@@ -265,6 +275,7 @@ package struct NaiveTree {
             .keys.sorted { isBefore(versions[$1]!.stamp, versions[$0]!.stamp) }
         var shown = heads.filter { !versions[$0]!.isClosed }
         if shown.isEmpty { shown = Array(heads.prefix(1)) }
+        if merge(of: object) != nil { return Array(shown.prefix(1)) }
         var contents: Set<[UInt8]> = []
         return shown.filter { contents.insert(versions[$0]!.key).inserted }
     }
@@ -382,7 +393,8 @@ package struct NaiveTree {
         var shown: [Thing] = []
         for thing in things {
             if thing.kind == .file {
-                let bytes = content(shownHeads(of: thing.objects[0]).first)
+                let merged = merge(of: thing.objects[0]).map { Array("f".utf8) + $0.key }
+                let bytes = merged ?? content(shownHeads(of: thing.objects[0]).first)
                 guard contents.insert(bytes).inserted else { continue }
             }
             if thing.kind == .symlink {
@@ -437,10 +449,13 @@ package struct NaiveTree {
         item.size = 0
         if let head = thing.version ?? shownHeads(of: id).first {
             let version = versions[head]!
-            item.content = version.write.content
-            item.size = version.write.size
+            let merged = thing.version == nil ? merge(of: id) : nil
+            item.content = merged?.content ?? version.write.content
+            item.size = merged?.size ?? version.write.size
             let isSet = isBefore(version.stamp, objects[id]!.modified.1)
-            if thing.version != nil || !isSet { item.modified = version.write.modified }
+            if thing.version != nil || !isSet {
+                item.modified = merged?.modified ?? version.write.modified
+            }
             item.changed = moment(objects[id]!.changed, notBefore: item.modified)
         }
         if let version = thing.version { item.identity = identity(version) }

@@ -188,7 +188,7 @@ enum CommandTable {
                     + "what they come from. An operation is named by the first digits of its log's "
                     + "key, its block and its place in that: the same on every device.",
                 "With --json: an object with the keys path, kind, made, placed, changed, names, "
-                    + "unitedWith, rule, rulesVersion, heads and conflict.",
+                    + "unitedWith, rule, rulesVersion, merging, heads and conflict.",
             ]),
         CommandSpecification(
             name: .check, summary: "verify that what is stored of a share is whole and agrees",

@@ -18,6 +18,7 @@ enum ExplanationText {
         if let rule = report.rule.flatMap(Explanation.ContentRule.init) {
             rows.append(("rule", words(rule, report)))
         }
+        if let merging = report.merging { rows.append(("merging", EscapedText.escaped(merging))) }
         for head in report.heads {
             rows.append((head.state, self.head(head)))
             if !head.bases.isEmpty {
@@ -62,6 +63,7 @@ enum ExplanationText {
         case .othersClosed: "the other heads were removed by who had seen them"
         case .lastWritten: "the head that was written last is shown, the others are conflict copies"
         case .conflictCopy: "a head of a file of which another was written later"
+        case .waiting: "the heads may merge: until that is known, one is shown as before"
         case .merged:
             "what the heads changed is merged"
                 + (report.rulesVersion.map { " by version \($0) of the rules" } ?? "")
@@ -78,6 +80,7 @@ extension ExplanationReport {
             placed: explanation.placed.map { Cause($0) }, changed: Cause(explanation.changed),
             names: explanation.names, unitedWith: explanation.unitedWith.map { Cause($0) },
             rule: explanation.content?.rawValue, rulesVersion: explanation.rulesVersion,
+            merging: explanation.merging,
             heads: explanation.heads.map { head in
                 Head(
                     version: Cause(head.cause), size: head.size, parents: head.parents,

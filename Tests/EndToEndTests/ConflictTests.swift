@@ -81,6 +81,63 @@ extension EndToEndTests {
             }
         }
 
+        @Test func `texts are merged: apart, at one place, and not where they overlap`() throws {
+            try Place.use(.seconds(90)) { place in
+                let pair = try Pair(in: place)
+                func text(_ changes: [Int: String] = [:], lines: Int = 9) -> String {
+                    (0..<lines).map { changes[$0] ?? "line \($0)" }.joined(separator: "\n") + "\n"
+                }
+                let names = [
+                    "apart.swift", "log.md", "list.json", "same.txt", "cut.txt", "over.txt",
+                ]
+                for name in names { try pair.alice.write(text(), to: name) }
+                try pair.alice.write(text(lines: 30_000), to: "large.txt")
+                try pair.converge()
+                for device in pair.both { try device.pause() }
+                try pair.alice.write(text([0: "alice"]), to: "apart.swift")
+                try pair.alice.write(text() + "alice\n", to: "log.md")
+                try pair.alice.write(text() + "alice\n", to: "list.json")
+                try pair.alice.write(text([3: "both"]), to: "same.txt")
+                truncate(pair.alice.path("cut.txt"), 0)
+                try Files.save(Array(text([0: "alice"]).utf8), over: pair.alice.path("over.txt"))
+                try pair.alice.write(text([5: "alice"], lines: 30_000), to: "large.txt")
+                usleep(1_500_000)
+                try pair.bob.write(text([8: "bob"]), to: "apart.swift")
+                try pair.bob.write(text() + "bob\n", to: "log.md")
+                try pair.bob.write(text() + "bob\n", to: "list.json")
+                try pair.bob.write(text([3: "both", 8: "bob"]), to: "same.txt")
+                try pair.bob.write(text([3: "bob"]), to: "cut.txt")
+                try Files.save(Array(text([8: "bob"]).utf8), over: pair.bob.path("over.txt"))
+                try pair.bob.write(text([29_000: "bob"], lines: 30_000), to: "large.txt")
+                for device in pair.both { try device.resume() }
+                try pair.converge()
+                let large = Array(text([5: "alice", 29_000: "bob"], lines: 30_000).utf8)
+                for device in pair.both {
+                    wait(.seconds(10)) { device.read("large.txt") == large }
+                    #expect(device.read("large.txt") == large)
+                    func shows(_ name: String) -> String {
+                        String(decoding: device.read(name) ?? [], as: UTF8.self)
+                    }
+                    #expect(shows("apart.swift") == text([0: "alice", 8: "bob"]))
+                    #expect(shows("over.txt") == text([0: "alice", 8: "bob"]))
+                    #expect(shows("log.md") == text() + "alice\nbob\n")
+                    #expect(shows("same.txt") == text([3: "both", 8: "bob"]))
+                    #expect(shows("list.json") == text() + "bob\n")
+                    #expect(shows("cut.txt") == text([3: "bob"]))
+                    #expect(device.names().count == 9, "\(device.names())")
+                    #expect(try device.status().conflicts == 2)
+                }
+                // The next save succeeds both.
+                try pair.bob.write(text([0: "alice", 8: "bob", 4: "more"]), to: "apart.swift")
+                try pair.converge()
+                #expect(
+                    pair.alice.read("apart.swift")
+                        == Array(text([0: "alice", 8: "bob", 4: "more"]).utf8))
+                try pair.alice.unmount()
+                try pair.alice.check()
+            }
+        }
+
         @Test
         func `a hundred edits each while apart: nothing is lost, conflicts only where they are`()
             throws

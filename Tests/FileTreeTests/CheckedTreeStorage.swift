@@ -50,6 +50,9 @@ final class CheckedTreeStorage: TreeStorage {
     func heads(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         try rows.heads(of: object)
     }
+    func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError) -> [ObjectID] {
+        try rows.objectsOfHeads(after: object, limit: limit)
+    }
     func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         try rows.versions(of: object)
     }

@@ -14,14 +14,28 @@ import Testing
         try check(seed: UInt64(round), deviceCount: 2 + round % 3, steps: 60, odd: round % 2 == 1)
     }
 
-    private func check(seed: UInt64, deviceCount: Int, steps: Int, odd: Bool) throws {
-        var history = RandomHistory(seed: seed, odd: odd)
+    @Test(arguments: 0..<(rounds ?? 24))
+    func `merged texts too`(_ round: Int) throws {
+        try check(
+            seed: 0x6d65_7267_0000 + UInt64(round), deviceCount: 2 + round % 3, steps: 80,
+            odd: false, merges: true)
+    }
+
+    private func check(
+        seed: UInt64, deviceCount: Int, steps: Int, odd: Bool, merges: Bool = false
+    ) throws {
+        var history = RandomHistory(seed: seed, odd: odd, merges: merges)
         var devices: [Device] = []
         for index in 0..<deviceCount {
             let device = try Device("device \(index)", strangers: index * 3)
             device.wallSkew = Int64(history.below(100)) - 50
             device.heldRowsMax = [3, 20, Limits.heldRowsMax][history.below(3)]
             devices.append(device)
+        }
+        if merges {
+            try devices[0].allowMerging()
+            try devices[0].write("n.txt", (0..<6).map { "line \($0) of it\n" }.joined())
+            try converge(devices)
         }
         for step in 0..<steps {
             let device = devices[history.below(deviceCount)]

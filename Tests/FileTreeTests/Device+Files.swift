@@ -34,6 +34,13 @@ extension Device {
 
     // MARK: Changes
 
+    /// As the founder of a share does.
+    func allowMerging() throws {
+        try author(
+            .set(.init(key: FileTree.mergeRulesSetting, value: Array("1".utf8))),
+            wall: Device.wall)
+    }
+
     @discardableResult
     func make(
         _ kind: ObjectKind, _ path: String, target: String = "", wall: UInt64 = Device.wall

@@ -1,5 +1,7 @@
 import Base
 import Crypto
+import TextMerge
+
 @testable import FileTree
 
 /// One device of a simulated share: its log, the logs it holds of others, and its view.
@@ -36,7 +38,39 @@ final class Device {
     /// Told of every change, as a mount is.
     var observe: ((Device, [TreeChange]) throws -> Void)?
 
-    private func tell(_ changes: [TreeChange]) throws { try observe?(self, changes) }
+    private func tell(_ changes: [TreeChange]) throws {
+        try observe?(self, changes)
+        try answerQuestions()
+    }
+
+    /// Bytes that are not here: questions that need them wait.
+    var missing: Set<[UInt8]> = []
+    private var waiting: [MergeQuestion] = []
+
+    /// Merges what the tree asks for.
+    func answerQuestions() throws {
+        waiting += tree.takeQuestions()
+        for question in waiting.shuffled() {
+            guard let verdict = try verdict(question) else { continue }
+            waiting.removeAll { $0 == question }
+            let changes = try tree.answer(question, verdict)
+            try observe?(self, changes)
+        }
+    }
+
+    private func verdict(_ question: MergeQuestion) throws -> MergeVerdict? {
+        guard let plan = try tree.plan(question) else { return .conflict(.ambiguousBase) }
+        guard plan.versions.allSatisfy({ !missing.contains($0.content) }) else { return nil }
+        let result = HeadMerge.merge(
+            first: plan.first.content,
+            steps: plan.steps.map { step in
+                .init(bases: step.bases.map { $0?.content ?? [] }, head: step.head.content)
+            }, isLineLike: question.isLineLike)
+        switch result {
+        case .clean(let bytes): return .merged(size: UInt64(bytes.count), content: bytes)
+        case .conflict(let conflict): return .conflict(conflict)
+        }
+    }
 
     /// Makes batches write their rows out early.
     var heldRowsMax: Int {
@@ -90,7 +124,7 @@ final class Device {
         var clock = tree.clock
         let number = codecs[key]!.number
         clock[slot] = number
-        let bytes = codecs[key]!.encode(
+        let bytes = try codecs[key]!.encode(
             Block(time: block.time, clock: clock, operations: block.operations), writers: writers)
         logs[key]!.append(bytes)
         tree.seal(slot, number: number, time: block.time)

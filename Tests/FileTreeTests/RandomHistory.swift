@@ -12,7 +12,11 @@ struct RandomHistory {
     static let plainNames = ["a", "b", "n.txt", "d", "e"]
     static let oddNames = [".git", "db", "db-wal", "a (conflict x 2024-11-21)"]
 
-    init(seed: UInt64, odd: Bool) {
+    /// Whether texts are such that they may merge, and the share's settings say so now and then.
+    let merges: Bool
+
+    init(seed: UInt64, odd: Bool, merges: Bool = false) {
+        self.merges = merges
         rng = SeededRandom(seed: seed)
         names = (Self.plainNames + (odd ? Self.oddNames : [])).map { Array($0.utf8) }
     }
@@ -23,6 +27,11 @@ struct RandomHistory {
     mutating func step(on device: Device) throws {
         wall += UInt64(below(3))
         let (nodes, directories) = try gather(device)
+        if merges, below(25) == 0 {
+            let rules = ["1", "1", "0", "2", "?"][below(5)]
+            try device.author(
+                .set(.init(key: FileTree.mergeRulesSetting, value: Array(rules.utf8))), wall: wall)
+        }
         let directory = directories[below(directories.count)]
         let name = try someName(device, in: directory)
         switch below(24) {
@@ -112,7 +121,23 @@ struct RandomHistory {
             let all = try device.tree.versions(of: node.object).map(\.id)
             parents = all.filter { _ in below(2) == 0 }
         }
-        try device.write(node.object, ["", "x", "y", "z"][below(4)], parents: parents, wall: wall)
+        try device.write(
+            node.object, try someText(device, parents), parents: parents, wall: wall)
+    }
+
+    /// Mostly an edit of what was there: of a few lines, so that some merge and some do not.
+    private mutating func someText(_ device: Device, _ parents: [VersionID]) throws -> String {
+        guard merges, below(6) > 0 else { return ["", "x", "y", "z"][below(4)] }
+        let parent = try parents.first.flatMap { try device.storage.version($0) }
+        var lines = String(decoding: parent?.content ?? [], as: UTF8.self)
+            .split(separator: "\n").map(String.init)
+        if lines.count < 4 { lines = (0..<6).map { "line \($0) of it" } }
+        switch below(5) {
+        case 0: lines.insert("new \(below(3))", at: below(lines.count + 1))
+        case 1: lines.remove(at: below(lines.count))
+        default: lines[below(lines.count)] = "line \(below(9)) of \(["it", "all"][below(2)])"
+        }
+        return lines.joined(separator: "\n") + "\n"
     }
 
     private mutating func rename(

@@ -316,7 +316,7 @@ final class FakeVolume: Volume {
 
     func rename(
         _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
-        _ mode: RenameMode
+        _ mode: RenameMode, succeeding former: NodeID?
     ) throws(VolumeError) -> RenameResult {
         try with { (state) throws(VolumeError) in
             let node = try state.entry(name, in: directory)

@@ -17,8 +17,8 @@ private struct OverlayModel {
     /// What a job sees: the bytes at the cut, over the base of that time.
     var cut: (bytes: [UInt8], reader: ContentReader, isDetached: Bool)?
 
-    init(base: [UInt8]) throws {
-        depot = StagingDepot(area: staging, bytesMax: 1 << 40)
+    init(base: [UInt8], memoryMax: Int = 0) throws {
+        depot = StagingDepot(area: staging, bytesMax: 1 << 40, memoryMax: memoryMax)
         bytes = base
         let content = try Self.content(base, chunks)
         overlay = Overlay(base: content)
@@ -130,14 +130,16 @@ private struct OverlayModel {
 }
 
 struct OverlayTests {
-    @Test(arguments: 1...24 as ClosedRange<UInt64>)
+    @Test(arguments: 1...36 as ClosedRange<UInt64>)
     func `an overlay shows what was written, while a job reads what was there`(seed: UInt64) throws
     {
         var random = SeededRandom(seed: seed)
         let sizes = [0, 100, 4096, 4097, 20_000, 60_000]
         let size = sizes[Int(seed) % sizes.count]
         let scale = max(5000, size * 5 / 4)
-        var model = try OverlayModel(base: random.bytes(size))
+        // None, some that is used up on the way, and all.
+        let memoryMax = [0, 10_000, 1 << 20][Int(seed) / sizes.count % 3]
+        var model = try OverlayModel(base: random.bytes(size), memoryMax: memoryMax)
         for step in 0..<160 {
             let offset = Int.random(in: 0..<scale, using: &random)
             let count = Int.random(in: 1..<max(2, scale / 10), using: &random)
@@ -174,6 +176,21 @@ struct OverlayTests {
         model.depot.dropSpares()
         #expect(model.staging.files.isEmpty, "seed \(seed)")
         #expect(model.depot.bytesUsed == 0, "seed \(seed)")
+        #expect(model.depot.bytesInMemory == 0, "seed \(seed)")
+        if memoryMax == 1 << 20 { #expect(model.staging.made == 0, "seed \(seed)") }
+    }
+
+    @Test
+    func `a file longer than what memory holds of one has a staging file`() throws {
+        var model = try OverlayModel(base: [], memoryMax: 1 << 20)
+        let most = MountLimits.stagedInMemoryMax
+        try model.write(randomBytes(most, seed: 1), at: 0)
+        #expect(model.staging.files.isEmpty)
+        #expect(model.depot.bytesInMemory == UInt64(most))
+        try model.write([7], at: most)
+        #expect(model.staging.files.count == 1)
+        #expect(model.depot.bytesInMemory == 0)
+        #expect(try model.shown() == model.bytes)
     }
 
     @Test
@@ -192,7 +209,7 @@ struct OverlayTests {
     func `a staging file that comes again shows nothing of whose it was`() throws {
         var model = try OverlayModel(base: randomBytes(60_000, seed: 1))
         try model.write(randomBytes(60_000, seed: 2), at: 0)
-        let used = try #require(model.overlay.staged?.file.id)
+        let used = try #require(model.overlay.staged).spill().id
         model.beginCut()
         try model.endCut(success: true)
         #expect(model.overlay.staged == nil)
@@ -201,8 +218,10 @@ struct OverlayTests {
 
         // Under it the base would show again where the file was cut and grows.
         try model.truncate(to: 10_000)
+        try model.write([5], at: 0)
+        let staged = try #require(model.overlay.staged)
+        #expect(try staged.spill().id == used)
         try model.write([1, 2, 3], at: 50_000)
-        #expect(model.overlay.staged?.file.id == used)
         #expect(try model.shown() == model.bytes)
         try model.zero(2000..<45_000)
         #expect(try model.shown() == model.bytes)
@@ -213,32 +232,33 @@ struct OverlayTests {
     func `spare staging files go in time, and large ones to large files`() throws {
         let staging = FakeStaging()
         let depot = StagingDepot(area: staging, bytesMax: 8 << 20)
-        let pattern = randomBytes(2 << 20, seed: 1)
-        let sizes = [100_000, 2 << 20, 3000]
-        for size in sizes {
-            let made = try depot.create()
-            try pattern.prefix(size).withUnsafeBytes { try made.write($0, at: 0) }
-            depot.retire(made, isSpare: true, now: .zero)
+        func make(bytes: Int) throws -> StagedData {
+            let made = depot.make(expecting: UInt64(bytes))
+            _ = try made.spill()
+            try [1].withUnsafeBytes { try made.write($0, at: UInt64(bytes - 1)) }
+            return made
         }
-        let unused = try depot.create()
-        depot.retire(unused, isSpare: false, now: .zero)
+        let sizes = [100_000, 2 << 20, 3000]
+        let used = try sizes.map { try make(bytes: $0) }
+        for one in used { depot.retire(one, isSpare: true, now: .zero) }
+        depot.retire(try make(bytes: 5000), isSpare: false, now: .zero)
         try depot.release(now: Instant(nanoseconds: 5)) {}
-        #expect(staging.files.count == 3)
+        #expect(staging.files == [1, 2, 3])
 
         // The smallest will do for a small file; the large one is not given to it.
-        #expect(try depot.create(expecting: 10).file.id == 3)
-        #expect(try depot.create(expecting: 10).file.id == 1)
-        #expect(try depot.create(expecting: 10).file.id > 4)
+        #expect(try depot.makeFile(expecting: 10).file.id == 3)
+        #expect(try depot.makeFile(expecting: 10).file.id == 1)
+        #expect(try depot.makeFile(expecting: 10).file.id == 5)
         #expect(!depot.dropSpares(unusedSince: Instant(nanoseconds: 4)))
-        #expect(try depot.create(expecting: 1 << 20).file.id == 2)
+        #expect(try depot.makeFile(expecting: 1 << 20).file.id == 2)
 
-        // No more bytes than are kept for spares.
-        let large = try depot.create()
-        try [1].withUnsafeBytes { try large.write($0, at: 4 << 20) }
-        depot.retire(large, isSpare: true, now: .zero)
-        let before = staging.files.count
+        // No more bytes than are kept for spares, and none for longer than that.
+        depot.retire(try make(bytes: 5 << 20), isSpare: true, now: .zero)
+        depot.retire(try make(bytes: 1 << 20), isSpare: true, now: .zero)
         try depot.release(now: .zero) {}
-        #expect(staging.files.count == before - 1)
+        #expect(staging.files == [1, 2, 3, 5, 7])
+        #expect(depot.dropSpares(unusedSince: .zero))
+        #expect(staging.files == [1, 2, 3, 5])
     }
 
     @Test

@@ -50,6 +50,15 @@ struct ReplayPlanTests {
     }
 
     @Test
+    func `a name that came and went at once was never there`() {
+        let name = place(1, "f (conflict)")
+        #expect(steps([(name, nil, nil), (name, file(11), nil)]) == [.forget(name)])
+        // What counts is what showed before all of it.
+        #expect(
+            steps([(name, file(11), nil), (name, file(12), nil)]) == [.remove(file(11), name)])
+    }
+
+    @Test
     func `names are free before they are taken`() {
         #expect(
             steps([

@@ -171,6 +171,34 @@ struct ReplayTests {
     }
 
     @Test
+    func `who writes to a file hears of no error when another device renames or removes it`()
+        throws
+    {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let watcher = try Watcher(mount.path)
+        for (round, change) in ["rename", "remove"].enumerated() {
+            let name = "f\(round)"
+            let file = try check(open(mount.at(name), O_RDWR | O_CREAT, 0o644))
+            try writeAll(file, [1])
+            try check(fsync(file))
+            _ = watcher.events()
+            // The kernel has a time of it to send, and does so before the name goes.
+            try writeAll(file, [2])
+            if change == "rename" {
+                try mount.volume.renameRemotely(name, "g")
+            } else {
+                try mount.volume.removeRemotely(name)
+            }
+            #expect(!watcher.events().isEmpty)
+            try writeAll(file, [3])
+            #expect(fsync(file) == 0, "\(change): \(errno)")
+            #expect(close(file) == 0, "\(change): \(errno)")
+        }
+        #expect(try readFile(mount.at("g")) == [1, 2, 3])
+    }
+
+    @Test
     func `tail -f shows lines that another device appended`() throws {
         let mount = try TestMount()
         defer { mount.end() }

@@ -149,6 +149,9 @@ final class MemoryShareStorage: ShareStorage {
     func heads(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         try tree.heads(of: object)
     }
+    func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError) -> [ObjectID] {
+        try tree.objectsOfHeads(after: object, limit: limit)
+    }
     func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         try tree.versions(of: object)
     }

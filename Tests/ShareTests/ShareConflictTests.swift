@@ -341,6 +341,38 @@ import Testing
         #expect(throws: VolumeError.notFound) { try alice.volume.explain(path("gone")) }
     }
 
+    @Test func `merged heads are explained by the rules that merged them, others by why not`()
+        throws
+    {
+        let (_, alice, bob) = try meet(
+            seed: 17,
+            setup: { device in
+                for name in ["apart.txt", "same.txt"] { try device.write(name, "a\nb\nc\nd\ne\n") }
+            },
+            {
+                try $0.write("apart.txt", "A\nb\nc\nd\ne\n")
+                try $0.write("same.txt", "a\nb\nalice\nd\ne\n")
+            },
+            {
+                try $0.write("apart.txt", "a\nb\nc\nd\nE\n")
+                try $0.write("same.txt", "a\nb\nbob\nd\ne\n")
+            })
+        for device in [alice, bob] {
+            #expect(try device.text("apart.txt") == "A\nb\nc\nd\nE\n")
+            let merged = try device.volume.explain(path("apart.txt"))
+            #expect(merged.content == .merged)
+            #expect(merged.rulesVersion == 1)
+            #expect(merged.heads.map(\.state) == [.shown, .shown])
+            #expect(merged.conflict == nil)
+            let apart = try device.volume.explain(path("same.txt"))
+            #expect(apart.content == .lastWritten)
+            #expect(apart.rulesVersion == nil)
+            #expect(apart.merging == "both changed the same words")
+            #expect(try device.volume.conflicts().map(\.path) == [path("same.txt")])
+            #expect(try device.volume.check(scratch: MemoryShareStorage()).problems == [])
+        }
+    }
+
     @Test func `a united folder is told with all that made it`() throws {
         let (_, alice, _) = try meet(
             seed: 14, { try $0.mkdir("d") }, { try $0.mkdir("d") })

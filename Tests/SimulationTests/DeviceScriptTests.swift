@@ -114,4 +114,49 @@ import Testing
                     .renameCopy(1, "", to: "n.txt"),
                 ]))
     }
+
+    @Test func `a save over one of two equal files buries no edit of the other`() {
+        check(
+            DeviceScript(
+                seed: 701, devices: 5,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .makeDirectory(0, "b"),
+                    .makeDirectory(0, "a/b"),
+                    .run(milliseconds: 4000),
+                    .write(0, "b", .backup),
+                    .write(2, "b/m.txt", .inPlace),
+                    .write(0, "a/a", .unlinkFirst),
+                    .write(4, "n.txt", .inPlace),
+                    .settle,
+                    .rename(0, "n.txt", to: "m.txt"),
+                    .writeBinary(4, "n.txt", kilobytes: 300),
+                    .run(milliseconds: 500),
+                    .writeSame(1, "m.txt"),
+                    .edit(2, "n.txt", 1_605_479),
+                    .writeSame(3, "m.txt"),
+                    .settle,
+                    .write(3, "m.txt", .inPlace),
+                ]))
+    }
+
+    @Test func `what a file that comes back to life needs is wanted again`() {
+        check(
+            DeviceScript(
+                seed: 1366, devices: 3,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(0, "m.txt", .inPlace),
+                    .writeBinary(0, "n.txt", kilobytes: 300),
+                    .writeSlowly(2, "c", milliseconds: 146),
+                    .write(1, "n.txt", .unlinkFirst),
+                    .run(milliseconds: 60),
+                    .partition([1, 0, 0]),
+                    .exchange(0, "a", with: "n.txt"),
+                ]))
+    }
 }

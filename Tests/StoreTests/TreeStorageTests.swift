@@ -172,6 +172,8 @@ import Testing
             #expect(try left.entries(of: id) == right.entries(of: id), comment)
             #expect(try left.versions(of: id) == right.versions(of: id), comment)
             #expect(try left.heads(of: id) == right.heads(of: id), comment)
+            let heads = try left.objectsOfHeads(after: id, limit: 5)
+            #expect(try heads == right.objectsOfHeads(after: id, limit: 5), comment)
             #expect(try left.xattrs(of: id) == right.xattrs(of: id), comment)
             #expect(try left.xattr([97], of: id) == right.xattr([97], of: id), comment)
             #expect(try left.conflicts(in: id) == right.conflicts(in: id), comment)

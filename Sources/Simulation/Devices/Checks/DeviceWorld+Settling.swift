@@ -110,7 +110,8 @@ extension DeviceWorld {
         do {
             var names: [Bytes32: String] = [:]
             for device in devices { names[device.ownLog] = device.name }
-            let model = try NaiveTree(try device.blocks(upTo: status.clock), names: names)
+            let model = try NaiveTree(
+                try device.blocks(upTo: status.clock), names: names, text: .inline)
             var expected = model.picture()
             let conflicts = UInt64(expected.conflicts.count)
             expected.conflicts = []

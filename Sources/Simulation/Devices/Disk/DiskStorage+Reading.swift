@@ -29,6 +29,9 @@ extension DiskStorage {
     func heads(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         try rows.tree.heads(of: object)
     }
+    func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError) -> [ObjectID] {
+        try rows.tree.objectsOfHeads(after: object, limit: limit)
+    }
     func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         try rows.tree.versions(of: object)
     }

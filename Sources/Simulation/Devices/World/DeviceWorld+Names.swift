@@ -36,7 +36,7 @@ extension DeviceWorld {
                 else { continue }
                 book.name(saves, name)
             }
-        case .moved, .exchanged, .unchanged: break
+        case .moved, .exchanged, .succeeded, .unchanged: break
         }
     }
 

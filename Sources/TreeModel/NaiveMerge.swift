@@ -1,7 +1,8 @@
 /// The rules of merging as they are written down, with strings and tables; slow on purpose, and sharing
 /// nothing with the merge it is compared with.
-struct NaiveMerge {
-    static func merge(_ base: String, _ first: String, _ second: String, isLineLike: Bool)
+package struct NaiveMerge {
+    /// - Returns: nil if there is no merge.
+    package static func merge(_ base: String, _ first: String, _ second: String, isLineLike: Bool)
         -> String?
     {
         if first == second { return first }
@@ -61,7 +62,8 @@ struct NaiveMerge {
         return isTerminated(base) != changed
     }
 
-    static func words(_ lines: [String]) -> [String] {
+    /// The words of lines, as merging splits them.
+    package static func words(_ lines: [String]) -> [String] {
         func kind(_ scalar: Unicode.Scalar) -> Int {
             switch scalar.value {
             case 0x20, 0x09: return 1

@@ -1,0 +1,222 @@
+internal import Base
+internal import Share
+internal import Synchronization
+
+/// The dirty bytes of one file at their own offsets: in memory while they are few, then in a staging
+/// file. Most files that are written at all are small and become versions a moment later: making and
+/// removing a file for each would cost more than writing them.
+///
+/// Where nothing was written yet a staging file may hold bytes of a file that used it before.
+final class StagedData: Sendable {
+    private enum Backing {
+        /// Past its end are zeros. It counts against the depot's bound.
+        case memory([UInt8])
+        /// No byte lies past the end.
+        case file(any StagingFile, end: UInt64)
+        /// Given back.
+        case removed
+    }
+
+    private let depot: StagingDepot
+    private let counted = Atomic<UInt64>(0)
+    private let backing: Mutex<Backing>
+    /// About how many bytes there will be, at the least.
+    private let expected: UInt64
+    /// How far zeros were asked for that memory does not hold. Changed under the lock only.
+    private let zerosEnd = Atomic<UInt64>(0)
+
+    /// Bytes that are not on the disk yet.
+    init(expecting bytes: UInt64, depot: StagingDepot) {
+        expected = bytes
+        self.depot = depot
+        backing = Mutex(.memory([]))
+    }
+
+    /// - Parameter size: no byte lies past it.
+    init(_ file: any StagingFile, size: UInt64, depot: StagingDepot) {
+        expected = size
+        self.depot = depot
+        backing = Mutex(.file(file, end: size))
+    }
+
+    /// A staging file stays: a record may name it.
+    deinit {
+        count(0)
+        backing.withLock { backing in
+            if case .memory(let held) = backing { depot.countMemory(from: held.count, to: 0) }
+        }
+    }
+
+    /// Bytes that count against the bound on unpublished ones.
+    var byteCount: UInt64 { counted.load(ordering: .relaxed) }
+
+    /// Says how many bytes there are that no version has.
+    func count(_ bytes: UInt64) {
+        depot.recount(from: counted.exchange(bytes, ordering: .relaxed), to: bytes)
+    }
+
+    /// The staging file if there is one: only then can a record name it.
+    var file: (any StagingFile)? {
+        backing.withLock { backing in
+            if case .file(let file, _) = backing { return file }
+            return nil
+        }
+    }
+
+    /// The staging file for others, if there is one. No call may follow.
+    func takeFile() -> StagingSpares.Spare? {
+        backing.withLock { backing in
+            guard case .file(let file, let end) = backing else { return nil }
+            backing = .removed
+            return StagingSpares.Spare(file: file, size: end)
+        }
+    }
+
+    /// The staging file, made if need be.
+    func spill() throws(StorageError) -> any StagingFile {
+        try backing.withLock { (backing) throws(StorageError) in try spill(&backing, upTo: 0).file }
+    }
+
+    /// - Parameter end: so long it will be, at the least.
+    private func spill(_ backing: inout Backing, upTo end: UInt64) throws(StorageError)
+        -> StagingSpares.Spare
+    {
+        if case .file(let file, let size) = backing { return .init(file: file, size: size) }
+        let made = try depot.makeFile(expecting: max(expected, end))
+        var held: [UInt8] = []
+        if case .memory(let bytes) = backing { held = bytes }
+        do throws(StorageError) {
+            try fill(made, with: held)
+        } catch {
+            made.file.remove()
+            throw error
+        }
+        depot.countMemory(from: held.count, to: 0)
+        let size = max(made.size, UInt64(held.count))
+        backing = .file(made.file, end: size)
+        return .init(file: made.file, size: size)
+    }
+
+    /// What is not in `held` was asked to be zeros.
+    private func fill(_ made: StagingSpares.Spare, with held: [UInt8]) throws(StorageError) {
+        let end = UInt64(held.count)
+        if end > 0 {
+            try unsafe held.span.withUnsafeBytes { (bytes) throws(StorageError) in
+                try unsafe made.file.write(bytes, at: 0)
+            }
+        }
+        let zeros = min(zerosEnd.load(ordering: .relaxed), made.size)
+        if end < zeros { try made.file.punchHole(end..<zeros) }
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+        try backing.withLock { (backing) throws(StorageError) in
+            let end = offset &+ UInt64(bytes.count)
+            if hold(to: end, in: &backing), case .memory(var held) = backing {
+                // Taken out, so that writing does not copy it.
+                backing = .removed
+                unsafe held.withUnsafeMutableBytes { held in
+                    // Made as long as `end` just now.
+                    let target = unsafe UnsafeMutableRawBufferPointer(
+                        rebasing: held[Int(offset)..<Int(end)])
+                    unsafe target.copyMemory(from: bytes)
+                }
+                backing = .memory(held)
+                return
+            }
+            let staged = try spill(&backing, upTo: end)
+            do throws(StorageError) {
+                try unsafe staged.file.write(bytes, at: offset)
+            } catch .full where depot.dropSpares() {
+                try unsafe staged.file.write(bytes, at: offset)
+            }
+            if end > staged.size { backing = .file(staged.file, end: end) }
+        }
+    }
+
+    /// Reads at `offset`, with zeros past the end.
+    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+        let file: (any StagingFile)? = backing.withLock { backing in
+            let held: [UInt8]
+            switch backing {
+            case .file(let file, _): return file
+            case .memory(let bytes): held = bytes
+            case .removed: held = []
+            }
+            let start = Int(min(offset, UInt64(held.count)))
+            let count = min(buffer.count, held.count - start)
+            unsafe held.withUnsafeBytes { held in
+                // Both ends are within `held`, and `count` is at most the buffer's size.
+                let part = unsafe UnsafeRawBufferPointer(rebasing: held[start..<start + count])
+                unsafe buffer.copyMemory(from: part)
+            }
+            unsafe Self.zero(buffer, from: count)
+            return nil
+        }
+        guard let file else { return }
+        try unsafe Self.zero(buffer, from: file.read(at: offset, into: buffer))
+    }
+
+    private static func zero(_ buffer: UnsafeMutableRawBufferPointer, from count: Int) {
+        guard count < buffer.count else { return }
+        // Within the buffer: `count` is less than its size.
+        unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).initializeMemory(
+            as: UInt8.self, repeating: 0)
+    }
+
+    /// Makes a range read as zeros.
+    func punchHole(_ range: Range<UInt64>) throws(StorageError) {
+        try backing.withLock { (backing) throws(StorageError) in
+            guard case .memory(var held) = backing else {
+                return try spill(&backing, upTo: 0).file.punchHole(range)
+            }
+            backing = .removed
+            zerosEnd.max(range.upperBound, ordering: .relaxed)
+            for index in range.clamped(to: 0..<UInt64(held.count)) { held[Int(index)] = 0 }
+            backing = .memory(held)
+        }
+    }
+
+    func truncate(to size: UInt64) throws(StorageError) {
+        try backing.withLock { (backing) throws(StorageError) in
+            guard case .memory(var held) = backing else {
+                let file = try spill(&backing, upTo: 0).file
+                try file.truncate(to: size)
+                backing = .file(file, end: size)
+                return
+            }
+            zerosEnd.min(size, ordering: .relaxed)
+            guard size < UInt64(held.count) else { return }
+            backing = .removed
+            depot.countMemory(from: held.count, to: Int(size))
+            held.removeLast(held.count - Int(size))
+            backing = .memory(held)
+        }
+    }
+
+    /// Gives the bytes and their space back; no call may follow.
+    func remove() {
+        backing.withLock { backing in
+            switch backing {
+            case .memory(let held): depot.countMemory(from: held.count, to: 0)
+            case .file(let file, _): file.remove()
+            case .removed: break
+            }
+            backing = .removed
+        }
+    }
+
+    /// Whether memory holds the bytes and is as long as `end` now.
+    private func hold(to end: UInt64, in backing: inout Backing) -> Bool {
+        guard case .memory(var held) = backing, end <= UInt64(MountLimits.stagedInMemoryMax),
+            depot.hasMemory
+        else { return false }
+        if end > UInt64(held.count) {
+            backing = .removed
+            depot.countMemory(from: held.count, to: Int(end))
+            held.append(contentsOf: repeatElement(0, count: Int(end) - held.count))
+            backing = .memory(held)
+        }
+        return true
+    }
+}

@@ -1,0 +1,170 @@
+import Base
+import Chunks
+import FileTree
+import TextMerge
+
+/// Answers to the tree's questions about files with several heads.
+///
+/// Small files are merged in the call that brought the second head, so that nothing else ever shows. For
+/// larger ones, and where bytes are missing, the event loop does it without the lock
+/// (`ShareVolume+Merging.swift`). Nothing of it is in any log.
+extension Engine {
+    /// Takes up what the tree asks since its last change.
+    mutating func takeQuestions() throws(StorageError) {
+        for question in tree.takeQuestions() {
+            if try !answerInline(question) {
+                merges.add(question)
+                mustMerge = true
+            }
+        }
+    }
+
+    /// - Returns: false if there is more to it than bytes that came with their operations.
+    private mutating func answerInline(_ question: MergeQuestion) throws(StorageError) -> Bool {
+        guard let job = try job(question), job.isInline else { return false }
+        switch try job.run(chunks) {
+        case .merged(let bytes):
+            guard bytes.count <= ChunkLimits.inlineSizeMax else { return false }
+            try answer(question, .inline(bytes))
+        case .conflict(let conflict): try answer(question, .conflict(conflict))
+        case .missing: return false
+        }
+        return true
+    }
+
+    /// - Returns: nil if the question is no longer asked, or has been answered here: it has no merge.
+    mutating func job(_ question: MergeQuestion) throws(StorageError) -> MergeJob? {
+        guard try tree.pendingQuestion(of: question.object) == question else { return nil }
+        guard let plan = try tree.plan(question) else {
+            try answer(question, .conflict(.ambiguousBase))
+            return nil
+        }
+        guard let job = MergeJob(question, plan) else {
+            try answer(question, .conflict(.notText))
+            return nil
+        }
+        return job
+    }
+
+    mutating func answer(_ question: MergeQuestion, _ content: Content) throws(StorageError) {
+        let encoded = content.encode()
+        merges.remember(
+            MergeQueue.Shown(question: question, size: content.size, content: encoded))
+        try answer(question, .merged(size: content.size, content: encoded))
+    }
+
+    mutating func answer(_ question: MergeQuestion, _ verdict: MergeVerdict)
+        throws(StorageError)
+    {
+        let before = changes.count
+        note(try tree.answer(question, verdict))
+        mergeChanges += changes[before...]
+        markDirty()
+    }
+
+    /// Bytes are missing: they are asked for, and a head that is here shows meanwhile.
+    mutating func wait(
+        _ question: MergeQuestion, for missing: [ChunkReference], readable: [VersionID]
+    ) throws(StorageError) {
+        guard try tree.pendingQuestion(of: question.object) == question else { return }
+        let isOldOnly = readable.count == question.heads.count
+        merges.wait(
+            question, for: missing,
+            until: isOldOnly ? environment.now() + MergeQueue.Limits.patience : nil)
+        try wantMissing(missing)
+        guard case .pending(let shown?) = try tree.merge(of: question.object)?.verdict,
+            !readable.contains(shown), let latest = readable.first
+        else { return }
+        try answer(question, .pending(shown: latest))
+    }
+
+    private mutating func wantMissing(_ missing: [ChunkReference]) throws(StorageError) {
+        for reference in missing where !chunks.contains(reference.address) {
+            let wanted = WantedChunk(reference: reference, isList: false)
+            try storage.putWanted(wanted)
+            newlyWanted.append(wanted)
+            markDirty()
+        }
+    }
+
+    /// What merges still wait for is wanted, beside what shows.
+    mutating func wantForMerges() throws(StorageError) {
+        for object in merges.waiting.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
+            try wantMissing(merges.waiting[object]?.missing ?? [])
+        }
+    }
+
+    /// Shows all heads of files that waited long enough.
+    mutating func endPatience(now: Instant) throws(StorageError) {
+        for question in merges.takeOverdue(now: now) {
+            try answer(question, .pending(shown: nil))
+        }
+    }
+
+    /// The next merge to make; if there is none, looks a little further for those that an earlier run
+    /// left.
+    ///
+    /// - Returns: nil if none was found; there are no more once `merges` is idle.
+    mutating func nextMerge() throws(StorageError) -> MergeJob? {
+        while let question = merges.next() {
+            if let job = try job(question) { return job }
+        }
+        guard let scan = merges.scan else { return nil }
+        let cursor: ObjectID? = if case .after(let object) = scan { object } else { nil }
+        guard let page = try tree.contested(after: cursor, limit: MergeQueue.Limits.scanned) else {
+            merges.scan = nil
+            return nil
+        }
+        merges.scan = .after(page.last)
+        for object in page.objects {
+            if let question = try tree.pendingQuestion(of: object) { merges.add(question) }
+        }
+        return nil
+    }
+
+    /// What members should know of the share's rules of merging.
+    var mergeNotice: String? {
+        guard tree.mergeRules > MergeRules.version else { return nil }
+        return "this share merges texts by rules that this release does not know: concurrent "
+            + "versions show beside each other here until holdfast is updated"
+    }
+
+    // MARK: Saving what was merged
+
+    /// The parents of a save whose writer was shown several heads: what was shown becomes a version
+    /// first, in the same block. It is the base of the save, on every device, for ever; without it two
+    /// such saves would have several last common versions, and disagree about earlier edits.
+    mutating func recordMerge(of object: ObjectID, _ parents: [VersionID]) throws(VolumeError)
+        -> [VersionID]
+    {
+        guard parents.count > 1,
+            let shown = try shownMerge(of: object, Set(parents))
+        else { return parents }
+        var modified = Timestamp.epoch
+        for parent in parents {
+            let row = try Self.stored { () throws(StorageError) in try storage.version(parent) }
+            modified = max(modified, row?.modified ?? .epoch)
+        }
+        let merge = try author(
+            .write(
+                .init(
+                    object: object, parents: parents, size: shown.size, modified: modified,
+                    content: shown.content)))
+        return [merge]
+    }
+
+    private func shownMerge(of object: ObjectID, _ heads: Set<VersionID>) throws(VolumeError)
+        -> (size: UInt64, content: [UInt8])?
+    {
+        if let known = merges.shown.last(where: {
+            $0.question.object == object && Set($0.question.heads) == heads
+        }) {
+            return (known.size, known.content)
+        }
+        let merge = try Self.stored { () throws(StorageError) in try tree.merge(of: object) }
+        guard let merge, Set(merge.question.heads) == heads,
+            case .merged(let size, let content) = merge.verdict
+        else { return nil }
+        return (size, content)
+    }
+}

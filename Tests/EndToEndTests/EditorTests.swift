@@ -1,0 +1,120 @@
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEndTests {
+    /// Real programs save a text on one device, while another changes it elsewhere.
+    struct EditorTests {
+        private static let base = (1...40).map { "line \($0) of the text" }
+
+        private static func text(_ changes: [Int: String]) -> String {
+            base.enumerated().map { changes[$0.offset] ?? $0.element }.joined(separator: "\n")
+                + "\n"
+        }
+
+        /// A way to change the first line of `f.txt` into `alice`.
+        struct Saving: CustomTestStringConvertible, Sendable {
+            var program: String
+            var script: String
+            /// What else is there afterwards.
+            var backup: String?
+
+            var testDescription: String { script }
+        }
+
+        static let vim = "vim -Es -u NONE -N -c 'set noswapfile backupskip= writebackup"
+
+        static let savings = [
+            Saving(program: "vim", script: "\(vim) backupcopy=yes' -c '1s/.*/alice/' -c wq f.txt"),
+            Saving(program: "vim", script: "\(vim) backupcopy=no' -c '1s/.*/alice/' -c wq f.txt"),
+            Saving(program: "vim", script: "\(vim) backupcopy=auto' -c '1s/.*/alice/' -c wq f.txt"),
+            Saving(
+                program: "vim",
+                script: "\(vim) backup backupcopy=no' -c '1s/.*/alice/' -c wq f.txt",
+                backup: "f.txt~"),
+            Saving(program: "sed", script: "sed -i '1s/.*/alice/' f.txt"),
+            Saving(program: "sed", script: "sed -i.bak '1s/.*/alice/' f.txt", backup: "f.txt.bak"),
+            Saving(program: "rsync", script: "rsync -t --checksum \"$NEW\" f.txt"),
+            Saving(program: "rsync", script: "rsync -t --checksum --inplace \"$NEW\" f.txt"),
+            Saving(
+                program: "git",
+                script: """
+                    export GIT_DIR="$NEW.git" GIT_WORK_TREE="$PWD" GIT_CONFIG_NOSYSTEM=1 HOME=/nowhere
+                    export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
+                    git init -q && git config core.autocrlf false
+                    git config user.name a && git config user.email a@b
+                    git add f.txt && git commit -qm old && git branch old
+                    cp "$NEW" "$NEW.work" && blob=$(git hash-object -w "$NEW.work")
+                    git update-index --cacheinfo 100644,$blob,f.txt && git commit -qm new
+                    git branch new && git reset -q --hard old && git checkout -q new
+                    """),
+            Saving(program: "cp", script: "cp \"$NEW\" f.txt"),
+        ]
+
+        @Test(arguments: savings)
+        func `what a program saves is merged with an edit elsewhere`(_ saving: Saving) throws {
+            guard Machine.find(saving.program) != nil else {
+                try Test.cancel("\(saving.program) is not installed")
+            }
+            try Place.use(.seconds(90)) { place in
+                let pair = try Pair(in: place)
+                try pair.alice.write(Self.text([:]), to: "f.txt")
+                try pair.converge()
+                for device in pair.both { try device.pause() }
+                let new = place.path + "/new.txt"
+                try Self.text([0: "alice"]).write(toFile: new, atomically: false, encoding: .utf8)
+                try place.shell(
+                    "NEW='\(new)'\n\(saving.script)", in: pair.alice.mountPoint,
+                    within: .seconds(30))
+                #expect(
+                    pair.alice.read("f.txt") == Array(Self.text([0: "alice"]).utf8),
+                    "\(saving.script)")
+                usleep(1_100_000)
+                try pair.bob.write(Self.text([39: "bob"]), to: "f.txt")
+                for device in pair.both { try device.resume() }
+                try pair.converge()
+                let merged = Array(Self.text([0: "alice", 39: "bob"]).utf8)
+                for device in pair.both {
+                    #expect(device.names() == ["f.txt"] + (saving.backup.map { [$0] } ?? []))
+                    #expect(device.read("f.txt") == merged)
+                    if let backup = saving.backup {
+                        #expect(device.read(backup) == Array(Self.text([:]).utf8))
+                    }
+                    #expect(try device.status().conflicts == 0)
+                }
+            }
+        }
+
+        @Test func `a program that goes on with its file finds it where it was`() throws {
+            try Place.use(.seconds(60)) { place in
+                let pair = try Pair(in: place)
+                try pair.alice.write("old\n", to: "f")
+                // A backup by renaming, and both stay open: each goes on as what it was.
+                try place.shell(
+                    """
+                    python3 - <<'END'
+                    import os
+                    old = os.open("f", os.O_RDWR)
+                    before = os.fstat(old).st_ino
+                    os.rename("f", "f~")
+                    new = os.open("f", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
+                    number = os.fstat(new).st_ino
+                    os.write(new, b"new\\n"); os.fsync(new)
+                    assert os.stat("f").st_ino == number == os.fstat(new).st_ino
+                    assert os.stat("f~").st_ino == before == os.fstat(old).st_ino
+                    assert number != before and os.stat("f").st_mode & 0o777 == 0o640
+                    assert os.read(old, 9) == b"old\\n" and os.pread(new, 9, 0) == b"new\\n"
+                    os.write(old, b"older\\n"); os.fsync(old)
+                    os.write(new, b"newer\\n"); os.close(new); os.close(old)
+                    assert open("f").read() == "new\\nnewer\\n"
+                    assert open("f~").read() == "old\\nolder\\n"
+                    END
+                    """, in: pair.alice.mountPoint)
+                try pair.converge()
+                #expect(pair.bob.read("f") == Array("new\nnewer\n".utf8))
+                #expect(pair.bob.read("f~") == Array("old\nolder\n".utf8))
+                #expect(try pair.bob.status().conflicts == 0)
+            }
+        }
+    }
+}

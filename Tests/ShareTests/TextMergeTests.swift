@@ -1,0 +1,162 @@
+import Base
+import Chunks
+import FileTree
+import Testing
+
+@testable import Share
+
+/// Texts that merge, between whole devices.
+@Suite struct TextMergeTests {
+    private func pair(_ seed: UInt64) throws -> (Network, Network.Device, Network.Device) {
+        let network = Network(seed: seed)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run(seconds: 3)
+        return (network, alice, bob)
+    }
+
+    private func text(_ lines: Int, _ changes: [Int: String] = [:]) -> String {
+        (0..<lines).map { changes[$0] ?? "line \($0) of a text" }.joined(separator: "\n") + "\n"
+    }
+
+    /// Both write apart, and meet.
+    private func part(
+        _ network: Network, _ alice: Network.Device, _ bob: Network.Device,
+        _ change: () throws -> Void
+    ) throws {
+        network.disconnectAll()
+        try change()
+        network.run(seconds: 1)
+        network.connect(alice, bob)
+        network.run()
+        #expect(alice.volume.status().digest == bob.volume.status().digest, "\(network.log)")
+        #expect(try alice.names() == bob.names())
+    }
+
+    @Test(arguments: [5, 3000])
+    func `offline edits of one text are merged on both devices`(_ lines: Int) throws {
+        let (network, alice, bob) = try pair(UInt64(lines))
+        try alice.write("note.md", text(lines))
+        network.run()
+        try part(network, alice, bob) {
+            try alice.write("note.md", text(lines, [0: "alice"]))
+            try bob.write("note.md", text(lines, [lines - 1: "bob"]))
+        }
+        let merged = text(lines, [0: "alice", lines - 1: "bob"])
+        for device in [alice, bob] {
+            #expect(try device.names() == ["note.md"])
+            #expect(try device.text("note.md") == merged)
+            let node = try device.directory("note.md")
+            #expect(try device.volume.attributes(of: node).size == UInt64(merged.utf8.count))
+            #expect(try device.volume.openContent(of: node).versions.count == 2)
+            let explained = try device.volume.explainContent(of: node)
+            #expect(explained.verdict == .merged)
+            #expect(explained.heads.map(\.device).sorted() == ["alice", "bob"])
+            #expect(explained.bases.map(\.count) == [1])
+        }
+        // It is there after a restart, after a collection, and made again from the logs.
+        try network.restart(alice)
+        _ = try alice.volume.collectChunks()
+        #expect(try alice.text("note.md") == merged)
+        try alice.volume.rebuildView()
+        #expect(try alice.text("note.md") == merged)
+        let report = try alice.volume.check(scratch: MemoryShareStorage())
+        #expect(report.problems == [])
+
+        try bob.write("note.md", merged + "more\n")
+        network.connect(alice, bob)
+        network.run()
+        #expect(try alice.text("note.md") == merged + "more\n")
+        let node = try alice.directory("note.md")
+        #expect(try alice.volume.explainContent(of: node).verdict == .single)
+    }
+
+    @Test func `two people go on editing their parts, and nothing ever conflicts`() throws {
+        let (network, alice, bob) = try pair(2)
+        try alice.write("plan.swift", text(40))
+        network.run()
+        for round in 0..<6 {
+            try part(network, alice, bob) {
+                for (device, line) in [(alice, 5), (bob, 30)] {
+                    var lines = try #require(try device.text("plan.swift"))
+                        .split(separator: "\n").map(String.init)
+                    lines[line] = "\(device.name) in round \(round)"
+                    try device.write("plan.swift", lines.joined(separator: "\n") + "\n")
+                }
+            }
+            #expect(try alice.names() == ["plan.swift"], "round \(round)")
+            #expect(
+                try alice.text("plan.swift")
+                    == text(40, [5: "alice in round \(round)", 30: "bob in round \(round)"]))
+        }
+    }
+
+    @Test func `a new device merges by itself`() throws {
+        let (network, alice, bob) = try pair(3)
+        try alice.write("note.txt", text(1000))
+        network.run()
+        try part(network, alice, bob) {
+            try alice.write("note.txt", text(1000, [1: "alice"]))
+            try bob.write("note.txt", text(1000, [900: "bob"]))
+        }
+        let carol = try network.addDevice("carol")
+        network.connect(carol, alice)
+        network.run()
+        #expect(try carol.text("note.txt") == text(1000, [1: "alice", 900: "bob"]))
+        #expect(carol.volume.status().digest == alice.volume.status().digest)
+    }
+
+    @Test func `while the base is missing a head shows, then both, then the merge`() throws {
+        let (network, alice, bob) = try pair(4)
+        try alice.write("note.txt", text(1000))
+        network.run()
+        try part(network, alice, bob) {
+            try alice.write("note.txt", text(1000, [1: "alice"]))
+            try bob.write("note.txt", text(1000, [900: "bob"]))
+        }
+        let object = try #require(try alice.directory("note.txt").operation)
+        let base = try #require(
+            try alice.storage.versions(of: object).first { $0.parents.isEmpty })
+        // Nobody has the base any more: everybody forgets it.
+        guard case .pieces(let pieces) = try Content(decoding: base.content),
+            let reference = pieces.compactMap(\.reference).last
+        else {
+            Issue.record("the base is in no chunk")
+            return
+        }
+        for device in [alice, bob] {
+            _ = device.chunks.collect { $0 != reference.address }
+        }
+        let carol = try network.addDevice("carol")
+        network.connect(carol, alice)
+        network.run(seconds: 5)
+        #expect(try carol.names() == ["note.txt"])
+        #expect(carol.volume.status().digest == alice.volume.status().digest)
+        let node = try carol.directory("note.txt")
+        #expect(try carol.volume.explainContent(of: node).verdict == .waiting)
+        network.run(seconds: 30)
+        #expect(try carol.names().count == 2)
+        #expect(carol.volume.status().digest == alice.volume.status().digest)
+        // Somebody finds it again.
+        try alice.write("elsewhere.txt", text(1000))
+        network.run(seconds: 30)
+        #expect(try carol.names() == ["elsewhere.txt", "note.txt"])
+        #expect(try carol.text("note.txt") == text(1000, [1: "alice", 900: "bob"]))
+    }
+
+    @Test func `edits of the same words are two versions`() throws {
+        let (network, alice, bob) = try pair(5)
+        try alice.write("note.txt", text(9))
+        network.run()
+        try part(network, alice, bob) {
+            try alice.write("note.txt", text(9, [4: "alice"]))
+            try bob.write("note.txt", text(9, [4: "bob"]))
+        }
+        #expect(try alice.names().count == 2)
+        let node = try alice.directory("note.txt")
+        let explained = try alice.volume.explainContent(of: node)
+        #expect(explained.verdict == .conflict)
+        #expect(explained.rule == "both changed the same words")
+    }
+}
