@@ -109,8 +109,10 @@ extension Filesystem {
         let caller = reply.caller
         if replay.isOwn(caller) { return unsafe replayMake(parent, name, reply) }
         let result = Result { () throws(VolumeError) in
-            try unsafe make(
-                parent, name, kind, mode: mode, device: device, target: target, by: caller)
+            var former: NodeID?
+            return try unsafe make(
+                parent, name, kind, mode: mode, device: device, target: target, by: caller,
+                former: &former)
         }
         switch result {
         case .success(let attributes):
@@ -121,9 +123,11 @@ extension Filesystem {
 
     /// Creates an object for a caller: in a setgid directory the group is the directory's, and a
     /// directory is setgid too.
+    ///
+    /// - Parameter former: set to the file that had the name until the caller took it away.
     func make(
         _ parent: InodeID, _ name: UnsafePointer<CChar>, _ kind: FileKind, mode: UInt32,
-        device: UInt64, target: [UInt8], by caller: Caller
+        device: UInt64, target: [UInt8], by caller: Caller, former: inout NodeID?
     ) throws(VolumeError) -> Attributes {
         let directory = try directory(parent)
         guard unsafe !isVirtual(name, in: parent) else { throw .exists }
@@ -131,7 +135,8 @@ extension Filesystem {
         var request = MakeRequest(
             kind: kind, mode: mode & 0o7777, uid: caller.uid, gid: caller.gid, device: device,
             target: target)
-        if kind == .file { request.succeeds = departures.take(name, in: directory, by: caller) }
+        if kind == .file { former = departures.take(name, in: directory, by: caller) }
+        request.succeeds = former
         let above = try volume.attributes(of: directory)
         if above.mode & 0o2000 != 0 {
             request.gid = above.gid
@@ -168,25 +173,69 @@ extension Filesystem {
     func unlink(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
         if replay.isOwn(reply.caller) { return unsafe replayRemove(parent, name, reply) }
         let caller = reply.caller
-        let result = Result { () throws(VolumeError) in
-            let directory = try directory(parent)
+        let result = Result { () throws(VolumeError) -> ([UInt8], Attributes) in
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
             let name = try unsafe self.name(name)
-            let victim = try volume.lookup(name, in: directory)
-            let held = holdIfLastName(victim)
-            defer { if let held { publisher.release(held) } }
-            let removed = try volume.unlink(name, in: directory)
-            if removed == victim.node, victim.links <= 1 {
-                symlinks?.forget(victim.node)
-                try orphan(victim, content: nil)
-                if victim.kind == .file {
-                    departures.note(victim.node, name, in: directory, by: caller)
-                }
-            }
+            return (name, try volume.lookup(name, in: try directory(parent)))
         }
         switch result {
-        case .success: reply.succeed()
         case .failure(let error): reply.fail(code(error))
+        case .success((let name, let victim)):
+            guard let file = table.file(of: victim.node), file.isSuccessor, file.isDirty else {
+                return finish(reply) { () throws(VolumeError) in
+                    try unlink(name, in: parent, victim, by: caller)
+                }
+            }
+            // What it succeeds would be forgotten with it. That is no reason to keep it.
+            settled(file, reply, mustBe: false) { () throws(VolumeError) in
+                try self.unlink(
+                    name, in: parent, try self.volume.lookup(name, in: try self.directory(parent)),
+                    by: caller)
+            }
+        }
+    }
+
+    private func unlink(
+        _ name: [UInt8], in parent: InodeID, _ victim: Attributes, by caller: Caller
+    ) throws(VolumeError) {
+        let directory = try directory(parent)
+        let held = holdIfLastName(victim)
+        defer { if let held { publisher.release(held) } }
+        let removed = try volume.unlink(name, in: directory)
+        if removed == victim.node, victim.links <= 1 {
+            symlinks?.forget(victim.node)
+            try orphan(victim, content: nil)
+            if victim.kind == .file {
+                departures.note(victim.node, name, in: directory, by: caller)
+            }
+        }
+    }
+
+    private func finish(
+        _ reply: consuming FuseReply, _ work: () throws(VolumeError) -> Void
+    ) {
+        do {
+            try work()
+            reply.succeed()
+        } catch {
+            reply.fail(code(error))
+        }
+    }
+
+    /// Does something once a file's bytes are a version, and answers.
+    ///
+    /// - Parameter mustBe: whether not to do it if they cannot be made one.
+    private func settled(
+        _ file: FileState, _ reply: consuming FuseReply, mustBe: Bool = true,
+        _ work: @escaping @Sendable () throws(VolumeError) -> Void
+    ) {
+        let pending = pending.hold(reply)
+        writeBack.settle(file) {
+            self.publisher.settle(file) { error in
+                guard let reply = pending.take() else { return }
+                if mustBe, let error { return reply.fail(self.code(error)) }
+                self.finish(reply, work)
+            }
         }
     }
 
@@ -276,39 +325,22 @@ extension Filesystem {
         }
         switch result {
         case .failure(let error): reply.fail(code(error))
-        case .success((let request, nil)): rename(request, reply)
+        case .success((let request, nil)):
+            finish(reply) { () throws(VolumeError) in try rename(request) }
         case .success((let request, let source?)):
-            // The source's bytes must be a version before it can take the target's place.
-            let pending = pending.hold(reply)
-            writeBack.settle(source) {
-                self.publisher.settle(source) { error in
-                    guard let reply = pending.take() else { return }
-                    if let error {
-                        reply.fail(self.code(error))
-                    } else {
-                        self.rename(request, reply)
-                    }
-                }
-            }
+            settled(source, reply) { () throws(VolumeError) in try self.rename(request) }
         }
     }
 
-    private func rename(_ request: RenameRequest, _ reply: consuming FuseReply) {
-        let result = Result { () throws(VolumeError) in try rename(request) }
-        switch result {
-        case .success: reply.succeed()
-        case .failure(let error): reply.fail(code(error))
-        }
-    }
-
-    /// The file to be published before the rename, if it would replace another, or succeed it.
+    /// The file to be published before the rename, if it replaces another, or succeeds it: its program has
+    /// closed it, but that is told a moment later.
     private func unsavedSource(of request: RenameRequest) throws(VolumeError) -> FileState? {
         guard request.mode == .replace else { return nil }
         let source = try volume.lookup(request.name, in: try directory(request.parent))
         guard let file = table.file(of: source.node), file.isDirty || file.hasWriters else {
             return nil
         }
-        guard request.former == nil else { return file }
+        guard request.former == nil, !file.isSuccessor else { return file }
         do {
             _ = try volume.lookup(request.newName, in: try directory(request.newParent))
             return file
