@@ -59,7 +59,9 @@ private struct Author {
         let time = HybridTime(rawValue: max(newest, codec.time.rawValue &+ 1))
         guard time > codec.time, codec.number < 1000 else { return nil }
         var block = Block(time: time, clock: clock, operations: [])
-        guard flags & 32 == 0 else { return codec.encode(block, writers: table) + body }
+        guard flags & 32 == 0 else {
+            return (try? codec.encode(block, writers: table)).map { $0 + body }
+        }
 
         var choices = WireReader(body.span)
         while block.operations.count < 200, let kind = try? choices.readUInt8() {
@@ -73,7 +75,9 @@ private struct Author {
                     writer: codec.writer, block: codec.number, index: block.operations.count))
             block.operations.append(operation)
         }
-        var bytes = codec.encode(block, writers: table)
+        guard var bytes = try? codec.encode(block, writers: table) else {
+            preconditionFailure("\(block) names what it has not seen")
+        }
         if flags & 64 != 0, let place = try? choices.readUInt8() {
             bytes[Int(place) % bytes.count] ^= 1 << (flags >> 7 | place & 6)
         }
@@ -173,7 +177,8 @@ private func decode(_ blocks: [[UInt8]], of writer: WriterSlot, _ table: WriterT
         // Only what is well-formed may be encoded.
         guard block.operations.allSatisfy({ $0 != nil }) else { continue }
         var encoder = before
-        let copy = decoded(encoder.encode(block, writers: table), by: before, table)
+        let again = try? encoder.encode(block, writers: table)
+        let copy = again.flatMap { decoded($0, by: before, table) }
         precondition(copy == block, "\(block) came back as \(String(describing: copy))")
     }
     return result

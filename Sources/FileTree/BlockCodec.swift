@@ -49,9 +49,12 @@ package struct BlockCodec: Equatable, Sendable {
     // MARK: Encoding
 
     /// - Precondition: the block's own element of the clock is `number`, its time is later than that of
-    ///   the block before, nothing in the clock goes back, every operation is present, well-formed and
-    ///   refers only to what the clock covers.
-    package mutating func encode(_ block: Block, writers table: WriterTable) -> [UInt8] {
+    ///   the block before, nothing in the clock goes back, every operation is present and well-formed.
+    /// - Throws: `StorageError.corrupt` if an operation refers to what the clock does not cover; nothing
+    ///   has changed then.
+    package mutating func encode(_ block: Block, writers table: WriterTable)
+        throws(StorageError) -> [UInt8]
+    {
         precondition(
             number == 0 || block.time > time, "time goes back: \(block.time) after \(time)")
         precondition(block.clock[writer] == number, "block \(number) has seen \(block.clock)")
@@ -81,6 +84,13 @@ package struct BlockCodec: Equatable, Sendable {
         for case let operation? in block.operations {
             precondition(operation.isWellFormed, "\(operation) breaks a rule")
             output.writeBuffer(encoder.encode(operation))
+        }
+        if let id = encoder.unseen {
+            writers.removeLast(newWriters.count)
+            throw .corrupt(
+                what:
+                    "block \(number) of log \(table.key(of: writer)) would refer to \(id), which it"
+                    + " has not seen: run `holdfast check --rebuild`")
         }
         advance(to: block)
         return output.bytes

@@ -1,6 +1,6 @@
 extension Operation {
     /// What the operation names: all of it must have been seen by its block.
-    var references: [OperationID] {
+    package var references: [OperationID] {
         switch self {
         case .make, .admit, .retire, .revoke, .invite, .set, .checkpoint: []
         case .place(let place):

@@ -37,6 +37,9 @@ struct OperationEncoder {
     let writer: WriterSlot
     let logs: [WriterSlot: Int]
     private var output = WireWriter()
+    /// The first reference that could not be written, since the block has not seen what it names: then
+    /// the bytes are of no use.
+    private(set) var unseen: OperationID?
 
     init(
         number: UInt64, time: HybridTime, clock: Clock, writer: WriterSlot,
@@ -182,7 +185,10 @@ struct OperationEncoder {
         // What is seen of the own log ends with this very block.
         let last = id.writer == writer ? number : clock[id.writer] &- 1
         guard let log = logs[id.writer], id.writer == writer || clock.covers(id), id.block <= last
-        else { preconditionFailure("\(id) was not seen by block \(number) of \(writer)") }
+        else {
+            unseen = unseen ?? id
+            return
+        }
         output.writeUInt(log + 1)
         output.writeUInt(last - id.block)
         output.writeUInt(id.index)

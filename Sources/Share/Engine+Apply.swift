@@ -77,6 +77,7 @@ extension Engine {
                 "log \(log.key): block \(number) cannot be decoded (\(error)); the log stops there")
             return false
         }
+        if hasSeenOtherHistory(block, of: slot) { return false }
         switch try tree.apply(block, from: slot, number: number) {
         case .early: return false
         case .duplicate: break

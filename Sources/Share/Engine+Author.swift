@@ -109,7 +109,7 @@ extension Engine {
         var clock = block.clock
         clock[ownSlot] = block.number
         var codec = codecs[ownSlot] ?? BlockCodec(writer: ownSlot)
-        let bytes = codec.encode(
+        let bytes = try codec.encode(
             Block(time: block.time, clock: clock, operations: block.operations),
             writers: writers)
         try log.append([bytes])

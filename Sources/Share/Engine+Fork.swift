@@ -53,6 +53,13 @@ extension Engine {
     /// The own log's other history, while it is being fetched.
     var pendingFork: LogFork? { forks.first { $0.state == .fetching } }
 
+    /// Whether a block of another log may refer to blocks of the own one that are others here: it waits until
+    /// the histories have changed places.
+    func hasSeenOtherHistory(_ block: Block, of slot: WriterSlot) -> Bool {
+        guard !forks.isEmpty, slot != ownSlot, let pendingFork else { return false }
+        return block.clock[ownSlot] > pendingFork.common
+    }
+
     /// For people.
     var forkReports: [ShareStatus.Fork] {
         forks.map { fork in
@@ -62,7 +69,8 @@ extension Engine {
                 log: fork.log.hex, common: fork.common, found: fork.found,
                 isOwn: fork.state != .noted,
                 isSettled: fork.state == .settled
-                    || fork.state == .noted && membership.hasSuccessor(fork.log))
+                    || fork.state == .noted && membership.hasSuccessor(fork.log),
+                hindrance: fork.state == .fetching ? forkHindrance : nil)
         }
     }
 
@@ -78,13 +86,20 @@ extension Engine {
 
     /// Gives the own log its other history once that is here, and goes on under a new one.
     mutating func settleFork() throws(StorageError) {
-        guard let index = forks.firstIndex(where: { $0.state == .fetching }) else { return }
+        guard forkHindrance == nil,
+            let index = forks.firstIndex(where: { $0.state == .fetching })
+        else { return }
         let fork = forks[index]
+        guard fork.log == writers.key(of: ownSlot) else {
+            return hinderFork(
+                "the device went on under another log before the other history was here: keep a copy of"
+                    + " the share's folder in the state, and connect the device that was cloned")
+        }
         guard let branch = logs[fork.branch], branch.length > 0, branch.isComplete else { return }
         try commit()
         guard let own = ownLog, let common = try own.commonLength(with: branch) else { return }
         let oldSlot = ownSlot
-        let exclusive = try blocks(of: own, from: common)
+        guard let exclusive = try blocks(of: own, from: common) else { return }
         try beginSuccessor()
         let moved = try restate(exclusive, from: oldSlot, common: common)
 
@@ -108,20 +123,42 @@ extension Engine {
     }
 
     /// The blocks of the own log that the other history lacks.
-    private func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block] {
+    ///
+    /// - Returns: nil if this version cannot read all that is in them. Leaving that out would lose it: both
+    ///   histories stay as they are.
+    private mutating func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block]?
+    {
         var codec = BlockCodec(writer: ownSlot)
         var blocks: [Block] = []
         for number in 0..<log.length {
-            guard let bytes = try log.block(at: number),
-                let block = try? codec.decode(bytes.span, writers: writers)
-            else { throw .corrupt(what: "block \(number) of this device's log") }
+            guard let bytes = try log.block(at: number) else {
+                hinderFork(
+                    "block \(number) of this device's log is missing: keep a copy of the share's folder"
+                        + " in the state, and run `holdfast check`")
+                return nil
+            }
+            let block = try? codec.decode(bytes.span, writers: writers)
+            guard let block, number < common || !block.operations.contains(nil) else {
+                hinderFork(
+                    "block \(number) of this device's log was written by a newer version of Holdfast:"
+                        + " start that version again; until then what is written here stays here")
+                return nil
+            }
             if number >= common { blocks.append(block) }
         }
         return blocks
     }
 
+    /// Until the next start the two histories stay apart: nothing is tried again that cannot succeed.
+    private mutating func hinderFork(_ reason: String) {
+        forkHindrance = reason
+        notices.append(
+            "the two histories of this device's log cannot be brought together: \(reason)")
+    }
+
     /// Writes blocks of the own log's old history to the new log: with the time they had, and having seen
-    /// what they had.
+    /// what they had. What refers to none of the tree, and so never meant anything, is left out, as are
+    /// digests of views that nobody will have.
     ///
     /// - Returns: what became of each operation.
     private mutating func restate(_ blocks: [Block], from old: WriterSlot, common: UInt64)
@@ -135,19 +172,23 @@ extension Engine {
             let number = UInt64(encoded.count)
             var operations: [Operation] = []
             for (index, operation) in block.operations.enumerated() {
-                // A digest of a view that nobody will have.
-                if case .checkpoint = operation { continue }
                 guard let operation else { continue }
+                if case .checkpoint = operation { continue }
+                let restated = operation.replacingReferences { moved[$0] ?? $0 }
+                let isDangling = restated.references.contains {
+                    $0.writer == old && $0.block >= common
+                }
+                guard !isDangling else { continue }
                 let id = OperationID(writer: old, block: common + UInt64(offset), index: index)
                 moved[id] = OperationID(writer: ownSlot, block: number, index: operations.count)
-                operations.append(operation.replacingReferences { moved[$0] ?? $0 })
+                operations.append(restated)
             }
             guard !operations.isEmpty else { continue }
             var clock = block.clock
             clock[old] = common
             clock[ownSlot] = number
             encoded.append(
-                codec.encode(
+                try codec.encode(
                     Block(time: block.time, clock: clock, operations: operations), writers: writers)
             )
         }

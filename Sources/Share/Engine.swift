@@ -89,6 +89,8 @@ struct Engine {
     var ownCommits: UInt64 = 0
     /// Logs with two histories.
     var forks: [LogFork] = []
+    /// Why the own log's two histories cannot be brought together by this version, for people.
+    var forkHindrance: String?
     /// Slots that once were the own log's, by age.
     var retiredSlots: [RetiredSlot] = []
     /// Slots whose channels must begin anew: another log stands behind them.

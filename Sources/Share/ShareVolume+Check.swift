@@ -89,9 +89,11 @@ extension Engine {
                 "the list of conflicts is not what the logs say: run holdfast check --rebuild")
         }
         for fork in forkReports where !fork.isSettled {
+            let advice =
+                fork.hindrance ?? "connect the device that was restored or cloned"
             report.problems.append(
                 "the log of \(fork.device) has two histories after block \(fork.common), and what one"
-                    + " of them has is not here: connect the device that was restored or cloned")
+                    + " of them has is not here: \(advice)")
         }
         try checkChunks(&report)
         return report

@@ -49,6 +49,7 @@ enum StatusText {
         return fork.isSettled
             ? "\(what); a new log has what the other one lacked"
             : "\(what); what one of them has is not here yet"
+                + (fork.hindrance.map { ": \($0)" } ?? "")
     }
 
     static func table(of peers: [ShareStatus.Peer]) -> String {

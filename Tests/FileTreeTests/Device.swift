@@ -124,7 +124,7 @@ final class Device {
         var clock = tree.clock
         let number = codecs[key]!.number
         clock[slot] = number
-        let bytes = codecs[key]!.encode(
+        let bytes = try codecs[key]!.encode(
             Block(time: block.time, clock: clock, operations: block.operations), writers: writers)
         logs[key]!.append(bytes)
         tree.seal(slot, number: number, time: block.time)

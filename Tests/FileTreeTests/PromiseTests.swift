@@ -102,7 +102,7 @@ import Testing
         while let slot = writers.insert(Bytes32(rng.bytes(32))!) { block.clock[slot] = 7 }
         var encoder = BlockCodec(writer: own)
         var decoder = BlockCodec(writer: own)
-        let bytes = encoder.encode(block, writers: writers)
+        let bytes = try encoder.encode(block, writers: writers)
         #expect(bytes.count < Limits.blockSizeMax)
         #expect(try decoder.decode(bytes.span, writers: writers) == block)
         #expect(try BlockCodec(payload: decoder.payload) == decoder)

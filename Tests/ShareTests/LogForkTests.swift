@@ -3,6 +3,7 @@ import Chunks
 import FileTree
 import Hypercore
 import Testing
+import Wire
 
 @testable import Share
 
@@ -258,5 +259,112 @@ import Testing
         let isAllowed = forged.apply(.admit(admission), stamp: stamp, author: bobsLog)
         #expect(!isAllowed)
         #expect(forged == before)
+    }
+
+    // MARK: What cannot be written again
+
+    /// Appends blocks to a device's own log by hand, the frames after the operations.
+    private func append(
+        _ blocks: [(operations: [Operation], frames: [[UInt8]])], to device: Network.Device
+    ) throws {
+        try device.volume.sync()
+        try device.volume.engine.withLock { engine in
+            let slot = engine.ownSlot
+            let log = try #require(engine.ownLog)
+            var codec = engine.codecs[slot] ?? BlockCodec(writer: slot)
+            var encoded: [[UInt8]] = []
+            for block in blocks {
+                var clock = engine.tree.clock
+                clock[slot] = codec.number
+                let bytes = try codec.encode(
+                    Block(
+                        time: engine.hybrid.next(wallMilliseconds: 0), clock: clock,
+                        operations: block.operations), writers: engine.writers)
+                var output = WireWriter()
+                for frame in block.frames { output.writeBuffer(frame) }
+                encoded.append(bytes + output.bytes)
+            }
+            try log.append(encoded)
+            engine.markDirty()
+        }
+    }
+
+    private func nextBlock(of device: Network.Device) throws -> OperationID {
+        try device.volume.sync()
+        return try device.volume.engine.withLock { engine in
+            OperationID(writer: engine.ownSlot, block: try #require(engine.ownLog).length, index: 0)
+        }
+    }
+
+    @Test func `what refers to a checkpoint is not written again, and all else is`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 9)
+        let backup = bob.backup()
+        try bob.write("d/lost", "before the restore")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        let checkpoint = try nextBlock(of: bob)
+        try append(
+            [
+                ([.checkpoint(.init(digest: .zero))], []),
+                ([.place(.init(.new(checkpoint), in: .root, named: Array("ghost".utf8)))], []),
+            ], to: bob)
+        network.run()
+        try bob.write("d/new", "after the restore")
+        network.run()
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        for device in [alice, bob, carol] {
+            #expect(try device.names("d") == ["base", "lost", "new"], "\(network.log)")
+        }
+        try expectOneTree([alice, bob, carol], network)
+        #expect(bob.volume.status().forks.map(\.isSettled) == [true])
+    }
+
+    @Test func `what a newer version wrote keeps the histories apart, and loses nothing`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 10)
+        let backup = bob.backup()
+        try bob.write("d/lost", "before the restore")
+        network.connect(bob, alice)
+        network.run()
+        try alice.write("d/lost", "edited")
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        let unknown = try nextBlock(of: bob)
+        try append(
+            [
+                ([], [[99, 1, 2, 3]]),
+                ([.place(.init(.new(unknown), in: .root, named: Array("newer".utf8)))], []),
+            ], to: bob)
+        network.run()
+        try bob.write("d/new", "after the restore")
+        network.run()
+        for _ in 0..<2 {
+            network.connect(bob, alice)
+            network.connect(carol, alice)
+            try carol.write("d/carol", "carol's")
+            network.run()
+            let fork = try #require(bob.volume.status().forks.first)
+            #expect(!fork.isSettled)
+            #expect(fork.hindrance?.contains("start that version again") == true)
+            let problems = try bob.volume.check(scratch: MemoryShareStorage()).problems
+            #expect(problems.contains { $0.contains("newer version") })
+
+            // Life goes on: what is written is kept here, and nothing is taken for another thing.
+            try bob.write("d/more", "more")
+            network.run()
+            #expect(try bob.text("d/new") == "after the restore")
+            #expect(try bob.text("d/more") == "more")
+            #expect(try alice.text("d/lost") == "edited")
+            network.disconnectAll()
+            try network.restart(bob)
+            #expect(try bob.text("d/more") == "more")
+        }
+        let log = try #require(bob.volume.engine.withLock { $0.ownLog })
+        let bytes = try #require(try log.block(at: unknown.block))
+        #expect(bytes.suffix(5) == [4, 99, 1, 2, 3])
     }
 }
