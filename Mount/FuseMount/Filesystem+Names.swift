@@ -1,6 +1,7 @@
 internal import Base
 internal import CFuse3
 internal import Share
+internal import Synchronization
 
 extension Filesystem {
     // MARK: Looking up
@@ -153,13 +154,15 @@ extension Filesystem {
     ) {
         let before = changes.now
         let result = Result { () throws(VolumeError) in
-            let inode = try inode(id)
             let directory = try directory(newParent)
             guard unsafe !isVirtual(newName, in: newParent) else { throw .exists }
             let name = try unsafe self.name(newName)
-            // A file without a name cannot get one again.
-            guard inode.orphan == nil else { throw .notFound }
-            return try volume.link(inode.node, as: name, in: directory)
+            return try table.meaning.withLock { _ throws(VolumeError) in
+                let inode = try inode(id)
+                // A file without a name cannot get one again.
+                guard inode.orphan == nil else { throw .notFound }
+                return try volume.link(inode.node, as: name, in: directory)
+            }
         }
         switch result {
         case .success(let attributes):
@@ -173,41 +176,73 @@ extension Filesystem {
     func unlink(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
         if replay.isOwn(reply.caller) { return unsafe replayRemove(parent, name, reply) }
         let caller = reply.caller
-        let result = Result { () throws(VolumeError) -> ([UInt8], Attributes) in
+        let result = Result { () throws(VolumeError) -> (NamePlace, FileState?) in
+            let directory = try directory(parent)
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
-            let name = try unsafe self.name(name)
-            return (name, try volume.lookup(name, in: try directory(parent)))
+            let place = NamePlace(directory: directory, name: try unsafe self.name(name))
+            return (place, try standing(at: place).file)
         }
         switch result {
         case .failure(let error): reply.fail(code(error))
-        case .success((let name, let victim)):
-            guard let file = table.file(of: victim.node), file.isSuccessor, file.isDirty else {
-                return finish(reply) { () throws(VolumeError) in
-                    try unlink(name, in: parent, victim, by: caller)
-                }
-            }
+        case .success((let place, let file?)) where file.isSuccessor && file.isDirty:
             // What it succeeds would be forgotten with it. That is no reason to keep it.
             settled(file, reply, mustBe: false) { () throws(VolumeError) in
-                try self.unlink(
-                    name, in: parent, try self.volume.lookup(name, in: try self.directory(parent)),
-                    by: caller)
+                try self.unlink(place, by: caller)
+            }
+        case .success((let place, _)):
+            finish(reply) { () throws(VolumeError) in try unlink(place, by: caller) }
+        }
+    }
+
+    private func unlink(_ place: NamePlace, by caller: Caller) throws(VolumeError) {
+        _ = try taking(place) { (victim) throws(VolumeError) in
+            guard let victim else { throw .notFound }
+            let removed = try volume.unlink(place.name, in: place.directory)
+            guard removed == victim.node, victim.links <= 1 else { return }
+            symlinks?.forget(victim.node)
+            try orphan(victim, content: nil)
+            if victim.kind == .file {
+                departures.note(victim.node, place.name, in: place.directory, by: caller)
             }
         }
     }
 
-    private func unlink(
-        _ name: [UInt8], in parent: InodeID, _ victim: Attributes, by caller: Caller
-    ) throws(VolumeError) {
-        let directory = try directory(parent)
-        let held = holdIfLastName(victim)
-        defer { if let held { publisher.release(held) } }
-        let removed = try volume.unlink(name, in: directory)
-        if removed == victim.node, victim.links <= 1 {
-            symlinks?.forget(victim.node)
-            try orphan(victim, content: nil)
-            if victim.kind == .file {
-                departures.note(victim.node, name, in: directory, by: caller)
+    /// What stands at a place, and its file if it is open or unsaved; nil if there is nothing.
+    private func standing(at place: NamePlace) throws(VolumeError) -> (
+        attributes: Attributes?, file: FileState?
+    ) {
+        try table.meaning.withLock { _ throws(VolumeError) in
+            let found = try shown(at: place)
+            return (found, found.flatMap { table.file(of: $0.node) })
+        }
+    }
+
+    private func shown(at place: NamePlace) throws(VolumeError) -> Attributes? {
+        do {
+            return try volume.lookup(place.name, in: place.directory)
+        } catch {
+            guard error == .notFound else { throw error }
+            return nil
+        }
+    }
+
+    /// Takes away, or puts another in the place of, what stands at a place; meanwhile nobody publishes it
+    /// if it is its last name, and nothing else comes to stand there.
+    private func taking<Value>(
+        _ place: NamePlace, _ body: (Attributes?) throws(VolumeError) -> Value
+    ) throws(VolumeError) -> Value {
+        while true {
+            let (found, file) = try standing(at: place)
+            let held = found.flatMap { $0.kind == .file && $0.links <= 1 ? file : nil }
+            if let held { publisher.hold(held) }
+            defer { if let held { publisher.release(held) } }
+            let value: Value? = try table.meaning.withLock { _ throws(VolumeError) in
+                let victim = try shown(at: place)
+                // A save made something else of it meanwhile.
+                guard victim?.node == found?.node else { return nil }
+                return try body(victim)
             }
+            if let value { return value }
         }
     }
 
@@ -253,14 +288,6 @@ extension Filesystem {
         case .success: reply.succeed()
         case .failure(let error): reply.fail(code(error))
         }
-    }
-
-    /// Keeps a job from publishing an object whose last name is about to go.
-    private func holdIfLastName(_ victim: Attributes) -> FileState? {
-        guard victim.kind == .file, victim.links <= 1, let file = table.file(of: victim.node)
-        else { return nil }
-        publisher.hold(file)
-        return file
     }
 
     /// The object has no name any more: what the kernel still holds of it lives in the table.
@@ -336,38 +363,34 @@ extension Filesystem {
     /// closed it, but that is told a moment later.
     private func unsavedSource(of request: RenameRequest) throws(VolumeError) -> FileState? {
         guard request.mode == .replace else { return nil }
-        let source = try volume.lookup(request.name, in: try directory(request.parent))
-        guard let file = table.file(of: source.node), file.isDirty || file.hasWriters else {
+        let place = NamePlace(directory: try directory(request.parent), name: request.name)
+        guard let file = try standing(at: place).file, file.isDirty || file.hasWriters else {
             return nil
         }
         guard request.former == nil, !file.isSuccessor else { return file }
-        do {
-            _ = try volume.lookup(request.newName, in: try directory(request.newParent))
-            return file
-        } catch {
-            guard error == .notFound else { throw error }
-            return nil
-        }
+        let target = NamePlace(directory: try directory(request.newParent), name: request.newName)
+        return try standing(at: target).attributes == nil ? nil : file
     }
 
     private func rename(_ request: RenameRequest) throws(VolumeError) {
-        let directory = try directory(request.parent)
-        let newDirectory = try self.directory(request.newParent)
-        let source = try volume.lookup(request.name, in: directory)
-        var victim: Attributes?
-        do {
-            victim = try volume.lookup(request.newName, in: newDirectory)
-        } catch {
-            guard error == .notFound else { throw error }
+        let from = NamePlace(directory: try directory(request.parent), name: request.name)
+        let to = NamePlace(directory: try directory(request.newParent), name: request.newName)
+        try taking(to) { (victim) throws(VolumeError) in
+            try rename(from, to, over: victim, request)
         }
-        let held = request.mode == .replace ? victim.flatMap { holdIfLastName($0) } : nil
-        defer { if let held { publisher.release(held) } }
+    }
+
+    private func rename(
+        _ from: NamePlace, _ to: NamePlace, over victim: Attributes?, _ request: RenameRequest
+    ) throws(VolumeError) {
+        let source = try volume.lookup(from.name, in: from.directory)
         // If this is a save, the object has the temporary file's afterwards.
-        let extended = try held.map { (file) throws(VolumeError) in
+        let file = victim.flatMap { $0.links <= 1 ? table.file(of: $0.node) : nil }
+        let extended = try file.map { (file) throws(VolumeError) in
             try extendedAttributes(of: file.node)
         }
         let result = try volume.rename(
-            request.name, in: directory, to: request.newName, in: newDirectory, request.mode,
+            from.name, in: from.directory, to: to.name, in: to.directory, request.mode,
             succeeding: request.former)
         switch result {
         case .unchanged: return
@@ -376,8 +399,8 @@ extension Filesystem {
             if let victim { try renamed(victim.node, to: other) }
         case .moved(let moved, let replaced):
             try renamed(source.node, to: moved)
-            if source.kind == .file, source.links <= 1 {
-                departures.note(moved, request.name, in: directory, by: request.caller)
+            if source.kind == .file, source.links <= 1, isBackup(to.name, of: from.name) {
+                departures.note(moved, from.name, in: from.directory, by: request.caller)
             }
             if let victim, let replaced, replaced == victim.node,
                 victim.kind == .directory || victim.links <= 1
@@ -392,10 +415,18 @@ extension Filesystem {
             if let source { try show(saved, as: source) }
             if let backup { try show(temporary, as: backup) }
         }
-        if source.kind == .symlink { symlinks?.note(source.node, in: newDirectory) }
+        if source.kind == .symlink { symlinks?.note(source.node, in: to.directory) }
         if case .exchanged = result, let victim, victim.kind == .symlink {
-            symlinks?.note(victim.node, in: directory)
+            symlinks?.note(victim.node, in: from.directory)
         }
+    }
+
+    /// Whether a name may be that of a backup of the file that had the other one: it has more to it, as
+    /// `f~` and `bak_f`, or is the same in another directory. A file that got its final name has less, as
+    /// `f` that was `f.lock`.
+    private func isBackup(_ backup: [UInt8], of name: [UInt8]) -> Bool {
+        guard backup.count >= name.count else { return false }
+        return (0...backup.count - name.count).contains { backup[$0...].starts(with: name) }
     }
 
     /// A conflict copy that gets a name of its own becomes another object.

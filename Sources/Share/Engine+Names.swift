@@ -195,8 +195,9 @@ extension Engine {
             recent.moved(source.object, from: RecentFiles.NamePlace(parent: from, name: name))
         }
         guard let target else {
-            if let result = try succeed(
-                by: source, at: (parent: to, name: newName), from: from, former)
+            if !Self.isBackup(newName, of: name),
+                let result = try succeed(
+                    by: source, at: (parent: to, name: newName), from: from, former)
             {
                 return result
             }

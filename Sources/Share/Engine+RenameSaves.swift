@@ -5,9 +5,10 @@ import FileTree
 /// Saves by renaming a temporary file over the old one: its bytes become a version of that, whose identity
 /// survives.
 extension Engine {
-    /// Whether a name is that of a backup: the file's with something added, as in `f~` and `f.bak`.
+    /// Whether a name is that of a backup: the file's with something added, as in `f~`, `f.bak`, `bak_f`.
     static func isBackup(_ backup: [UInt8], of name: [UInt8]) -> Bool {
-        backup.count > name.count && backup.starts(with: name)
+        backup.count > name.count
+            && (backup.starts(with: name) || backup.suffix(name.count) == name[...])
     }
 
     /// Whether a rename over an existing file is how a program saved it: the source was made here for
