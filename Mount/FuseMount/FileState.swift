@@ -17,6 +17,8 @@ final class FileState: Sendable {
         case held
         case queued(UInt64)
         case running(UInt64)
+        /// The bytes are in chunks; whoever takes the file's name away need not wait for the rest.
+        case stored(UInt64)
         /// The job waits for chunks of the base from the network.
         case fetching(UInt64)
     }

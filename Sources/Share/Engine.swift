@@ -16,7 +16,9 @@ struct Engine {
         static let blockSize = 256 * 1024
         static let blockOperations = 8192
         static let sealAfterIdle = Duration.milliseconds(3)
-        static let sealAfter = Duration.milliseconds(50)
+        static let sealAfter = Duration.milliseconds(250)
+        /// From one block to the next, unless it is full: a burst of changes becomes few transactions.
+        static let sealInterval = Duration.milliseconds(50)
         /// Received changes are committed this long after the first.
         static let commitAfter = Duration.milliseconds(50)
         /// How long one round of applying received blocks may keep callers waiting.
@@ -58,6 +60,8 @@ struct Engine {
     var hybrid: HybridClock
 
     var open: OpenBlock?
+    /// When the last block of this run was sealed.
+    var sealedAt: Instant?
     /// Since when something waits for a commit.
     var dirtySince: Instant?
     /// What the kernel must forget, collected until the caller has left the lock.
