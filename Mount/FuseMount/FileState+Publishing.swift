@@ -102,6 +102,24 @@ extension FileState {
         }
     }
 
+    /// The job has the bytes in chunks and goes on with other files.
+    func endBuilding(number: UInt64) {
+        access { state in
+            if state.publication == .running(number) { state.publication = .stored(number) }
+        }
+    }
+
+    /// The job goes on with the file.
+    ///
+    /// - Returns: whether it still may.
+    func resumeWork(number: UInt64) -> Bool {
+        access { state in
+            guard state.publication == .stored(number) else { return false }
+            state.publication = .running(number)
+            return true
+        }
+    }
+
     /// The job could not begin.
     ///
     /// - Returns: nil if the file waits for another.
@@ -178,6 +196,7 @@ extension FileState {
     ) -> Ending {
         access { state in
             state.node = published.node
+            state.isSuccessor = false
             state.parents = [published.version]
             state.published = ticket.generation
             var ending = state.end()
@@ -260,7 +279,7 @@ extension FileState {
             let latch: Latch? = access { state in
                 switch state.publication {
                 case .idle: break
-                case .queued, .fetching:
+                case .queued, .fetching, .stored:
                     state.isWanted = true
                     state.work = nil
                     leftovers = state.overlay.abandonCut()
@@ -324,7 +343,7 @@ extension FileState {
     struct Record: Sendable {
         let staged: StagedFile
         let generation: UInt64
-        let bytes: StagedData
+        let bytes: any StagingFile
     }
 
     /// What to record for a crash; nil if nothing is dirty, or it is recorded already.
@@ -338,16 +357,19 @@ extension FileState {
             guard state.isDirty, !state.isOrphan, let reader = state.reader,
                 again || state.recorded != state.generation || !state.hasRecord
             else { return nil }
-            let staged = try state.overlay.spill(in: depot)
+            let file = try state.overlay.spill(in: depot)
             let record = StagedFile(
                 node: state.node, parents: state.parents,
                 base: state.overlay.baseSize == 0 ? .empty : reader.content,
                 size: state.overlay.size, modified: state.modified,
-                dirty: state.overlay.dirty.ranges, file: staged.file.id, isSynced: isSynced,
+                dirty: state.overlay.dirty.ranges, file: file.id, isSynced: isSynced,
                 synced: isSynced ? nil : state.syncedRecord)
-            return Record(staged: record, generation: state.generation, bytes: staged)
+            return Record(staged: record, generation: state.generation, bytes: file)
         }
     }
+
+    /// Whether a crash would take bytes that no record names, though they are on the disk.
+    var isWorthRecording: Bool { access { $0.overlay.staged?.file != nil } }
 
     /// The volume has it.
     func recorded(_ record: Record) {

@@ -87,7 +87,7 @@ final class Filesystem: Sendable {
         let opened = Result { () throws(StorageError) in
             let staged = try depot.open(record.file)
             // What was written past the end after the record was made is not the file's.
-            try staged.file.truncate(to: record.size)
+            try staged.truncate(to: record.size)
             return staged
         }
         switch opened {

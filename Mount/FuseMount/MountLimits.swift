@@ -15,9 +15,9 @@ enum MountLimits {
     /// Of these, those that may hold a writer until there is room for staged bytes. Further writers
     /// get on: the others must find a thread, and the bound is soft.
     static let waitingWritersMax = 40
-    /// Threads that stay when there is nothing to do. The kernel wakes them in turn: the fewer, the more
-    /// often one that has just run and whose processor is awake. Further ones come when all are busy.
-    static let idleThreadsMax = 2
+    /// Threads that stay when there is nothing to do. Further ones come when all are busy, and go again:
+    /// each time it costs as much as several requests.
+    static let idleThreadsMax = 10
     /// Read-ahead and pages written back under way, so that slow fetches do not stop read-ahead. Fewer
     /// than the threads: pages that wait for room must leave some to answer everybody else.
     static let backgroundRequestsMax: UInt32 = 32
@@ -25,10 +25,19 @@ enum MountLimits {
     static let dirtyRangesMax = 16_384
     /// Dirty bytes of one file at which a job turns them into chunks, though it is still written.
     static let flattenBytes: UInt64 = 1 << 30
+    /// Bytes of one file, and of all, that are held in memory until a job takes them; a file that is
+    /// longer, or comes when there are so many, has a staging file.
+    static let stagedInMemoryMax = 128 << 10
+    static let stagedMemoryMax = 32 << 20
     /// Background jobs at once.
     static let jobsMax = 2
     /// Staged bytes from which a job counts as large; one at a time.
     static let largeJobBytes: UInt64 = 32 << 20
+    /// Files, and staged bytes of them, that one job makes versions of with one sync of their chunks.
+    static let batchFilesMax = 128
+    static let batchBytesMax: UInt64 = 8 << 20
+    /// From one batch to the next, unless somebody waits: what comes meanwhile shares a sync.
+    static let batchInterval = Duration.milliseconds(60)
     /// Times an answer is put together anew because something changed meanwhile.
     static let answerRoundsMax = 8
     /// Buffers kept for replies to reads.

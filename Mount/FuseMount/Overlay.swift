@@ -4,7 +4,7 @@ internal import Share
 
 /// The bytes of one file that no version holds yet, over the content of the version below.
 ///
-/// Small files are held in memory, whole. Others have a staging file that holds the dirty ranges at
+/// Small files are held in memory, whole. Others have staged data that holds the dirty ranges at
 /// their own offsets. Every byte outside the dirty ranges and below the size is the base's, or zero
 /// past the base's end. What was cut off and is part of the file again is dirty, and zero in staging.
 ///
@@ -92,7 +92,7 @@ struct Overlay {
         let staged = try stage(in: depot)
         fillGap(to: range.lowerBound)
         try preserve(range, in: depot)
-        try unsafe staged.file.write(bytes, at: offset)
+        try unsafe staged.write(bytes, at: offset)
         zeroed.remove(range)
         mark(range, staged)
         size = max(size, range.upperBound)
@@ -112,7 +112,7 @@ struct Overlay {
                 try preserve(newSize..<UInt64.max, in: depot)
                 // Also what is not dirty any more and waits to be punched: past the size there are
                 // only zeros.
-                try staged.file.truncate(to: newSize)
+                try staged.truncate(to: newSize)
             }
             dirty.remove(newSize..<UInt64.max)
             zeroed.remove(newSize..<UInt64.max)
@@ -138,7 +138,7 @@ struct Overlay {
         }
         let staged = try stage(in: depot)
         try preserve(range, in: depot)
-        try staged.file.punchHole(range)
+        try staged.punchHole(range)
         zeroed.insert(range)
         mark(range, staged)
     }
@@ -154,9 +154,9 @@ struct Overlay {
         return file
     }
 
-    /// Writes small content to a staging file, so that it can be recorded.
-    mutating func spill(in depot: StagingDepot) throws(StorageError) -> StagedData {
-        try stage(in: depot)
+    /// Writes what is in memory to a staging file, so that it can be recorded.
+    mutating func spill(in depot: StagingDepot) throws(StorageError) -> any StagingFile {
+        try stage(in: depot).spill()
     }
 
     /// The overlay's bytes count no more: they will never be published.
@@ -166,7 +166,7 @@ struct Overlay {
 
     /// Removes the staging file; the overlay must not be used again.
     mutating func discard() {
-        staged?.file.remove()
+        staged?.remove()
         staged = nil
         memory = nil
         dirty = RangeSet()
@@ -286,7 +286,7 @@ struct Overlay {
     /// The cut's content is stored as `content` and lies below now.
     mutating func endCut(as content: Content) -> Leftovers {
         guard let cut else { return Leftovers() }
-        cut.aside?.file.remove()
+        cut.aside?.remove()
         self.cut = nil
         guard !cut.isDetached else { return Leftovers(file: cut.staged) }
         baseSize = content.size
@@ -311,7 +311,7 @@ struct Overlay {
     /// The job failed: the bytes stay dirty.
     mutating func abandonCut() -> Leftovers {
         guard let cut else { return Leftovers() }
-        cut.aside?.file.remove()
+        cut.aside?.remove()
         self.cut = nil
         dirtySinceCut = RangeSet()
         return Leftovers(file: cut.isDetached ? cut.staged : nil)
@@ -323,7 +323,7 @@ struct Overlay {
         for range in ranges {
             var unused = RangeSet(range)
             for part in dirty.intersection(range) { unused.remove(part) }
-            for part in unused.ranges { try file.file.punchHole(part) }
+            for part in unused.ranges { try file.punchHole(part) }
         }
         file.count(dirty.byteCount - zeroed.byteCount)
     }
@@ -368,15 +368,15 @@ struct Overlay {
     /// The staging file, made if need be; content held in memory goes there.
     private mutating func stage(in depot: StagingDepot) throws(StorageError) -> StagedData {
         if let staged { return staged }
-        let made = try depot.create()
+        let made = depot.make()
         if let memory, !memory.isEmpty {
             let written = Result { () throws(StorageError) in
                 try unsafe memory.span.withUnsafeBytes { (bytes) throws(StorageError) in
-                    try unsafe made.file.write(bytes, at: 0)
+                    try unsafe made.write(bytes, at: 0)
                 }
             }
             if case .failure(let error) = written {
-                made.file.remove()
+                made.remove()
                 throw error
             }
             mark(0..<UInt64(memory.count), made)
@@ -415,7 +415,7 @@ struct Overlay {
             self.cut?.isAbandoned = true
             return
         }
-        let aside = if let aside = cut.aside { aside } else { try depot.create() }
+        let aside = if let aside = cut.aside { aside } else { depot.make() }
         cut.aside = aside
         for part in needed.ranges {
             try copy(part, from: staged, to: aside)
@@ -437,7 +437,7 @@ struct Overlay {
             let count = Int(min(step, range.upperBound - position))
             let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
             try unsafe from.read(at: position, into: part)
-            try unsafe to.file.write(UnsafeRawBufferPointer(part), at: position)
+            try unsafe to.write(UnsafeRawBufferPointer(part), at: position)
             position += UInt64(count)
         }
     }

@@ -7,20 +7,26 @@ internal import Synchronization
 ///
 /// Locks: its own is held for moments; under it a file's may be taken, never the other way round.
 final class Publisher: Sendable {
-    private struct Job: Sendable {
+    fileprivate struct Job: Sendable {
         let file: FileState
         let number: UInt64
         /// Whether a version is made, or the bytes only leave the staging area.
         let publishes: Bool
+        let byteCount: UInt64
+
         /// Takes long: others must get past it.
-        let isLarge: Bool
+        var isLarge: Bool { byteCount >= MountLimits.largeJobBytes }
     }
 
-    private struct State {
+    fileprivate struct State {
         var dirty: [ObjectIdentifier: FileState] = [:]
         var queue: [Job] = []
         var running = 0
         var isLargeRunning = false
+        /// Before this no batch begins, unless somebody waits for one.
+        var nextBatch = Instant.zero
+        /// At which a worker waits for that.
+        var pause: Latch?
         var lastNumber: UInt64 = 0
         var isReleasing = false
     }
@@ -72,7 +78,10 @@ final class Publisher: Sendable {
         case .now(let ticket, let content):
             try publish(content, of: file, ticket)
         case .job(let number):
-            let recorded = Result { () throws(VolumeError) in try record(file) }
+            // Bytes in memory become a version as soon as a record could be made of them.
+            let recorded = Result { () throws(VolumeError) in
+                if file.isWorthRecording { try record(file) }
+            }
             enqueue(file, number, publishes: true)
             try recorded.get()
         }
@@ -98,6 +107,7 @@ final class Publisher: Sendable {
         } catch {
             return call(error)
         }
+        hurry()
         let isSettled = file.access { state in
             if case .fetching = state.publication, !isPatient { return true }
             return state.published >= generation || !state.isDirty || state.isOrphan
@@ -120,7 +130,7 @@ final class Publisher: Sendable {
         try file.telling.withLock { _ throws(VolumeError) in
             let record = try lift { () throws(StorageError) in
                 let record = try file.record(in: depot, again: again, isSynced: isSynced)
-                if isSynced { try record?.bytes.file.sync() }
+                if isSynced { try record?.bytes.sync() }
                 return record
             }
             guard let record else { return }
@@ -246,6 +256,20 @@ final class Publisher: Sendable {
     private func publish(_ content: Content, of file: FileState, ticket: FileState.Ticket)
         throws(VolumeError)
     {
+        let ending: FileState.Ending
+        if file.isSuccessor {
+            ending = try table.meaning.withLock { _ throws(VolumeError) in
+                try tell(content, of: file, ticket)
+            }
+        } else {
+            ending = try tell(content, of: file, ticket)
+        }
+        finish(file, ending, failure: nil)
+    }
+
+    private func tell(_ content: Content, of file: FileState, _ ticket: FileState.Ticket)
+        throws(VolumeError) -> FileState.Ending
+    {
         var backup: (id: InodeID, node: NodeID)?
         let ending = try file.telling.withLock { _ throws(VolumeError) in
             let particulars = file.particulars(ticket)
@@ -265,13 +289,13 @@ final class Publisher: Sendable {
             return file.endPublished(
                 ticket, particulars, content: content, as: published, chunks: chunks)
         }
-        finish(file, ending, failure: nil)
-        guard let backup else { return }
+        guard let backup else { return ending }
         if let old = table.find(backup.id)?.file {
             let shown = try volume.openContent(of: backup.node)
             try rebind(old, to: backup.node, parents: Array(shown.versions.prefix(1)))
         }
         invalidator.forgetAttributes(of: backup.id)
+        return ending
     }
 
     // MARK: Jobs
@@ -283,68 +307,124 @@ final class Publisher: Sendable {
     }
 
     private func enqueue(_ file: FileState, _ number: UInt64, publishes: Bool) {
-        let isLarge = file.stagedByteCount >= MountLimits.largeJobBytes
-        enqueue(Job(file: file, number: number, publishes: publishes, isLarge: isLarge))
+        enqueue(
+            Job(
+                file: file, number: number, publishes: publishes, byteCount: file.stagedByteCount))
     }
 
     private func enqueue(_ job: Job) {
-        let starts = state.withLock { state in
+        let (starts, pause) = state.withLock { state in
             state.queue.append(job)
-            guard state.running < MountLimits.jobsMax else { return false }
-            state.running += 1
-            return true
+            if job.isLarge || state.queue.count >= MountLimits.batchFilesMax {
+                return (state.beginsRunning(), state.endPause())
+            }
+            // Whoever waits takes this one too.
+            return (state.pause == nil && state.beginsRunning(), nil)
         }
+        pause?.open()
         if starts { submit { self.runJobs() } }
     }
 
+    /// Somebody waits for a version: what is queued begins now.
+    private func hurry() {
+        state.withLock { $0.endPause() }?.open()
+    }
+
     private func runJobs() {
-        while let job = nextJob() {
-            run(job)
-            if job.isLarge { state.withLock { $0.isLargeRunning = false } }
-        }
-    }
-
-    /// The next that may run; one of the workers at most has a large one.
-    private func nextJob() -> Job? {
-        state.withLock { state in
-            let next = state.queue.firstIndex { !$0.isLarge || !state.isLargeRunning }
-            guard let next else {
-                state.running -= 1
-                return nil
+        while true {
+            switch nextStep() {
+            case .run(let jobs):
+                run(jobs)
+                if jobs.contains(where: \.isLarge) {
+                    state.withLock { $0.isLargeRunning = false }
+                }
+            case .pause(let latch, let until):
+                latch.wait(until: until)
+                state.withLock { state in
+                    if state.pause === latch { _ = state.endPause() }
+                }
+            case .end: return
             }
-            let job = state.queue.remove(at: next)
-            if job.isLarge { state.isLargeRunning = true }
-            return job
         }
     }
 
-    private func run(_ job: Job) {
+    private enum Step {
+        case run([Job])
+        case pause(Latch, until: Instant)
+        case end
+    }
+
+    /// What a worker does next: a large job, which one of them at most has, or some small ones.
+    private func nextStep() -> Step {
+        let now = Clock.now()
+        return state.withLock { state in
+            let next = state.queue.firstIndex { !$0.isLarge || !state.isLargeRunning }
+            // One waits at a time.
+            guard let next, state.pause == nil else {
+                state.running -= 1
+                return .end
+            }
+            if state.queue[next].isLarge {
+                state.isLargeRunning = true
+                return .run([state.queue.remove(at: next)])
+            }
+            if now < state.nextBatch {
+                let pause = Latch()
+                state.pause = pause
+                return .pause(pause, until: state.nextBatch)
+            }
+            state.nextBatch = now + MountLimits.batchInterval
+            return .run(state.takeBatch())
+        }
+    }
+
+    /// Makes chunks of all files, syncs once, makes the versions.
+    private func run(_ jobs: [Job]) {
+        var built: [(job: Job, ticket: FileState.Ticket, content: Content)] = []
+        for job in jobs {
+            if let (ticket, content) = build(job) { built.append((job, ticket, content)) }
+        }
+        guard !built.isEmpty else { return }
+        let synced = Result { () throws(VolumeError) in
+            try lift { () throws(StorageError) in try group.sync() }
+        }
+        for (job, ticket, content) in built where job.file.resumeWork(number: job.number) {
+            let file = job.file
+            do {
+                try synced.get()
+                if !job.publishes {
+                    let ending = file.endStored(ticket, content: content, chunks: chunks)
+                    finish(file, ending, failure: nil)
+                } else if file.isCancelled {
+                    cancel(file)
+                } else {
+                    try publish(content, of: file, ticket: ticket)
+                }
+            } catch {
+                fail(file, error)
+            }
+        }
+    }
+
+    /// - Returns: nil if the job ended, or waits for chunks.
+    private func build(_ job: Job) -> (FileState.Ticket, Content)? {
         let file = job.file
         guard let work = file.startWork(number: job.number, chunks: chunks) else {
             if let ending = file.endUnstarted(number: job.number) {
                 finish(file, ending, failure: nil)
             }
-            return
+            return nil
         }
-        let content: Content
         do {
-            content = try build(work, of: file)
+            let content = try build(work, of: file)
+            file.endBuilding(number: job.number)
+            return (work.ticket, content)
         } catch {
             switch error {
-            case .missing(let missing): return fetch(missing, for: job)
-            case .storage(let error): return fail(file, .storage(error))
+            case .missing(let missing): fetch(missing, for: job)
+            case .storage(let error): fail(file, .storage(error))
             }
-        }
-        do {
-            try lift { () throws(StorageError) in try group.sync() }
-            guard job.publishes else {
-                let ending = file.endStored(work.ticket, content: content, chunks: chunks)
-                return finish(file, ending, failure: nil)
-            }
-            guard !file.isCancelled else { return cancel(file) }
-            try publish(content, of: file, ticket: work.ticket)
-        } catch {
-            fail(file, error)
+            return nil
         }
     }
 
@@ -454,6 +534,42 @@ final class Publisher: Sendable {
             state.lastNumber += 1
             return state.lastNumber
         }
+    }
+}
+
+extension Publisher.State {
+    /// Whether one more worker is to begin.
+    fileprivate mutating func beginsRunning() -> Bool {
+        guard running < MountLimits.jobsMax else { return false }
+        running += 1
+        return true
+    }
+
+    /// - Returns: what a worker waits at, to be opened.
+    fileprivate mutating func endPause() -> Latch? {
+        nextBatch = .zero
+        defer { pause = nil }
+        return pause
+    }
+
+    /// Small jobs in their order, as many as one batch may have.
+    fileprivate mutating func takeBatch() -> [Publisher.Job] {
+        var batch: [Publisher.Job] = []
+        var bytes: UInt64 = 0
+        var rest: [Publisher.Job] = []
+        for job in queue {
+            let fits =
+                batch.count < MountLimits.batchFilesMax
+                && (batch.isEmpty || bytes + job.byteCount <= MountLimits.batchBytesMax)
+            if job.isLarge || !fits {
+                rest.append(job)
+            } else {
+                bytes += job.byteCount
+                batch.append(job)
+            }
+        }
+        queue = rest
+        return batch
     }
 }
 

@@ -2,39 +2,7 @@ internal import Base
 internal import Share
 internal import Synchronization
 
-/// A staging file and how many of its bytes count against the bound on unpublished bytes.
-final class StagedData: Sendable {
-    let file: any StagingFile
-    private let depot: StagingDepot
-    private let counted = Atomic<UInt64>(0)
-
-    fileprivate init(file: any StagingFile, depot: StagingDepot) {
-        self.file = file
-        self.depot = depot
-    }
-
-    deinit { count(0) }
-
-    var byteCount: UInt64 { counted.load(ordering: .relaxed) }
-
-    /// Says how many bytes the file holds that no version has.
-    func count(_ bytes: UInt64) {
-        depot.recount(from: counted.exchange(bytes, ordering: .relaxed), to: bytes)
-    }
-
-    /// Reads at `offset`, with zeros past the staging file's end.
-    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)
-        throws(StorageError)
-    {
-        let count = try unsafe file.read(at: offset, into: buffer)
-        guard count < buffer.count else { return }
-        // Within the buffer: `count` is less than its size.
-        unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).initializeMemory(
-            as: UInt8.self, repeating: 0)
-    }
-}
-
-/// Where dirty bytes wait: makes staging files, bounds them together, gives their space back once no
+/// Where dirty bytes wait: bounds them together, makes staging files, gives their space back once no
 /// crash could need them.
 ///
 /// A staging file outlives the version that replaces it until that version and the removal of its
@@ -59,32 +27,56 @@ final class StagingDepot: Sendable {
 
     private let area: any StagingArea
     private let used = Atomic<UInt64>(0)
+    private let memoryUsed = Atomic<UInt64>(0)
     private let room = Mutex(Room())
     private let retired = Mutex<[Retired]>([])
     let bytesMax: UInt64
+    private let memoryMax: Int
 
-    init(area: any StagingArea, bytesMax: UInt64) {
+    /// - Parameter memoryMax: bytes that are held in memory; soft by those of one file.
+    init(
+        area: any StagingArea, bytesMax: UInt64, memoryMax: Int = MountLimits.stagedMemoryMax
+    ) {
         self.area = area
         self.bytesMax = bytesMax
+        self.memoryMax = memoryMax
     }
 
     /// Bytes that no version holds yet, over all files.
     var bytesUsed: UInt64 { used.load(ordering: .relaxed) }
 
-    func create() throws(StorageError) -> StagedData {
-        StagedData(file: try area.create(), depot: self)
-    }
+    /// Room for dirty bytes of a file.
+    func make() -> StagedData { StagedData(depot: self) }
+
+    func makeFile() throws(StorageError) -> any StagingFile { try area.create() }
 
     func open(_ id: UInt64) throws(StorageError) -> StagedData {
-        StagedData(file: try area.open(id), depot: self)
+        StagedData(try area.open(id), depot: self)
+    }
+
+    var bytesInMemory: UInt64 { memoryUsed.load(ordering: .relaxed) }
+
+    /// Whether further bytes may be held in memory.
+    var hasMemory: Bool { bytesInMemory < UInt64(memoryMax) }
+
+    func countMemory(from old: Int, to new: Int) {
+        if new >= old {
+            memoryUsed.wrappingAdd(UInt64(new - old), ordering: .relaxed)
+        } else {
+            memoryUsed.wrappingSubtract(UInt64(old - new), ordering: .relaxed)
+        }
     }
 
     func removeAll(except kept: Set<UInt64>) throws(StorageError) {
         try area.removeAll(except: kept)
     }
 
-    /// Removes the file once `release` runs after a sync.
+    /// Removes the bytes once `release` runs after a sync; at once where no record can name them.
     func retire(_ staged: StagedData, now: Instant) {
+        guard staged.file != nil else {
+            staged.count(0)
+            return staged.remove()
+        }
         retired.withLock { $0.append(.file(staged, since: now)) }
     }
 
@@ -116,13 +108,14 @@ final class StagingDepot: Sendable {
             switch item {
             case .file(let staged, _):
                 staged.count(0)
-                staged.file.remove()
+                staged.remove()
             case .ranges(_, let punch): punch()
             }
         }
     }
 
-    fileprivate func recount(from old: UInt64, to new: UInt64) {
+    /// To be called by `StagedData` when it counts.
+    func recount(from old: UInt64, to new: UInt64) {
         if new >= old {
             used.wrappingAdd(new - old, ordering: .relaxed)
             return

@@ -91,7 +91,9 @@ extension Engine {
     /// When the open block is due to be sealed.
     var sealDeadline: Instant? {
         open.map {
-            min($0.touchedAt + Limits.sealAfterIdle, $0.openedAt + Limits.sealAfter)
+            let isIdle = $0.touchedAt + Limits.sealAfterIdle
+            let next = sealedAt.map { $0 + Limits.sealInterval } ?? isIdle
+            return min(max(isIdle, next), $0.openedAt + Limits.sealAfter)
         }
     }
 
@@ -115,6 +117,7 @@ extension Engine {
         try log.append([bytes])
         tree.seal(ownSlot, number: block.number, time: block.time)
         open = nil
+        sealedAt = environment.now()
         codecs[ownSlot] = codec
         applied[ownSlot] = block.number + 1
         appliedChanged.insert(ownSlot)

@@ -16,7 +16,9 @@ struct Engine {
         static let blockSize = 256 * 1024
         static let blockOperations = 8192
         static let sealAfterIdle = Duration.milliseconds(3)
-        static let sealAfter = Duration.milliseconds(50)
+        static let sealAfter = Duration.milliseconds(250)
+        /// From one block to the next, unless it is full: a burst of changes becomes few transactions.
+        static let sealInterval = Duration.milliseconds(50)
         /// Received changes are committed this long after the first.
         static let commitAfter = Duration.milliseconds(50)
         /// How long one round of applying received blocks may keep callers waiting.
@@ -58,6 +60,8 @@ struct Engine {
     var hybrid: HybridClock
 
     var open: OpenBlock?
+    /// When the last block of this run was sealed.
+    var sealedAt: Instant?
     /// Since when something waits for a commit.
     var dirtySince: Instant?
     /// What the kernel must forget, collected until the caller has left the lock.
@@ -156,111 +160,6 @@ struct OpenBlock {
 struct ReplicationID: Hashable {
     let connection: ConnectionID
     let slot: WriterSlot
-}
-
-/// What it takes to see that a rename is a save: which files were made here a moment ago, and
-/// what had arrived from elsewhere since.
-struct RecentFiles {
-    private var sequence: UInt64 = 0
-    private var births: [ObjectID: UInt64] = [:]
-    private var birthOrder: [ObjectID] = []
-    private var arrivals: [VersionID: UInt64] = [:]
-    private var arrivalOrder: [VersionID] = []
-    private var names: [NameKey: UInt64] = [:]
-    private var nameOrder: [NameKey] = []
-
-    mutating func born(_ object: ObjectID) {
-        sequence += 1
-        births[object] = sequence
-        birthOrder.append(object)
-        if birthOrder.count > 2 * Engine.Limits.recentFiles {
-            for old in birthOrder.prefix(Engine.Limits.recentFiles) { births[old] = nil }
-            birthOrder.removeFirst(Engine.Limits.recentFiles)
-        }
-    }
-
-    mutating func arrived(_ version: VersionID) {
-        sequence += 1
-        arrivals[version] = sequence
-        arrivalOrder.append(version)
-        if arrivalOrder.count > 2 * Engine.Limits.recentFiles {
-            for old in arrivalOrder.prefix(Engine.Limits.recentFiles) { arrivals[old] = nil }
-            arrivalOrder.removeFirst(Engine.Limits.recentFiles)
-        }
-    }
-
-    /// Which file a new one succeeds once it is written.
-    private var formers: [ObjectID: ObjectID] = [:]
-    /// What files showed that lost their name, where that were several versions; the latest last.
-    private var lastShown: [(object: ObjectID, versions: [VersionID])] = []
-
-    /// A name in a directory.
-    struct NamePlace: Equatable {
-        var parent: ObjectID
-        var name: [UInt8]
-    }
-
-    /// From where files were renamed lately, the latest last.
-    private var lastPlaces: [(object: ObjectID, place: NamePlace)] = []
-
-    mutating func moved(_ object: ObjectID, from place: NamePlace) {
-        lastPlaces.append((object, place))
-        if lastPlaces.count > 64 { lastPlaces.removeFirst() }
-    }
-
-    func lastPlace(of object: ObjectID) -> NamePlace? {
-        lastPlaces.last { $0.object == object }?.place
-    }
-
-    mutating func succeeds(_ object: ObjectID, _ former: ObjectID) {
-        if formers.count >= Engine.Limits.recentFiles { formers = [:] }
-        formers[object] = former
-    }
-
-    mutating func takeFormer(of object: ObjectID) -> ObjectID? {
-        formers.isEmpty ? nil : formers.removeValue(forKey: object)
-    }
-
-    mutating func departed(_ object: ObjectID, showing versions: [VersionID]) {
-        lastShown.removeAll { $0.object == object }
-        lastShown.append((object, versions))
-        if lastShown.count > 64 { lastShown.removeFirst() }
-    }
-
-    /// Nil unless the file has lost its name lately, and showed several versions.
-    func lastShown(of object: ObjectID) -> [VersionID]? {
-        lastShown.last { $0.object == object }?.versions
-    }
-
-    /// A name shows another thing than before, through changes from elsewhere.
-    mutating func changed(_ name: NameKey) {
-        guard !births.isEmpty else { return }
-        sequence += 1
-        names[name] = sequence
-        nameOrder.append(name)
-        if nameOrder.count > 2 * Engine.Limits.recentFiles {
-            // What changed again since stands further back too.
-            let kept = Set(nameOrder.dropFirst(Engine.Limits.recentFiles))
-            for old in nameOrder.prefix(Engine.Limits.recentFiles) where !kept.contains(old) {
-                names[old] = nil
-            }
-            nameOrder.removeFirst(Engine.Limits.recentFiles)
-        }
-    }
-
-    /// Whether a name came to show what it shows after the object was made here.
-    func changed(_ name: NameKey, after object: ObjectID) -> Bool {
-        guard let birth = births[object], let change = names[name] else { return false }
-        return change > birth
-    }
-
-    func isRecent(_ object: ObjectID) -> Bool { births[object] != nil }
-
-    /// Whether a version came from elsewhere after the object was made here.
-    func arrived(_ version: VersionID, after object: ObjectID) -> Bool {
-        guard let birth = births[object], let arrival = arrivals[version] else { return false }
-        return arrival > birth
-    }
 }
 
 /// The last nodes that were put in.

@@ -128,7 +128,9 @@ extension ShareVolume: ConnectionHandler {
                 if try engine.applyStored() { next = now }
                 let sealDeadline = engine.sealDeadline ?? .distantFuture
                 let commitDeadline =
-                    engine.dirtySince.map { $0 + Engine.Limits.commitAfter } ?? .distantFuture
+                    engine.open != nil
+                    ? .distantFuture
+                    : engine.dirtySince.map { $0 + Engine.Limits.commitAfter } ?? .distantFuture
                 if sealDeadline <= now || commitDeadline <= now {
                     try engine.commit()
                 } else {

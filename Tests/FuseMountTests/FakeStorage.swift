@@ -124,6 +124,9 @@ final class FakeStaging: StagingArea {
         Glibc.rmdir(folder)
     }
 
+    /// How many were made.
+    var made: UInt64 { state.withLock { $0.last } }
+
     /// Files that were made and not removed.
     var files: Set<UInt64> { state.withLock { $0.open } }
 

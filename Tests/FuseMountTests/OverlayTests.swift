@@ -17,8 +17,8 @@ private struct OverlayModel {
     /// What a job sees: the bytes at the cut, over the base of that time.
     var cut: (bytes: [UInt8], reader: ContentReader, isDetached: Bool)?
 
-    init(base: [UInt8]) throws {
-        depot = StagingDepot(area: staging, bytesMax: 1 << 40)
+    init(base: [UInt8], memoryMax: Int = 0) throws {
+        depot = StagingDepot(area: staging, bytesMax: 1 << 40, memoryMax: memoryMax)
         bytes = base
         let content = try Self.content(base, chunks)
         overlay = Overlay(base: content)
@@ -71,13 +71,13 @@ private struct OverlayModel {
         guard let cut else { return }
         self.cut = nil
         guard success, overlay.cut?.isAbandoned == false else {
-            if let file = overlay.abandonCut().file { file.file.remove() }
+            if let file = overlay.abandonCut().file { file.remove() }
             return
         }
         let content = try Self.content(cut.bytes, chunks)
         let leftovers = overlay.endCut(as: content)
         if !cut.isDetached { reader = ContentReader(content, storage: chunks) }
-        leftovers.file?.file.remove()
+        leftovers.file?.remove()
         pending.append(leftovers)
     }
 
@@ -124,14 +124,16 @@ private struct OverlayModel {
 }
 
 struct OverlayTests {
-    @Test(arguments: 1...24 as ClosedRange<UInt64>)
+    @Test(arguments: 1...36 as ClosedRange<UInt64>)
     func `an overlay shows what was written, while a job reads what was there`(seed: UInt64) throws
     {
         var random = SeededRandom(seed: seed)
         let sizes = [0, 100, 4096, 4097, 20_000, 60_000]
         let size = sizes[Int(seed) % sizes.count]
         let scale = max(5000, size * 5 / 4)
-        var model = try OverlayModel(base: random.bytes(size))
+        // None, some that is used up on the way, and all.
+        let memoryMax = [0, 10_000, 1 << 20][Int(seed) / sizes.count % 3]
+        var model = try OverlayModel(base: random.bytes(size), memoryMax: memoryMax)
         for step in 0..<160 {
             let offset = Int.random(in: 0..<scale, using: &random)
             let count = Int.random(in: 1..<max(2, scale / 10), using: &random)
@@ -167,6 +169,21 @@ struct OverlayTests {
         try model.depot.release {}
         #expect(model.staging.files.isEmpty, "seed \(seed)")
         #expect(model.depot.bytesUsed == 0, "seed \(seed)")
+        #expect(model.depot.bytesInMemory == 0, "seed \(seed)")
+        if memoryMax == 1 << 20 { #expect(model.staging.made == 0, "seed \(seed)") }
+    }
+
+    @Test
+    func `a file longer than what memory holds of one has a staging file`() throws {
+        var model = try OverlayModel(base: [], memoryMax: 1 << 20)
+        let most = MountLimits.stagedInMemoryMax
+        try model.write(randomBytes(most, seed: 1), at: 0)
+        #expect(model.staging.files.isEmpty)
+        #expect(model.depot.bytesInMemory == UInt64(most))
+        try model.write([7], at: most)
+        #expect(model.staging.files.count == 1)
+        #expect(model.depot.bytesInMemory == 0)
+        #expect(try model.shown() == model.bytes)
     }
 
     @Test

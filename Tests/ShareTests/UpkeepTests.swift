@@ -63,7 +63,7 @@ import Testing
         alice.wakes = 0
         try alice.write("f", "two")
         #expect(alice.wakes > 0)
-        network.run(seconds: 0.01)
+        network.run(seconds: 0.1)
         #expect(try bob.text("f") == "two")
     }
 
