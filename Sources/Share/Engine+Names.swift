@@ -147,6 +147,7 @@ extension Engine {
             return
         }
         for copy in try copies(of: node.object, shownFor: entry) { try detach(copy) }
+        if node.kind == .file { try detachHiddenHeads(of: node.object, shownBy: entry) }
         if node.kind == .file { try noteDeparture(of: node.object) }
         // While the names of their copies are still what the user sees.
         try remove(try self.twins(of: entry))
