@@ -82,12 +82,16 @@ extension Filesystem {
         }
         guard change != AttributeChange() else { return try attributes(of: inode) }
         let before = changes.now
-        let attributes = try volume.setAttributes(of: inode.node, to: change)
-        if attributes.node != inode.node {
-            table.rebind(id, to: attributes.node)
-            if let file = inode.file {
-                try publisher.rebind(file, to: attributes.node, parents: nil)
+        let attributes = try table.meaning.withLock { _ throws(VolumeError) in
+            let inode = try self.inode(id)
+            let attributes = try volume.setAttributes(of: inode.node, to: change)
+            if attributes.node != inode.node {
+                table.rebind(id, to: attributes.node)
+                if let file = inode.file {
+                    try publisher.rebind(file, to: attributes.node, parents: nil)
+                }
             }
+            return attributes
         }
         return try patched(attributes, of: id, readAt: before)
     }

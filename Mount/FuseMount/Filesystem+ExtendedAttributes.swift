@@ -86,8 +86,11 @@ extension Filesystem {
             let mustExist = Int(flags) & HOLDFAST_XATTR_REPLACE != 0
             let mustBeNew = Int(flags) & HOLDFAST_XATTR_CREATE != 0
             guard let orphan = inode.orphan else {
-                return try volume.setExtendedAttribute(
-                    name, of: inode.node, to: bytes, mustExist: mustExist, mustBeNew: mustBeNew)
+                return try table.meaning.withLock { _ throws(VolumeError) in
+                    try volume.setExtendedAttribute(
+                        name, of: try self.inode(id).node, to: bytes, mustExist: mustExist,
+                        mustBeNew: mustBeNew)
+                }
             }
             try extended(orphan, of: inode.node) { (all) throws(VolumeError) in
                 if mustExist, all[name] == nil { throw .noAttribute }
@@ -113,7 +116,9 @@ extension Filesystem {
             let inode = try inode(id)
             guard !name.starts(with: ExtendedAttribute.own) else { throw .notPermitted }
             guard let orphan = inode.orphan else {
-                return try volume.removeExtendedAttribute(name, of: inode.node)
+                return try table.meaning.withLock { _ throws(VolumeError) in
+                    try volume.removeExtendedAttribute(name, of: try self.inode(id).node)
+                }
             }
             try extended(orphan, of: inode.node) { (all) throws(VolumeError) in
                 guard all.removeValue(forKey: name) != nil else { throw .noAttribute }

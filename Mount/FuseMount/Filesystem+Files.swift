@@ -77,13 +77,16 @@ extension Filesystem {
         let before = changes.now
         let caller = reply.caller
         let result = Result { () throws(VolumeError) -> (Entry, FileHandle) in
+            var former: NodeID?
             let attributes = try unsafe make(
-                parent, name, .file, mode: mode, device: 0, target: [], by: caller)
+                parent, name, .file, mode: mode, device: 0, target: [], by: caller,
+                former: &former)
             let entry = bind(attributes, readAt: before)
             let id = InodeID(rawValue: entry.id)
             do throws(VolumeError) {
                 let file = try pinLoaded(id)
                 file.notePrivileges(setID: mode & 0o6000 != 0, capability: false)
+                if former != nil { file.markSuccessor() }
                 return (entry, handle(file, isWriter: true, thread: caller.thread))
             } catch {
                 table.forget(id)

@@ -1,6 +1,7 @@
 internal import Base
 internal import CFuse3
 internal import Share
+internal import Synchronization
 
 extension Filesystem {
     // MARK: Looking up
@@ -109,8 +110,10 @@ extension Filesystem {
         let caller = reply.caller
         if replay.isOwn(caller) { return unsafe replayMake(parent, name, reply) }
         let result = Result { () throws(VolumeError) in
-            try unsafe make(
-                parent, name, kind, mode: mode, device: device, target: target, by: caller)
+            var former: NodeID?
+            return try unsafe make(
+                parent, name, kind, mode: mode, device: device, target: target, by: caller,
+                former: &former)
         }
         switch result {
         case .success(let attributes):
@@ -121,9 +124,11 @@ extension Filesystem {
 
     /// Creates an object for a caller: in a setgid directory the group is the directory's, and a
     /// directory is setgid too.
+    ///
+    /// - Parameter former: set to the file that had the name until the caller took it away.
     func make(
         _ parent: InodeID, _ name: UnsafePointer<CChar>, _ kind: FileKind, mode: UInt32,
-        device: UInt64, target: [UInt8], by caller: Caller
+        device: UInt64, target: [UInt8], by caller: Caller, former: inout NodeID?
     ) throws(VolumeError) -> Attributes {
         let directory = try directory(parent)
         guard unsafe !isVirtual(name, in: parent) else { throw .exists }
@@ -131,7 +136,8 @@ extension Filesystem {
         var request = MakeRequest(
             kind: kind, mode: mode & 0o7777, uid: caller.uid, gid: caller.gid, device: device,
             target: target)
-        if kind == .file { request.succeeds = departures.take(name, in: directory, by: caller) }
+        if kind == .file { former = departures.take(name, in: directory, by: caller) }
+        request.succeeds = former
         let above = try volume.attributes(of: directory)
         if above.mode & 0o2000 != 0 {
             request.gid = above.gid
@@ -148,13 +154,15 @@ extension Filesystem {
     ) {
         let before = changes.now
         let result = Result { () throws(VolumeError) in
-            let inode = try inode(id)
             let directory = try directory(newParent)
             guard unsafe !isVirtual(newName, in: newParent) else { throw .exists }
             let name = try unsafe self.name(newName)
-            // A file without a name cannot get one again.
-            guard inode.orphan == nil else { throw .notFound }
-            return try volume.link(inode.node, as: name, in: directory)
+            return try table.meaning.withLock { _ throws(VolumeError) in
+                let inode = try inode(id)
+                // A file without a name cannot get one again.
+                guard inode.orphan == nil else { throw .notFound }
+                return try volume.link(inode.node, as: name, in: directory)
+            }
         }
         switch result {
         case .success(let attributes):
@@ -168,25 +176,101 @@ extension Filesystem {
     func unlink(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
         if replay.isOwn(reply.caller) { return unsafe replayRemove(parent, name, reply) }
         let caller = reply.caller
-        let result = Result { () throws(VolumeError) in
+        let result = Result { () throws(VolumeError) -> (NamePlace, FileState?) in
             let directory = try directory(parent)
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
-            let name = try unsafe self.name(name)
-            let victim = try volume.lookup(name, in: directory)
-            let held = holdIfLastName(victim)
-            defer { if let held { publisher.release(held) } }
-            let removed = try volume.unlink(name, in: directory)
-            if removed == victim.node, victim.links <= 1 {
-                symlinks?.forget(victim.node)
-                try orphan(victim, content: nil)
-                if victim.kind == .file {
-                    departures.note(victim.node, name, in: directory, by: caller)
-                }
-            }
+            let place = NamePlace(directory: directory, name: try unsafe self.name(name))
+            return (place, try standing(at: place).file)
         }
         switch result {
-        case .success: reply.succeed()
         case .failure(let error): reply.fail(code(error))
+        case .success((let place, let file?)) where file.isSuccessor && file.isDirty:
+            // What it succeeds would be forgotten with it. That is no reason to keep it.
+            settled(file, reply, mustBe: false) { () throws(VolumeError) in
+                try self.unlink(place, by: caller)
+            }
+        case .success((let place, _)):
+            finish(reply) { () throws(VolumeError) in try unlink(place, by: caller) }
+        }
+    }
+
+    private func unlink(_ place: NamePlace, by caller: Caller) throws(VolumeError) {
+        _ = try taking(place) { (victim) throws(VolumeError) in
+            guard let victim else { throw .notFound }
+            let removed = try volume.unlink(place.name, in: place.directory)
+            guard removed == victim.node, victim.links <= 1 else { return }
+            symlinks?.forget(victim.node)
+            try orphan(victim, content: nil)
+            if victim.kind == .file {
+                departures.note(victim.node, place.name, in: place.directory, by: caller)
+            }
+        }
+    }
+
+    /// What stands at a place, and its file if it is open or unsaved; nil if there is nothing.
+    private func standing(at place: NamePlace) throws(VolumeError) -> (
+        attributes: Attributes?, file: FileState?
+    ) {
+        try table.meaning.withLock { _ throws(VolumeError) in
+            let found = try shown(at: place)
+            return (found, found.flatMap { table.file(of: $0.node) })
+        }
+    }
+
+    private func shown(at place: NamePlace) throws(VolumeError) -> Attributes? {
+        do {
+            return try volume.lookup(place.name, in: place.directory)
+        } catch {
+            guard error == .notFound else { throw error }
+            return nil
+        }
+    }
+
+    /// Takes away, or puts another in the place of, what stands at a place; meanwhile nobody publishes it
+    /// if it is its last name, and nothing else comes to stand there.
+    private func taking<Value>(
+        _ place: NamePlace, _ body: (Attributes?) throws(VolumeError) -> Value
+    ) throws(VolumeError) -> Value {
+        while true {
+            let (found, file) = try standing(at: place)
+            let held = found.flatMap { $0.kind == .file && $0.links <= 1 ? file : nil }
+            if let held { publisher.hold(held) }
+            defer { if let held { publisher.release(held) } }
+            let value: Value? = try table.meaning.withLock { _ throws(VolumeError) in
+                let victim = try shown(at: place)
+                // A save made something else of it meanwhile.
+                guard victim?.node == found?.node else { return nil }
+                return try body(victim)
+            }
+            if let value { return value }
+        }
+    }
+
+    private func finish(
+        _ reply: consuming FuseReply, _ work: () throws(VolumeError) -> Void
+    ) {
+        do {
+            try work()
+            reply.succeed()
+        } catch {
+            reply.fail(code(error))
+        }
+    }
+
+    /// Does something once a file's bytes are a version, and answers.
+    ///
+    /// - Parameter mustBe: whether not to do it if they cannot be made one.
+    private func settled(
+        _ file: FileState, _ reply: consuming FuseReply, mustBe: Bool = true,
+        _ work: @escaping @Sendable () throws(VolumeError) -> Void
+    ) {
+        let pending = pending.hold(reply)
+        writeBack.settle(file) {
+            self.publisher.settle(file) { error in
+                guard let reply = pending.take() else { return }
+                if mustBe, let error { return reply.fail(self.code(error)) }
+                self.finish(reply, work)
+            }
         }
     }
 
@@ -204,14 +288,6 @@ extension Filesystem {
         case .success: reply.succeed()
         case .failure(let error): reply.fail(code(error))
         }
-    }
-
-    /// Keeps a job from publishing an object whose last name is about to go.
-    private func holdIfLastName(_ victim: Attributes) -> FileState? {
-        guard victim.kind == .file, victim.links <= 1, let file = table.file(of: victim.node)
-        else { return nil }
-        publisher.hold(file)
-        return file
     }
 
     /// The object has no name any more: what the kernel still holds of it lives in the table.
@@ -276,66 +352,45 @@ extension Filesystem {
         }
         switch result {
         case .failure(let error): reply.fail(code(error))
-        case .success((let request, nil)): rename(request, reply)
+        case .success((let request, nil)):
+            finish(reply) { () throws(VolumeError) in try rename(request) }
         case .success((let request, let source?)):
-            // The source's bytes must be a version before it can take the target's place.
-            let pending = pending.hold(reply)
-            writeBack.settle(source) {
-                self.publisher.settle(source) { error in
-                    guard let reply = pending.take() else { return }
-                    if let error {
-                        reply.fail(self.code(error))
-                    } else {
-                        self.rename(request, reply)
-                    }
-                }
-            }
+            settled(source, reply) { () throws(VolumeError) in try self.rename(request) }
         }
     }
 
-    private func rename(_ request: RenameRequest, _ reply: consuming FuseReply) {
-        let result = Result { () throws(VolumeError) in try rename(request) }
-        switch result {
-        case .success: reply.succeed()
-        case .failure(let error): reply.fail(code(error))
-        }
-    }
-
-    /// The file to be published before the rename, if it would replace another, or succeed it.
+    /// The file to be published before the rename, if it replaces another, or succeeds it: its program has
+    /// closed it, but that is told a moment later.
     private func unsavedSource(of request: RenameRequest) throws(VolumeError) -> FileState? {
         guard request.mode == .replace else { return nil }
-        let source = try volume.lookup(request.name, in: try directory(request.parent))
-        guard let file = table.file(of: source.node), file.isDirty || file.hasWriters else {
+        let place = NamePlace(directory: try directory(request.parent), name: request.name)
+        guard let file = try standing(at: place).file, file.isDirty || file.hasWriters else {
             return nil
         }
-        guard request.former == nil else { return file }
-        do {
-            _ = try volume.lookup(request.newName, in: try directory(request.newParent))
-            return file
-        } catch {
-            guard error == .notFound else { throw error }
-            return nil
-        }
+        guard request.former == nil, !file.isSuccessor else { return file }
+        let target = NamePlace(directory: try directory(request.newParent), name: request.newName)
+        return try standing(at: target).attributes == nil ? nil : file
     }
 
     private func rename(_ request: RenameRequest) throws(VolumeError) {
-        let directory = try directory(request.parent)
-        let newDirectory = try self.directory(request.newParent)
-        let source = try volume.lookup(request.name, in: directory)
-        var victim: Attributes?
-        do {
-            victim = try volume.lookup(request.newName, in: newDirectory)
-        } catch {
-            guard error == .notFound else { throw error }
+        let from = NamePlace(directory: try directory(request.parent), name: request.name)
+        let to = NamePlace(directory: try directory(request.newParent), name: request.newName)
+        try taking(to) { (victim) throws(VolumeError) in
+            try rename(from, to, over: victim, request)
         }
-        let held = request.mode == .replace ? victim.flatMap { holdIfLastName($0) } : nil
-        defer { if let held { publisher.release(held) } }
+    }
+
+    private func rename(
+        _ from: NamePlace, _ to: NamePlace, over victim: Attributes?, _ request: RenameRequest
+    ) throws(VolumeError) {
+        let source = try volume.lookup(from.name, in: from.directory)
         // If this is a save, the object has the temporary file's afterwards.
-        let extended = try held.map { (file) throws(VolumeError) in
+        let file = victim.flatMap { $0.links <= 1 ? table.file(of: $0.node) : nil }
+        let extended = try file.map { (file) throws(VolumeError) in
             try extendedAttributes(of: file.node)
         }
         let result = try volume.rename(
-            request.name, in: directory, to: request.newName, in: newDirectory, request.mode,
+            from.name, in: from.directory, to: to.name, in: to.directory, request.mode,
             succeeding: request.former)
         switch result {
         case .unchanged: return
@@ -344,8 +399,8 @@ extension Filesystem {
             if let victim { try renamed(victim.node, to: other) }
         case .moved(let moved, let replaced):
             try renamed(source.node, to: moved)
-            if source.kind == .file, source.links <= 1 {
-                departures.note(moved, request.name, in: directory, by: request.caller)
+            if source.kind == .file, source.links <= 1, isBackup(to.name, of: from.name) {
+                departures.note(moved, from.name, in: from.directory, by: request.caller)
             }
             if let victim, let replaced, replaced == victim.node,
                 victim.kind == .directory || victim.links <= 1
@@ -360,10 +415,18 @@ extension Filesystem {
             if let source { try show(saved, as: source) }
             if let backup { try show(temporary, as: backup) }
         }
-        if source.kind == .symlink { symlinks?.note(source.node, in: newDirectory) }
+        if source.kind == .symlink { symlinks?.note(source.node, in: to.directory) }
         if case .exchanged = result, let victim, victim.kind == .symlink {
-            symlinks?.note(victim.node, in: directory)
+            symlinks?.note(victim.node, in: from.directory)
         }
+    }
+
+    /// Whether a name may be that of a backup of the file that had the other one: it has more to it, as
+    /// `f~` and `bak_f`, or is the same in another directory. A file that got its final name has less, as
+    /// `f` that was `f.lock`.
+    private func isBackup(_ backup: [UInt8], of name: [UInt8]) -> Bool {
+        guard backup.count >= name.count else { return false }
+        return (0...backup.count - name.count).contains { backup[$0...].starts(with: name) }
     }
 
     /// A conflict copy that gets a name of its own becomes another object.

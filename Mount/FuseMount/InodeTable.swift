@@ -135,6 +135,10 @@ final class InodeTable: Sendable {
         }
     }
 
+    /// Held while a name, or an inode, comes to mean another object in the volume and then here, and while
+    /// both are asked: so that nobody finds the one changed without the other. Calls of the volume are made
+    /// under it; it is taken before a file's `telling`, and nothing is waited for meanwhile.
+    let meaning = Mutex<Void>(())
     private let state: Mutex<State>
 
     init() {

@@ -257,6 +257,20 @@ final class Publisher: Sendable {
     private func publish(_ content: Content, of file: FileState, ticket: FileState.Ticket)
         throws(VolumeError)
     {
+        let ending: FileState.Ending
+        if file.isSuccessor {
+            ending = try table.meaning.withLock { _ throws(VolumeError) in
+                try tell(content, of: file, ticket)
+            }
+        } else {
+            ending = try tell(content, of: file, ticket)
+        }
+        finish(file, ending, failure: nil)
+    }
+
+    private func tell(_ content: Content, of file: FileState, _ ticket: FileState.Ticket)
+        throws(VolumeError) -> FileState.Ending
+    {
         var backup: (id: InodeID, node: NodeID)?
         let ending = try file.telling.withLock { _ throws(VolumeError) in
             let particulars = file.particulars(ticket)
@@ -276,13 +290,13 @@ final class Publisher: Sendable {
             return file.endPublished(
                 ticket, particulars, content: content, as: published, chunks: chunks)
         }
-        finish(file, ending, failure: nil)
-        guard let backup else { return }
+        guard let backup else { return ending }
         if let old = table.find(backup.id)?.file {
             let shown = try volume.openContent(of: backup.node)
             try rebind(old, to: backup.node, parents: Array(shown.versions.prefix(1)))
         }
         invalidator.forgetAttributes(of: backup.id)
+        return ending
     }
 
     // MARK: Jobs

@@ -1,4 +1,4 @@
-import Base
+package import Base
 
 /// A name in a directory that shows it.
 package struct NameKey: Hashable, Sendable {
@@ -285,6 +285,20 @@ extension FileTree {
                     version: loser.version, shownName: name, node: loser.node, kind: loser.kind))
         }
         return rows
+    }
+
+    /// A name under which a head may be kept beside its file, and that nothing shows under.
+    package func freeConflictName(
+        of head: VersionRow, beside name: [UInt8], in directory: ObjectID
+    ) throws(StorageError) -> [UInt8] {
+        let names = ConflictName(
+            base: name, kind: .file, device: deviceName(of: head.id.writer), time: head.time,
+            identity: hasher.identity(head.id))
+        var free = names.candidate(0)
+        for attempt in 1..<ConflictName.attemptsMax where try lookup(free, in: directory) != nil {
+            free = names.candidate(attempt)
+        }
+        return free
     }
 
     private func deviceName(of writer: WriterSlot) -> String {

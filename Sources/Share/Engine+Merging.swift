@@ -87,10 +87,15 @@ extension Engine {
         }
     }
 
-    /// What merges still wait for is wanted, beside what shows.
+    /// What merges still wait for is wanted, beside what shows; some of it may have been written here.
     mutating func wantForMerges() throws(StorageError) {
         for object in merges.waiting.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
-            try wantMissing(merges.waiting[object]?.missing ?? [])
+            guard let waiting = merges.waiting[object] else { continue }
+            if waiting.missing.contains(where: { chunks.contains($0.address) }) {
+                merges.add(waiting.question)
+            } else {
+                try wantMissing(waiting.missing)
+            }
         }
     }
 

@@ -68,7 +68,7 @@ extension Engine {
                     device: request.device, target: request.target)))
         try author(.place(.init(.new(object), in: parent, named: name)))
         if request.kind == .file {
-            recent.born(object)
+            recent.born(object, at: environment.now())
             try noteSuccessor(
                 object, of: request.succeeds,
                 at: RecentFiles.NamePlace(parent: parent, name: name))
@@ -87,7 +87,8 @@ extension Engine {
         guard before.links > 0 else { throw .notFound }
         guard UInt64(before.links) < NameLimits.linksMax else { throw .tooManyLinks }
         try requireFree(name, in: parent)
-        try author(.place(.init(.new(object), in: parent, named: name)))
+        let entry = try author(.place(.init(.new(object), in: parent, named: name)))
+        recent.linked(entry, at: environment.now())
         return try attributes(object)
     }
 
@@ -146,6 +147,7 @@ extension Engine {
             return
         }
         for copy in try copies(of: node.object, shownFor: entry) { try detach(copy) }
+        if node.kind == .file { try detachHiddenHeads(of: node.object, shownBy: entry) }
         if node.kind == .file { try noteDeparture(of: node.object) }
         // While the names of their copies are still what the user sees.
         try remove(try self.twins(of: entry))
@@ -194,8 +196,9 @@ extension Engine {
             recent.moved(source.object, from: RecentFiles.NamePlace(parent: from, name: name))
         }
         guard let target else {
-            if let result = try succeed(
-                by: source, at: (parent: to, name: newName), from: from, former)
+            if !Self.isBackup(newName, of: name),
+                let result = try succeed(
+                    by: source, at: (parent: to, name: newName), from: from, former)
             {
                 return result
             }
@@ -212,6 +215,9 @@ extension Engine {
             try removeMembers(of: target.object, from: to)
         case (false, false):
             if !Self.isBackup(newName, of: name), try isSave(of: source, over: target) {
+                if let link = try backup(of: target) {
+                    return try save(source, from: from, over: target, in: to, keeping: link)
+                }
                 return try save(source, from: from, over: target, in: to)
             }
             try remove(target, from: to)
@@ -254,61 +260,6 @@ extension Engine {
         return NodeID(node.id)
     }
 
-    /// Whether a name is that of a backup: the file's with something added, as in `f~` and `f.bak`.
-    private static func isBackup(_ backup: [UInt8], of name: [UInt8]) -> Bool {
-        backup.count > name.count && backup.starts(with: name)
-    }
-
-    /// Whether a rename over an existing file is how a program saved it: the source was made here a
-    /// moment ago, and both are plain files with one name.
-    private func isSave(of source: Node, over target: Node) throws(VolumeError) -> Bool {
-        guard source.kind == .file, target.kind == .file, !source.isCopy, !target.isCopy,
-            recent.isRecent(source.object)
-        else { return false }
-        guard try attributes(source.id).links == 1 else { return false }
-        // A temporary file has not been shown to others: no edit of theirs would go with it.
-        guard
-            try Self.stored({ () throws(StorageError) in
-                try storage.heads(of: source.object)
-            }).count <= 1
-        else { return false }
-        return try attributes(target.id).links == 1
-    }
-
-    /// The temporary file's content becomes a version of the target, whose identity survives.
-    ///
-    /// The parents are what the program had been shown when it made the temporary file: versions
-    /// that came in since are not its parents, so they are not buried.
-    private mutating func save(
-        _ source: Node, from: ObjectID, over target: Node, in to: ObjectID
-    ) throws(VolumeError) -> RenameResult {
-        guard let sourceEntry = source.entry, let targetEntry = target.entry else {
-            throw .notPermitted
-        }
-        let replaced = try openContent(of: NodeID(target.id))
-        let content = try shownContent(source.id)
-        let parents = try recordMerge(
-            of: target.object, parentsOfSave(target, by: source.object))
-        let twins = try self.twins(of: targetEntry)
-        try author(
-            .write(
-                .init(
-                    object: target.object, parents: parents, size: content.size,
-                    modified: content.modified,
-                    // What was never written to has no content yet.
-                    content: content.content.isEmpty ? Content.empty.encode() : content.content)))
-        try succeed(twins)
-        try copyAttributes(from: source.object, to: target.object)
-        try author(.remove(.init(sourceEntry, from: from)))
-        if to != from {
-            // No entry moves there, but programs see one that does.
-            try author(.setAttribute(.init(object: to, modified: environment.wallTime())))
-        }
-        try swapNumbers(source.object, target.object)
-        return .saved(
-            saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
-    }
-
     /// Whether a node shows as a copy of a file, or of one that is hidden behind that.
     private func isCopy(_ node: Node, besideFile file: Node) throws(VolumeError) -> Bool {
         guard node.isCopy, !file.isCopy else { return false }
@@ -342,67 +293,6 @@ extension Engine {
         try author(.setAttribute(.init(object: from, modified: environment.wallTime())))
         return .saved(
             saved: NodeID(target.id), temporary: NodeID(copy.id), replacedContent: replaced)
-    }
-
-    func swapNumbers(_ first: ObjectID, _ second: ObjectID) throws(VolumeError) {
-        try Self.stored { () throws(StorageError) in try tree.swapNumbers(first, second) }
-    }
-
-    func parentsOfSave(_ target: Node, by temporary: ObjectID) throws(VolumeError)
-        -> [VersionID]
-    {
-        // A file that came to this name only now was not what the program had been shown here.
-        if let id = target.entry,
-            let row = try Self.stored({ () throws(StorageError) in try storage.entry(id) }),
-            let parent = row.shownParent,
-            recent.changed(
-                NameKey(directory: parent, name: row.placement.name), after: temporary)
-        {
-            return []
-        }
-        var parents: [VersionID] = []
-        var pending = try shownContent(target.object).versions
-        if let last = recent.lastShown(of: target.object), pending.allSatisfy(last.contains) {
-            pending = last
-        }
-        while let version = pending.popLast() {
-            guard !parents.contains(version) else { continue }
-            guard recent.arrived(version, after: temporary) else {
-                parents.append(version)
-                continue
-            }
-            let row = try Self.stored { () throws(StorageError) in try storage.version(version) }
-            pending.append(contentsOf: row?.parents ?? [])
-        }
-        return parents.sorted { $0.rawValue < $1.rawValue }
-    }
-
-    private mutating func copyAttributes(from source: ObjectID, to target: ObjectID)
-        throws(VolumeError)
-    {
-        let wanted = try attributes(source)
-        let present = try attributes(target)
-        let change = Operation.SetAttribute(
-            object: target, mode: wanted.mode == present.mode ? nil : UInt16(wanted.mode),
-            uid: wanted.uid == present.uid ? nil : wanted.uid,
-            gid: wanted.gid == present.gid ? nil : wanted.gid,
-            modified: wanted.modified == present.modified ? nil : wanted.modified)
-        if change != Operation.SetAttribute(object: target) { try author(.setAttribute(change)) }
-        let sourceNames = try xattrNames(source)
-        for name in try xattrNames(target) where !sourceNames.contains(name) {
-            try author(.removeXattr(.init(object: target, name: name)))
-        }
-        for name in sourceNames {
-            let value = try Self.stored { () throws(StorageError) in
-                try tree.xattr(name, of: source)
-            }
-            let old = try Self.stored { () throws(StorageError) in
-                try tree.xattr(name, of: target)
-            }
-            if let value, value != old {
-                try author(.setXattr(.init(object: target, name: name, value: value)))
-            }
-        }
     }
 
     // MARK: Conflict copies

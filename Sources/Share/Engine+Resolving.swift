@@ -131,8 +131,14 @@ extension Engine {
             let twins = try Self.stored { () throws(StorageError) in
                 try tree.twins(of: contender.entry)
             }
+            if contender.kind == .file {
+                try detachHiddenHeads(of: contender.object, shownBy: contender.entry)
+            }
             try author(.remove(.init(contender.entry, from: directory)))
             for twin in twins where twin.id != kept && removed.insert(twin.id).inserted {
+                if twin.kind == .file {
+                    try detachHiddenHeads(of: twin.object, shownBy: twin.id)
+                }
                 try author(.remove(.init(twin.id, from: directory)))
             }
         }

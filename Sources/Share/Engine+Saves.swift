@@ -37,8 +37,8 @@ extension Engine {
         guard nodes.0.kind == .file, nodes.1.kind == .file, !nodes.0.isCopy, !nodes.1.isCopy else {
             return false
         }
-        guard try attributes(object).links == 1 else { return false }
-        return try attributes(former).links <= 1
+        guard try places(of: object).count == 1 else { return false }
+        return try places(of: former).count <= 1
     }
 
     /// Makes the first save of a new file one of the file that it succeeds, if there is such a one.
@@ -46,7 +46,7 @@ extension Engine {
         guard let former = recent.takeFormer(of: write.object), write.parents.isEmpty,
             try canSucceed(write.object, former)
         else { return nil }
-        let isKept = try attributes(former).links == 1
+        let isKept = try attributes(former).links > 0
         let version = try exchange(write.object, with: former, write)
         return Published(
             node: NodeID(former), version: version.rawValue,
@@ -61,11 +61,11 @@ extension Engine {
         _ former: NodeID?
     ) throws(VolumeError) -> RenameResult? {
         guard let former = former?.operation.map(current), former != source.object,
-            recent.isRecent(source.object), try canSucceed(source.object, former),
+            try isTemporary(source), try canSucceed(source.object, former),
             try hasLeft(RecentFiles.NamePlace(parent: place.parent, name: place.name), former)
         else { return nil }
         let shown = try shownContent(source.object)
-        let isKept = try attributes(former).links == 1
+        let isKept = try attributes(former).links > 0
         _ = try move(source, from: from, to: place.parent, as: place.name)
         _ = try exchange(
             source.object, with: former,
@@ -91,8 +91,8 @@ extension Engine {
             )
         }
         guard let own, let theirs, let parent = own.shownParent else { throw .stale }
-        let old = try shownContent(former)
-        let attributes = (try attributes(object), try attributes(former))
+        let old = try Particulars(of: former, in: self)
+        let new = try Particulars(of: object, in: self)
         let parents = try recordMerge(
             of: former,
             parentsOfSave(
@@ -106,7 +106,6 @@ extension Engine {
         if let backup = theirs.shownParent {
             let name = theirs.placement.name
             noteExchange(of: name, in: backup)
-            let versions = try shownContent(object).versions
             try author(
                 .place(.init(.existing(own.id, from: parent), in: backup, named: name)))
             try author(
@@ -114,13 +113,7 @@ extension Engine {
                     .init(
                         .existing(theirs.id, from: backup), in: parent,
                         named: own.placement.name)))
-            try author(
-                .write(
-                    .init(
-                        object: object, parents: versions, size: old.size,
-                        modified: old.modified,
-                        content: old.content.isEmpty ? Content.empty.encode() : old.content)))
-            try setAttributes(of: object, to: attributes.1)
+            try keep(old, as: object)
         } else {
             try author(.remove(.init(own.id, from: parent)))
             try author(
@@ -129,19 +122,81 @@ extension Engine {
                         .existing(theirs.id, from: parent), in: parent,
                         named: own.placement.name)))
         }
-        try setAttributes(of: former, to: attributes.0)
+        try setAttributes(of: former, to: new)
         try swapNumbers(object, former)
         return version
     }
 
-    private mutating func setAttributes(of object: ObjectID, to wanted: Attributes)
+    /// A temporary file is renamed over a file that was linked to another name a moment ago: a save of that
+    /// one, whose old bytes go on under the other name as a file of their own.
+    mutating func save(
+        _ source: Node, from: ObjectID, over target: Node, in to: ObjectID,
+        keeping link: EntryRow
+    ) throws(VolumeError) -> RenameResult {
+        guard let sourceEntry = source.entry, let targetEntry = target.entry,
+            let backup = link.shownParent,
+            let row = try Self.stored({ () throws(StorageError) in
+                try storage.entry(targetEntry)
+            })
+        else { throw .notPermitted }
+        let old = try Particulars(of: target.object, in: self)
+        let new = try Particulars(of: source.object, in: self)
+        let parents = try recordMerge(
+            of: target.object, parentsOfSave(target, by: source.object))
+        let twins = try self.twins(of: targetEntry)
+        try author(.write(new.write(to: target.object, after: parents)))
+        try succeed(twins)
+        let name = link.placement.name
+        noteExchange(of: name, in: backup)
+        try author(.place(.init(.existing(sourceEntry, from: from), in: backup, named: name)))
+        // Should an edit elsewhere bring the link back to life, it is the file itself once more.
+        try author(
+            .place(.init(.existing(link.id, from: backup), in: to, named: row.placement.name)))
+        try author(.remove(.init(link.id, from: to)))
+        try keep(old, as: source.object)
+        try setAttributes(of: target.object, to: new)
+        try swapNumbers(source.object, target.object)
+        return .succeeded(
+            saved: NodeID(target.object), temporary: NodeID(source.object), isKept: true)
+    }
+
+    /// What a file shows, to be given to another.
+    private struct Particulars {
+        let content: ShownContent
+        let attributes: Attributes
+        let xattrs: [(name: [UInt8], value: [UInt8])]
+
+        init(of object: ObjectID, in engine: borrowing Engine) throws(VolumeError) {
+            content = try engine.shownContent(object)
+            attributes = try engine.attributes(object)
+            xattrs = try engine.xattrs(of: object)
+        }
+
+        func write(to object: ObjectID, after parents: [VersionID]) -> Operation.Write {
+            Operation.Write(
+                object: object, parents: parents, size: content.size, modified: content.modified,
+                // What was never written to has no content yet.
+                content: content.content.isEmpty ? Content.empty.encode() : content.content)
+        }
+    }
+
+    /// The new file goes on as the backup of the old one.
+    private mutating func keep(_ old: Particulars, as object: ObjectID) throws(VolumeError) {
+        let versions = try shownContent(object).versions
+        try author(.write(old.write(to: object, after: versions)))
+        try setAttributes(of: object, to: old)
+    }
+
+    private mutating func setAttributes(of object: ObjectID, to wanted: Particulars)
         throws(VolumeError)
     {
         let present = try attributes(object)
+        let attributes = wanted.attributes
         let change = Operation.SetAttribute(
-            object: object, mode: wanted.mode == present.mode ? nil : UInt16(wanted.mode),
-            uid: wanted.uid == present.uid ? nil : wanted.uid,
-            gid: wanted.gid == present.gid ? nil : wanted.gid)
+            object: object, mode: attributes.mode == present.mode ? nil : UInt16(attributes.mode),
+            uid: attributes.uid == present.uid ? nil : attributes.uid,
+            gid: attributes.gid == present.gid ? nil : attributes.gid)
         if change != Operation.SetAttribute(object: object) { try author(.setAttribute(change)) }
+        try setXattrs(of: object, to: wanted.xattrs)
     }
 }

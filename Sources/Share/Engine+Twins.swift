@@ -8,6 +8,8 @@ struct Twin {
     let versions: [VersionID]
     /// What it shows beside the name: its further heads, which are nobody's twins.
     let copies: [Node]
+    /// Whether it has heads that do not show yet.
+    let hidesHeads: Bool
     /// Whether it shows under other names too.
     let hasOtherNames: Bool
 }
@@ -24,6 +26,7 @@ extension Engine {
                 Twin(
                     entry: row, versions: isFile ? try shownContent(row.object).versions : [],
                     copies: isFile ? try copies(of: row.object, shownFor: row.id) : [],
+                    hidesHeads: isFile ? try !hiddenHeads(of: row.object).isEmpty : false,
                     hasOtherNames: try attributes(row.object).links > 1))
         }
         return twins
@@ -33,7 +36,7 @@ extension Engine {
     mutating func succeed(_ twins: [Twin]) throws(VolumeError) {
         for twin in twins {
             guard let parent = twin.entry.shownParent else { continue }
-            guard !twin.copies.isEmpty, !twin.hasOtherNames else {
+            guard !twin.copies.isEmpty || twin.hidesHeads, !twin.hasOtherNames else {
                 try author(.remove(.init(twin.entry.id, from: parent)))
                 continue
             }
@@ -49,6 +52,9 @@ extension Engine {
         for twin in twins {
             guard let parent = twin.entry.shownParent else { continue }
             if !twin.hasOtherNames { for copy in twin.copies { try detach(copy) } }
+            if twin.hidesHeads {
+                try detachHiddenHeads(of: twin.entry.object, shownBy: twin.entry.id)
+            }
             try author(.remove(.init(twin.entry.id, from: parent)))
         }
     }

@@ -24,6 +24,40 @@ extension EndToEndTests {
 
         static let vim = "vim -Es -u NONE -N -c 'set noswapfile backupskip= writebackup"
 
+        /// On a terminal of its own: cuts the first line, types another, saves and leaves; the next key is
+        /// typed when nothing more is shown.
+        static func nano(_ options: String = "") -> String {
+            """
+            python3 - \(options) <<'END'
+            import fcntl, os, pty, select, struct, sys, termios
+            child, terminal = pty.fork()
+            if child == 0:
+                os.environ["TERM"] = "xterm"
+                os.execvp("nano", ["nano", "--ignorercfiles"] + sys.argv[1:] + ["f.txt"])
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+            def look(patience):
+                try:
+                    while select.select([terminal], [], [], patience)[0] and os.read(terminal, 65536):
+                        patience = 0.1
+                except OSError:
+                    pass
+            for keys in (b"\\x0b", b"alice\\r", b"\\x0f", b"\\r", b"\\x18"):
+                look(5)
+                os.write(terminal, keys)
+            look(5)
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            END
+            """
+        }
+
+        /// It makes no backups below /tmp unless told to.
+        static func emacs(_ settings: String) -> String {
+            """
+            emacs -Q --batch --eval "(setq backup-enable-predicate (lambda (name) t))" f.txt \\
+                --eval '(progn \(settings) (kill-line) (insert "alice") (save-buffer))'
+            """
+        }
+
         static let savings = [
             Saving(program: "vim", script: "\(vim) backupcopy=yes' -c '1s/.*/alice/' -c wq f.txt"),
             Saving(program: "vim", script: "\(vim) backupcopy=no' -c '1s/.*/alice/' -c wq f.txt"),
@@ -36,6 +70,20 @@ extension EndToEndTests {
             Saving(program: "sed", script: "sed -i.bak '1s/.*/alice/' f.txt", backup: "f.txt.bak"),
             Saving(program: "rsync", script: "rsync -t --checksum \"$NEW\" f.txt"),
             Saving(program: "rsync", script: "rsync -t --checksum --inplace \"$NEW\" f.txt"),
+            Saving(
+                program: "rsync", script: "rsync -t --checksum --backup \"$NEW\" f.txt",
+                backup: "f.txt~"),
+            Saving(program: "nano", script: nano()),
+            Saving(program: "nano", script: nano("--backup"), backup: "f.txt~"),
+            Saving(
+                program: "emacs", script: emacs(""), backup: "f.txt~"),
+            Saving(
+                program: "emacs",
+                script: emacs("(setq make-backup-files nil)")),
+            Saving(
+                program: "emacs",
+                script: emacs("(setq file-precious-flag t)"),
+                backup: "f.txt~"),
             Saving(
                 program: "git",
                 script: """

@@ -115,7 +115,8 @@ struct RequestTests {
             for _ in 0..<50 { try writeAll(file, [1, 2, 3]) }
             close(file)
         }
-        #expect(counts == [.write: 1, .setattr: 1])
+        // The time may have gone out with the first write, if that was called in just then.
+        #expect(counts == [.write: 1, .setattr: 1] || counts == [.write: 1])
         #expect(try readFile(mount.at("d/file 1")).count == 3 + 1 + 150)
     }
 

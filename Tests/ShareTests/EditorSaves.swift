@@ -13,8 +13,10 @@ enum EditorSave: String, CaseIterable, Sendable {
     case keptBackup
     /// `sed -i`, rsync, LibreOffice, gedit, atomic saves of all kinds: a temporary file over the old.
     case renameOver
-    /// `sed -i.bak`, `rsync --backup`: the old one aside, then a temporary file to its name.
+    /// `sed -i.bak`: the old one aside, then a temporary file to its name.
     case asideAndRename
+    /// `rsync --backup`, dpkg: the old one linked to another name, then a temporary file over it.
+    case linkedBackup
     /// git checkout, tar, unzip: removed and made anew.
     case unlinkAndCreate
 
@@ -38,6 +40,12 @@ enum EditorSave: String, CaseIterable, Sendable {
             try device.write(".tmp.Ab3", text)
             try device.rename(path, path + ".bak")
             try device.rename(".tmp.Ab3", path, succeeding: former)
+        case .linkedBackup:
+            try device.write(".f.txt.a7EG", text)
+            if try device.names().contains(path + "~") { try device.unlink(path + "~") }
+            _ = try device.volume.link(
+                try device.directory(path), as: Array("\(path)~".utf8), in: .root)
+            try device.rename(".f.txt.a7EG", path)
         case .unlinkAndCreate:
             let former = try device.directory(path)
             try device.unlink(path)
@@ -48,7 +56,7 @@ enum EditorSave: String, CaseIterable, Sendable {
     /// What is there after a save.
     func names(_ path: String) -> [String] {
         switch self {
-        case .keptBackup: [path, path + "~"]
+        case .keptBackup, .linkedBackup: [path, path + "~"]
         case .asideAndRename: [path, path + ".bak"]
         default: [path]
         }

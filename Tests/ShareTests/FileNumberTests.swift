@@ -48,7 +48,7 @@ import Testing
         network.run()
         try alice.write("f", "one")
         try alice.write("tmp", "two")
-        network.run()
+        network.run(seconds: 3)
         network.disconnectAll()
         try alice.rename("tmp", "f")
         // Bob's edit of the temporary file outlives its removal.

@@ -159,4 +159,40 @@ import Testing
                     .exchange(0, "a", with: "n.txt"),
                 ]))
     }
+
+    @Test func `a file that is removed takes no head with it that does not show yet`() {
+        check(
+            DeviceScript(
+                seed: 31454, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .open(1, "n.txt"),
+                    .writeBinary(1, "n.txt", kilobytes: 300),
+                    .save(1),
+                    .run(milliseconds: 500),
+                    .write(0, "n.txt", .unlinkFirst),
+                ]))
+    }
+
+    @Test func `a copy chosen over its file merges with an edit of it`() {
+        check(
+            DeviceScript(
+                seed: 50958, devices: 2,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(1, "m.txt", .inPlace),
+                    .rename(1, "a", to: "c"),
+                    .run(milliseconds: 100),
+                    .rename(0, "c/n.txt", to: "a"),
+                    .write(1, "m.txt", .inPlace),
+                    .rename(0, "a", to: "m.txt"),
+                    .rename(0, "m.txt", to: "k.bin"),
+                    .renameCopy(0, "", to: "k.bin"),
+                ]))
+    }
 }

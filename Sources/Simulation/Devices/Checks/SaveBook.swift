@@ -13,6 +13,8 @@ struct SaveBook {
     struct Save {
         let device: Int
         let bytes: [UInt8]
+        /// The same for who has no chunks: the content as a version carries it.
+        let content: [UInt8]
         /// A word that stands in no other save's bytes; nil where bytes are shared.
         let marker: String?
         /// The saves whose bytes the program had been shown.
@@ -30,8 +32,10 @@ struct SaveBook {
     }
 
     private(set) var saves: [Save] = []
-    private var numbers: [VersionName: Int] = [:]
+    /// Mostly one; more where saves had equal bytes.
+    private var numbers: [VersionName: [Int]] = [:]
     private var sameBytes: [[UInt8]: [Int]] = [:]
+    private var sameContent: [[UInt8]: [Int]] = [:]
     private var removals: [Removal] = []
     /// Saves that nothing showed when all had agreed.
     private var buried: Set<Int> = []
@@ -39,24 +43,27 @@ struct SaveBook {
     mutating func note(_ save: Save) -> Int {
         let number = saves.count
         saves.append(save)
-        for name in save.names where numbers[name] == nil { numbers[name] = number }
+        for name in save.names { numbers[name, default: []].append(number) }
         sameBytes[save.bytes, default: []].append(number)
+        sameContent[save.content, default: []].append(number)
         return number
     }
 
     mutating func name(_ number: Int, _ name: VersionName) {
         saves[number].names.append(name)
-        if numbers[name] == nil { numbers[name] = number }
+        numbers[name, default: []].append(number)
     }
 
-    /// The saves that are shown where these versions or these bytes are.
-    func numbers(of names: [VersionName], bytes: [UInt8]?) -> Set<Int> {
-        Set(names.compactMap { numbers[$0] } + (bytes.flatMap { sameBytes[$0] } ?? []))
+    /// The saves that are shown where these versions, this content or these bytes are.
+    func numbers(of names: [VersionName], content: [UInt8], bytes: [UInt8]?) -> Set<Int> {
+        Set(
+            names.flatMap { numbers[$0] ?? [] } + (sameContent[content] ?? [])
+                + (bytes.flatMap { sameBytes[$0] } ?? []))
     }
 
-    func number(of name: VersionName) -> Int? { numbers[name] }
+    func number(of name: VersionName) -> Int? { numbers[name]?.first }
 
-    func save(named name: VersionName) -> Save? { numbers[name].map { saves[$0] } }
+    func save(named name: VersionName) -> Save? { number(of: name).map { saves[$0] } }
 
     mutating func noteRemoval(of seen: Set<Int>, by device: Int, inBlock block: UInt64) {
         for save in seen.sorted() {
@@ -75,7 +82,7 @@ struct SaveBook {
             let gone = saves[number].names.filter { $0.block >= length }
             guard !gone.isEmpty else { continue }
             saves[number].names.removeAll { $0.block >= length }
-            for name in gone { numbers[name] = nil }
+            for name in gone { numbers[name]?.removeAll { $0 == number } }
             if saves[number].names.isEmpty { saves[number].isLost = true }
         }
     }

@@ -61,7 +61,8 @@ extension DeviceWorld {
         let names = opened.versions.compactMap { device.name(of: $0) }
         return Showing(
             node: node, opened: opened, bytes: bytes,
-            saves: opened.versions.isEmpty ? [] : book.numbers(of: names, bytes: bytes))
+            saves: opened.versions.isEmpty
+                ? [] : book.numbers(of: names, content: opened.content.encode(), bytes: bytes))
     }
 
     /// - Returns: nil if chunks are missing.
@@ -129,14 +130,14 @@ extension DeviceWorld {
                 node: node, parents: parents, content: content, modified: device.wallTime(),
                 settlesStaging: settlesStaging))
         let number = note(
-            published.version, bytes, marker: marker, seen: seen, on: device, of: published.node,
-            volume)
+            published.version, bytes, content, marker: marker, seen: seen, on: device,
+            of: published.node, volume)
         return (number, published)
     }
 
     /// - Returns: nil if the file has no name any more, so that nobody is to see the save.
     private func note(
-        _ version: UInt64, _ bytes: [UInt8], marker: String?, seen: Set<Int>,
+        _ version: UInt64, _ bytes: [UInt8], _ content: Content, marker: String?, seen: Set<Int>,
         on device: VirtualDevice, of node: NodeID, _ volume: ShareVolume
     ) -> Int? {
         guard version != 0, let name = device.name(of: version),
@@ -146,7 +147,8 @@ extension DeviceWorld {
         if let known = book.number(of: name) { return known }
         return book.note(
             SaveBook.Save(
-                device: device.index, bytes: bytes, marker: marker, seen: seen, names: [name]))
+                device: device.index, bytes: bytes, content: content.encode(), marker: marker,
+                seen: seen, names: [name]))
     }
 
     /// Writes down that a user removed what shows at a node, having seen it.

@@ -20,6 +20,11 @@ extension DeviceWorld {
                 shown = try showing(found.node, on: device, volume).saves
             }
         } catch .notFound {}
+        var moved: Set<Int> = []
+        if saves == nil {
+            let found = try volume.lookup(source.name, in: source.directory)
+            if found.kind == .file { moved = try showing(found.node, on: device, volume).saves }
+        }
         let block = nextBlock(of: device)
         let result = try volume.rename(
             source.name, in: source.directory, to: target.name, in: target.directory, .replace)
@@ -29,12 +34,12 @@ extension DeviceWorld {
         case .saved(let node, _, _):
             // A program that saves had seen what it was shown when it began.
             noteRemoval(of: saves == nil ? shown : seen, by: device, inBlock: block)
-            guard let saves else { return }
+            // The bytes are a version of another file now.
             for version in try volume.openContent(of: node).versions {
                 guard let name = device.name(of: version), name.log == device.ownLog,
                     book.save(named: name) == nil
                 else { continue }
-                book.name(saves, name)
+                for save in saves.map({ [$0] }) ?? moved.sorted() { book.name(save, name) }
             }
         case .moved, .exchanged, .succeeded, .unchanged: break
         }
