@@ -309,6 +309,7 @@ extension FileState {
     func makeOrphan() -> Bool {
         access { state in
             state.isOrphan = true
+            state.endJournal()
             state.isWanted = false
             state.overlay.uncount()
             let hadRecord = state.hasRecord
@@ -333,6 +334,7 @@ extension FileState {
     func rebind(to node: NodeID, parents: [UInt64]?) -> Bool {
         access { state in
             state.node = node
+            state.endJournal()
             if let parents { state.parents = parents }
             return state.hasRecord
         }
@@ -344,6 +346,8 @@ extension FileState {
         let staged: StagedFile
         let generation: UInt64
         let bytes: any StagingFile
+        /// Tells it from others of the file.
+        let number: UInt64
     }
 
     /// What to record for a crash; nil if nothing is dirty, or it is recorded already.
@@ -358,13 +362,17 @@ extension FileState {
                 again || state.recorded != state.generation || !state.hasRecord
             else { return nil }
             let file = try state.overlay.spill(in: depot)
+            state.endJournal()
+            if isSynced { state.unsynced = RangeSet() }
             let record = StagedFile(
                 node: state.node, parents: state.parents,
                 base: state.overlay.baseSize == 0 ? .empty : reader.content,
                 size: state.overlay.size, modified: state.modified,
                 dirty: state.overlay.dirty.ranges, file: file.id, isSynced: isSynced,
-                synced: isSynced ? nil : state.syncedRecord)
-            return Record(staged: record, generation: state.generation, bytes: file)
+                synced: isSynced ? nil : state.syncedRecord, journal: depot.journal?.last ?? 0)
+            return Record(
+                staged: record, generation: state.generation, bytes: file,
+                number: state.recordings)
         }
     }
 
@@ -446,6 +454,7 @@ extension FileState.State {
         _ content: Content, below ticket: FileState.Ticket, chunks: any ChunkStorage
     ) -> Overlay.Leftovers {
         syncedRecord = nil
+        endJournal()
         if let cut = overlay.cut {
             if !cut.isDetached { reader = ContentReader(content, storage: chunks) }
             return overlay.endCut(as: content)
@@ -471,6 +480,7 @@ extension FileState.State {
 extension StagedFile.Synced {
     init(_ staged: StagedFile) {
         self.init(
-            size: staged.size, modified: staged.modified, dirty: staged.dirty, file: staged.file)
+            size: staged.size, modified: staged.modified, dirty: staged.dirty, file: staged.file,
+            journal: staged.journal)
     }
 }

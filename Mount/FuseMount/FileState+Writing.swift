@@ -13,7 +13,8 @@ extension FileState {
     func write(
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, in depot: StagingDepot
     ) throws(StorageError) -> Change {
-        try change { (state, _) throws(StorageError) in
+        try change(writing: offset..<offset + UInt64(bytes.count)) {
+            (state, _) throws(StorageError) in
             try unsafe state.overlay.write(bytes, at: offset, in: depot)
         }
     }
@@ -49,6 +50,7 @@ extension FileState {
             else { return nil }
             state.reader = ContentReader(content, storage: chunks)
             state.overlay = Overlay(base: content)
+            state.endJournal()
             return state.noteChange(setsTime: !hasKernelTimes)
         }
     }
@@ -73,12 +75,20 @@ extension FileState {
         }
     }
 
+    /// - Parameter range: all that changes, if that is known.
     private func change(
+        writing range: Range<UInt64>? = nil,
         _ body: (inout State, Instant) throws(StorageError) -> Void
     ) throws(StorageError) -> Change {
         try access { (state) throws(StorageError) in
             if let before = state.before { state.goBack(to: before) }
-            try body(&state, Clock.now())
+            state.noteWriting(range)
+            do throws(StorageError) {
+                try body(&state, Clock.now())
+            } catch {
+                state.endJournal()
+                throw error
+            }
             return state.noteChange(setsTime: !hasKernelTimes)
         }
     }
@@ -90,6 +100,7 @@ extension FileState.State {
         reader = before.reader
         parents = before.parents
         overlay = before.overlay
+        endJournal()
         modified = before.modified
         self.before = nil
         isOutdated = true

@@ -35,8 +35,15 @@ final class FileState: Sendable {
         var recorded: UInt64 = 0
         /// Over the base as it is, what the last record whose bytes were synced said.
         var syncedRecord: StagedFile.Synced?
-        /// The newest generation that a record and synced bytes hold.
+        /// The newest generation that a record, or the journal over one, and synced bytes hold.
         var synced: UInt64 = 0
+        /// What was written since the last record whose bytes were synced, or the last entry of the
+        /// journal; nil if more changed than an entry can say.
+        var unsynced: RangeSet?
+        /// Counts what makes the journal's entries worthless: records, and other content below.
+        var recordings: UInt64 = 0
+        /// Whether the last record is on the disk: only then the journal may go on from it.
+        var isRecordDurable = false
         var hasRecord = false
         var modified = Timestamp.epoch
         var changed = Timestamp.epoch
@@ -425,6 +432,7 @@ extension FileState.State {
         reader = ContentReader(opened.content, storage: chunks)
         parents = opened.versions
         overlay = Overlay(base: opened.content)
+        endJournal()
         modified = opened.modified
         isOutdated = false
     }

@@ -64,54 +64,6 @@ final class Filesystem: Sendable {
             log: log)
     }
 
-    // MARK: Recovery
-
-    /// Publishes what an earlier run recorded and did not publish; removes other staging files.
-    func recover() throws(MountError) {
-        do {
-            let records = try volume.stagedFiles()
-            try lift { () throws(StorageError) in
-                try depot.removeAll(except: Set(records.map(\.file)))
-            }
-            for record in records { try recover(record) }
-        } catch {
-            switch error {
-            case .storage(let error): throw .storage(error)
-            default: throw .system(code: ErrorCode.code(error), action: "reading staged files")
-            }
-        }
-    }
-
-    private func recover(_ record: StagedFile) throws(VolumeError) {
-        let staged: StagedData
-        let opened = Result { () throws(StorageError) in
-            // What was written past the end after the record was made is not the file's.
-            try depot.open(record.file, size: record.size)
-        }
-        switch opened {
-        case .success(let file): staged = file
-        case .failure(let error) where error.isMissing:
-            // The file was emptied or removed after it was recorded.
-            log("a staged file of the last run is gone: \(error)")
-            return try volume.forgetStaged(record.node)
-        case .failure(let error):
-            // Only what is not there is forgotten, and not what cannot be read now.
-            throw .storage(error)
-        }
-        let number = (try? volume.attributes(of: record.node))?.number ?? record.node
-        let file = table.pin(record.node, showing: number) {
-            FileState(id: $0, node: record.node)
-        }
-        file.restore(record, staged: staged, chunks: chunks, now: Clock.now())
-        publisher.noteDirty(file)
-        do {
-            try publisher.publish(file)
-        } catch {
-            log("saving what the last run left goes on later: \(error)")
-        }
-        table.unpin(file)
-    }
-
     // MARK: Ending
 
     /// Whether who waits for room has to get on.
@@ -342,16 +294,5 @@ extension timespec {
 extension Timestamp {
     init(_ time: timespec) {
         self.init(seconds: Int64(time.tv_sec), nanoseconds: UInt32(clamping: time.tv_nsec))
-    }
-}
-
-extension StorageError {
-    /// Whether there is no such file, as a staging area says it.
-    fileprivate var isMissing: Bool {
-        switch self {
-        case .corrupt: true
-        case .io(let code, _): code == ENOENT
-        case .full: false
-        }
     }
 }

@@ -150,7 +150,7 @@ internal import Synchronization
         let done = Latch()
         guard let place else { return }
         do throws(MountError) {
-            try startThread(name: "sync") {
+            try startThread(name: "sync", isClient: true) {
                 place.sync()
                 done.open()
             }

@@ -63,6 +63,10 @@ enum MountLimits {
     static let spareFor = Duration.seconds(60)
     static let sparesMax = 16
     static let largeSpareBytes: UInt64 = 1 << 20
+    /// What one sync of a file may put into the journal, and how many files may have something there.
+    static let journaledBytesMax: UInt64 = 128 << 10
+    static let journaledRangesMax = 64
+    static let journaledFilesMax = 256
     /// Bytes of disk that must be free when a program begins to write into a file.
     static let freeBytesMin: UInt64 = 4 << 20
     /// Bytes that are saved aside before a truncation during a job; beyond, the job starts again.

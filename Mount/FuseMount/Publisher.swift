@@ -37,6 +37,7 @@ final class Publisher: Sendable {
     private let depot: StagingDepot
     private let table: InodeTable
     private let group: SyncGroup
+    private let journal: SyncJournal
     private let submit: FuseMount.Submit
     private let log: @Sendable (String) -> Void
     private let changes: ChangeCount
@@ -60,6 +61,7 @@ final class Publisher: Sendable {
         self.invalidator = invalidator
         self.writeBack = writeBack
         group = SyncGroup(chunks)
+        journal = SyncJournal(depot.journal)
     }
 
     // MARK: Asking for it
@@ -126,16 +128,21 @@ final class Publisher: Sendable {
         try record(file, again: again, isSynced: false)
     }
 
-    private func record(_ file: FileState, again: Bool, isSynced: Bool) throws(VolumeError) {
+    /// - Returns: the record's number, if one was needed.
+    @discardableResult
+    private func record(_ file: FileState, again: Bool, isSynced: Bool) throws(VolumeError)
+        -> UInt64?
+    {
         try file.telling.withLock { _ throws(VolumeError) in
             let record = try lift { () throws(StorageError) in
                 let record = try file.record(in: depot, again: again, isSynced: isSynced)
                 if isSynced { try record?.bytes.sync() }
                 return record
             }
-            guard let record else { return }
+            guard let record else { return nil }
             try volume.recordStaged(record.staged)
             file.recorded(record)
+            return record.number
         }
     }
 
@@ -168,8 +175,25 @@ final class Publisher: Sendable {
             try publish(content, of: file, ticket)
             return try volume.sync()
         }
-        try record(file, again: true, isSynced: true)
+        if try lift({ () throws(StorageError) in try journal.sync(file) }) {
+            return try volume.sync()
+        }
+        try recordDurably([file])
+        do {
+            try journal.emptyIfFull { files throws(VolumeError) in try recordDurably(files) }
+        } catch {
+            log("syncing takes longer until there is room: \(error)")
+        }
+    }
+
+    private func recordDurably(_ files: [FileState]) throws(VolumeError) {
+        var records: [(file: FileState, number: UInt64)] = []
+        for file in files {
+            let number = try record(file, again: true, isSynced: true)
+            if let number { records.append((file, number)) }
+        }
         try volume.sync()
+        for (file, number) in records { file.recordIsDurable(number) }
     }
 
     /// Records and publishes files that are kept open; gives back staging space.

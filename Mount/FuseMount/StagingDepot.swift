@@ -45,6 +45,8 @@ final class StagingDepot: Sendable {
         self.memoryMax = memoryMax
     }
 
+    var journal: (any StagingJournal)? { area.journal }
+
     /// Bytes that no version holds yet, over all files.
     var bytesUsed: UInt64 { used.load(ordering: .relaxed) }
 
@@ -73,6 +75,8 @@ final class StagingDepot: Sendable {
         try file.truncate(to: size)
         return StagedData(file, size: size, depot: self)
     }
+
+    func openFile(_ id: UInt64) throws(StorageError) -> any StagingFile { try area.open(id) }
 
     /// Gives the space of files that nobody uses back to the disk.
     ///

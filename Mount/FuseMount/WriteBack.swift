@@ -21,7 +21,7 @@ final class WriteBack: Sendable {
 
     init(kernel: KernelCache) throws(MountError) {
         self.kernel = kernel
-        wholeThread = try SerialThread(name: "write-back")
+        wholeThread = try SerialThread(name: "write-back", isClient: true)
     }
 
     /// Whether the kernel keeps written pages, and with them size and times of regular files: what it

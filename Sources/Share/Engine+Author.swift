@@ -165,6 +165,7 @@ extension Engine {
         try storage.setValue(Self.encode(refused), of: StoredValue.refused)
         try storage.setValue(Self.encode(acknowledged), of: StoredValue.acknowledged)
         try storage.commit()
+        commits += 1
         let own = (slot: ownSlot, length: ownLog?.length ?? 0)
         if own != committed {
             committed = own

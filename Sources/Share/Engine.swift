@@ -87,6 +87,8 @@ struct Engine {
     var failure: StorageError?
     /// The last error told, so that one that stays is told once.
     var toldFailure: StorageError?
+    /// Counts the transactions that ended.
+    var commits: UInt64 = 0
     /// Which log is the own one, and how many blocks of it the storage has committed.
     var committed: (slot: WriterSlot, length: UInt64) = (.none, 0)
     /// Counts the commits that changed that.

@@ -19,6 +19,8 @@ package final class ShareVolume: Volume {
     /// Tells peers apart the processes that this device runs one after the other.
     let instance: UInt64
     private let barrier: any DurabilityBarrier
+    /// The engine's commits that `sync` has made durable.
+    private let durableCommits = Guarded(UInt64(0))
     let diskSpace: @Sendable () -> (total: UInt64, free: UInt64)
     private let observer = Guarded(WeakObserver())
 
@@ -311,10 +313,13 @@ package final class ShareVolume: Volume {
     // MARK: The whole
 
     package func sync() throws(VolumeError) {
-        try engine.withLock { (engine) throws(VolumeError) in
+        let commits = try engine.withLock { (engine) throws(VolumeError) in
             try Engine.stored { () throws(StorageError) in try engine.commit() }
+            return engine.commits
         }
+        guard durableCommits.withLock({ $0 < commits }) else { return }
         try Engine.stored { () throws(StorageError) in try makeDurable() }
+        durableCommits.withLock { $0 = max($0, commits) }
         environment.wake()
     }
 

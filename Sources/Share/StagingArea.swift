@@ -24,4 +24,10 @@ package protocol StagingArea: AnyObject, Sendable {
     func open(_ id: UInt64) throws(StorageError) -> any StagingFile
     /// Removes files that no record names: leftovers of a crash.
     func removeAll(except kept: Set<UInt64>) throws(StorageError)
+    /// nil where there is none: then a record is made for each sync of a file.
+    var journal: (any StagingJournal)? { get }
+}
+
+extension StagingArea {
+    package var journal: (any StagingJournal)? { nil }
 }

@@ -70,6 +70,8 @@ package struct StagedFile: Equatable, Sendable {
     package var isSynced: Bool
     /// Over the same base, what was on the disk before: what counts after a power failure.
     package var synced: Synced?
+    /// Entries of the journal up to this number are contained.
+    package var journal: UInt64
 
     /// The part of an earlier record whose bytes a power failure spares.
     package struct Synced: Equatable, Sendable {
@@ -77,8 +79,13 @@ package struct StagedFile: Equatable, Sendable {
         package var modified: Timestamp
         package var dirty: [Range<UInt64>]
         package var file: UInt64
+        package var journal: UInt64
 
-        package init(size: UInt64, modified: Timestamp, dirty: [Range<UInt64>], file: UInt64) {
+        package init(
+            size: UInt64, modified: Timestamp, dirty: [Range<UInt64>], file: UInt64,
+            journal: UInt64 = 0
+        ) {
+            self.journal = journal
             self.size = size
             self.modified = modified
             self.dirty = dirty
@@ -88,8 +95,10 @@ package struct StagedFile: Equatable, Sendable {
 
     package init(
         node: NodeID, parents: [UInt64], base: Content, size: UInt64, modified: Timestamp,
-        dirty: [Range<UInt64>], file: UInt64, isSynced: Bool = true, synced: Synced? = nil
+        dirty: [Range<UInt64>], file: UInt64, isSynced: Bool = true, synced: Synced? = nil,
+        journal: UInt64 = 0
     ) {
+        self.journal = journal
         self.isSynced = isSynced
         self.synced = synced
         self.node = node

@@ -169,7 +169,7 @@ package final class ShareFolder: Sendable {
     }
 
     package func openStaging() throws(StorageError) -> StagingDirectory {
-        StagingDirectory(in: try directory.directory(Self.stagingName, create: true))
+        try StagingDirectory(in: try directory.directory(Self.stagingName, create: true))
     }
 
     /// Bytes on the disk that holds the share, and those of them free for this user.

@@ -5,16 +5,17 @@ internal import Wire
 
 /// A staging record as it is kept in the database; its node is the row's key.
 ///
-///     version 2 = 2 | state | parents: count varint | 8 each
+///     version 3 = 3 | state | parents: count varint | 8 each
 ///     | base: length varint | encoded content
 ///     | 0, or 1 if the bytes were not synced: boot 16 | 0, or 1: the state that was synced
 ///     | XXH64 of all that 8
-///     state = staging file 8 | size 8 | seconds 8 | nanoseconds 4
+///     state = staging file 8 | size 8 | seconds 8 | nanoseconds 4 | journal 8
 ///     | dirty: count varint | start 8, end 8 each
 ///
-/// Version 1 had the same fields in another order, and no word on syncs.
+/// Version 2 had no number of the journal, which was not there. Version 1 had the same fields as that in
+/// another order, and no word on syncs.
 enum StagedRecord {
-    private static let version: UInt8 = 2
+    private static let version: UInt8 = 3
 
     /// - Parameter boot: of the machine, now.
     static func encode(_ staged: StagedFile, boot: BootID) -> [UInt8] {
@@ -23,7 +24,7 @@ enum StagedRecord {
         write(
             .init(
                 size: staged.size, modified: staged.modified, dirty: staged.dirty,
-                file: staged.file), to: &writer)
+                file: staged.file, journal: staged.journal), to: &writer)
         writer.writeUInt(staged.parents.count)
         for parent in staged.parents { writer.writeUInt64(parent) }
         writer.writeBuffer(staged.base.encode())
@@ -43,6 +44,7 @@ enum StagedRecord {
         writer.writeUInt64(state.size)
         writer.writeUInt64(UInt64(bitPattern: state.modified.seconds))
         writer.writeUInt32(state.modified.nanoseconds)
+        writer.writeUInt64(state.journal)
         writer.writeUInt(state.dirty.count)
         for range in state.dirty {
             writer.writeUInt64(range.lowerBound)
@@ -64,8 +66,9 @@ enum StagedRecord {
             var reader = WireReader(bytes)
             let version = try reader.readUInt8()
             if version == 1 { return try decodeFirst(&reader, node: node, total: bytes.count) }
-            guard version == Self.version else { return nil }
-            let state = try readState(&reader)
+            guard version == Self.version || version == 2 else { return nil }
+            let hasJournal = version > 2
+            let state = try readState(&reader, hasJournal)
             let parents = try readParents(&reader)
             let base = try Content(decoding: reader.readBuffer(max: bytes.count))
             var file = make(node, parents, base, state)
@@ -74,7 +77,7 @@ enum StagedRecord {
                 file.isSynced = false
                 let recorded = BootID(
                     high: try reader.readUInt64(), low: try reader.readUInt64())
-                if try reader.readBool() { file.synced = try readState(&reader) }
+                if try reader.readBool() { file.synced = try readState(&reader, hasJournal) }
                 if recorded != boot {
                     if let synced = file.synced {
                         file = make(node, parents, base, synced)
@@ -98,15 +101,19 @@ enum StagedRecord {
     ) -> StagedFile {
         StagedFile(
             node: node, parents: parents, base: base, size: state.size, modified: state.modified,
-            dirty: state.dirty, file: state.file)
+            dirty: state.dirty, file: state.file, journal: state.journal)
     }
 
-    private static func readState(_ reader: inout WireReader) throws -> StagedFile.Synced {
+    private static func readState(_ reader: inout WireReader, _ hasJournal: Bool) throws
+        -> StagedFile.Synced
+    {
         let file = try reader.readUInt64()
         let size = try readSize(&reader)
         let modified = try readTime(&reader)
+        let journal = try hasJournal ? reader.readUInt64() : 0
         return StagedFile.Synced(
-            size: size, modified: modified, dirty: try readRanges(&reader), file: file)
+            size: size, modified: modified, dirty: try readRanges(&reader), file: file,
+            journal: journal)
     }
 
     private static func readSize(_ reader: inout WireReader) throws -> UInt64 {

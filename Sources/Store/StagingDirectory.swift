@@ -7,12 +7,18 @@ internal import Synchronization
 /// Staging files in one directory, named by their ids. Thread-safe.
 package final class StagingDirectory: StagingArea {
     private let directory: Directory
+    private let journalFile: StagingJournalFile
+    package var journal: (any StagingJournal)? { journalFile }
 
     package convenience init(directory path: String) throws(StorageError) {
-        self.init(in: try Directory(path: path))
+        try self.init(in: try Directory(path: path))
     }
 
-    init(in directory: Directory) { self.directory = directory }
+    /// - Parameter boot: of the machine; another than it is only in tests.
+    init(in directory: Directory, boot: BootID = .current) throws(StorageError) {
+        self.directory = directory
+        journalFile = try StagingJournalFile(in: directory, boot: boot)
+    }
 
     package func create() throws(StorageError) -> any StagingFile {
         // Random, so that no id comes back while an old record may still name it.

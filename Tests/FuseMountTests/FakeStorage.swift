@@ -112,6 +112,9 @@ final class FakeStaging: StagingArea {
     private let state = Mutex((last: UInt64(0), open: Set<UInt64>()))
     /// Whether opening fails as on a disk that cannot be read.
     let isBroken = Mutex(false)
+    /// Used if there is one when a mount begins.
+    let journalUsed = Mutex<FakeJournal?>(nil)
+    var journal: (any StagingJournal)? { journalUsed.withLock { $0 } }
 
     init() {
         var template = Array("/tmp/holdfast-staging-XXXXXX".utf8CString)
@@ -155,6 +158,50 @@ final class FakeStaging: StagingArea {
             return gone
         }
         for id in gone { Glibc.unlink(path(id)) }
+    }
+}
+
+/// A journal in memory.
+final class FakeJournal: StagingJournal {
+    private struct State {
+        var last: UInt64 = 0
+        var isClosed = false
+        var entries: [StagingJournalEntry] = []
+    }
+
+    private let state = Mutex(State())
+    let entriesMax: Int
+    let isBroken = Mutex(false)
+
+    init(entriesMax: Int = .max) { self.entriesMax = entriesMax }
+
+    var last: UInt64 { state.withLock { $0.last } }
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+    func close() { state.withLock { $0.isClosed = true } }
+
+    func write(_ writes: StagedWrites) -> Bool {
+        state.withLock { state in
+            if state.entries.count >= entriesMax { state.isClosed = true }
+            guard !state.isClosed else { return false }
+            state.last += 1
+            state.entries.append(
+                StagingJournalEntry(number: state.last, writes: writes, isInFile: false))
+            return true
+        }
+    }
+
+    func sync() throws(StorageError) {
+        if isBroken.withLock({ $0 }) { throw .io(code: EIO, action: "syncing") }
+    }
+
+    func entries() -> [StagingJournalEntry] { state.withLock { $0.entries } }
+
+    func clear(after number: UInt64) {
+        state.withLock { state in
+            state.entries = []
+            state.isClosed = false
+            state.last = max(state.last, number)
+        }
     }
 }
 
