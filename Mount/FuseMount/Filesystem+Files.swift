@@ -284,8 +284,8 @@ extension Filesystem {
     /// The last moment to tell a program that the disk is full: its bytes become a version when nobody
     /// waits any more.
     private func requireSpace() throws(VolumeError) {
-        guard try volume.statistics().diskBytesFree >= MountLimits.freeBytesMin else {
-            throw .storage(.full)
+        while try volume.statistics().diskBytesFree < MountLimits.freeBytesMin {
+            guard depot.dropSpares() else { throw .storage(.full) }
         }
     }
 

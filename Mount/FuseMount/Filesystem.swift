@@ -85,10 +85,8 @@ final class Filesystem: Sendable {
     private func recover(_ record: StagedFile) throws(VolumeError) {
         let staged: StagedData
         let opened = Result { () throws(StorageError) in
-            let staged = try depot.open(record.file)
             // What was written past the end after the record was made is not the file's.
-            try staged.truncate(to: record.size)
-            return staged
+            try depot.open(record.file, size: record.size)
         }
         switch opened {
         case .success(let file): staged = file

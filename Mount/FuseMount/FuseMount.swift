@@ -203,7 +203,10 @@ internal import Synchronization
         do throws(VolumeError) {
             try filesystem.publisher.flushAll(deadline: Clock.now() + MountLimits.stopPatience)
             let volume = filesystem.volume
-            try filesystem.depot.release { () throws(VolumeError) in try volume.sync() }
+            try filesystem.depot.release(now: Clock.now()) { () throws(VolumeError) in
+                try volume.sync()
+            }
+            filesystem.depot.dropSpares()
         } catch {
             log("not everything was saved; the next mount goes on with it: \(error)")
         }

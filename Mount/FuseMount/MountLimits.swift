@@ -58,6 +58,11 @@ enum MountLimits {
     static let replayDepthMax = 1000
     /// Times a change is replayed anew because a program's look-up got in between.
     static let replayRoundsMax = 3
+    /// Staging files that nobody uses are kept for others for so long, and so many; those of so many
+    /// bytes for files that are large, too.
+    static let spareFor = Duration.seconds(60)
+    static let sparesMax = 16
+    static let largeSpareBytes: UInt64 = 1 << 20
     /// Bytes of disk that must be free when a program begins to write into a file.
     static let freeBytesMin: UInt64 = 4 << 20
     /// Bytes that are saved aside before a truncation during a job; beyond, the job starts again.

@@ -36,6 +36,8 @@ struct Overlay {
     struct Leftovers {
         /// A staging file that is needed no more.
         var file: StagedData?
+        /// Whether a record may name it that nobody replaces.
+        var isRecorded = false
         /// Ranges of the staging file `partly` that the new base holds now.
         var ranges: [Range<UInt64>] = []
         var partly: StagedData?
@@ -90,7 +92,7 @@ struct Overlay {
             return
         }
         let staged = try stage(in: depot)
-        fillGap(to: range.lowerBound)
+        try fillGap(to: range.lowerBound)
         try preserve(range, in: depot)
         try unsafe staged.write(bytes, at: offset)
         zeroed.remove(range)
@@ -120,7 +122,7 @@ struct Overlay {
             size = newSize
         } else if newSize > size {
             if memory != nil || size < min(newSize, zerosFrom) { _ = try stage(in: depot) }
-            fillGap(to: newSize)
+            try fillGap(to: newSize)
             size = newSize
         }
     }
@@ -288,7 +290,7 @@ struct Overlay {
         guard let cut else { return Leftovers() }
         cut.aside?.remove()
         self.cut = nil
-        guard !cut.isDetached else { return Leftovers(file: cut.staged) }
+        guard !cut.isDetached else { return Leftovers(file: cut.staged, isRecorded: true) }
         baseSize = content.size
         if case .inline(let bytes) = content { baseBytes = bytes } else { baseBytes = nil }
         dirty = dirtySinceCut
@@ -314,7 +316,7 @@ struct Overlay {
         cut.aside?.remove()
         self.cut = nil
         dirtySinceCut = RangeSet()
-        return Leftovers(file: cut.isDetached ? cut.staged : nil)
+        return Leftovers(file: cut.isDetached ? cut.staged : nil, isRecorded: true)
     }
 
     /// Gives space of the staging file back, except where it is dirty (again).
@@ -354,7 +356,7 @@ struct Overlay {
     private mutating func makeEmpty(in depot: StagingDepot, now: Instant) {
         cut?.isDetached = true
         // The cut takes its staging file along.
-        if let staged, cut?.staged !== staged { depot.retire(staged, now: now) }
+        if let staged, cut?.staged !== staged { depot.retire(staged, isSpare: false, now: now) }
         staged = nil
         dirty = RangeSet()
         zeroed = RangeSet()
@@ -368,7 +370,7 @@ struct Overlay {
     /// The staging file, made if need be; content held in memory goes there.
     private mutating func stage(in depot: StagingDepot) throws(StorageError) -> StagedData {
         if let staged { return staged }
-        let made = depot.make()
+        let made = depot.make(expecting: max(size, baseSize))
         if let memory, !memory.isEmpty {
             let written = Result { () throws(StorageError) in
                 try unsafe memory.span.withUnsafeBytes { (bytes) throws(StorageError) in
@@ -387,10 +389,11 @@ struct Overlay {
     }
 
     /// Before the file grows to `offset` or writes there: what shows between must be zeros.
-    private mutating func fillGap(to offset: UInt64) {
+    private mutating func fillGap(to offset: UInt64) throws(StorageError) {
         let end = min(offset, zerosFrom)
-        // Staging never holds bytes past the size, so it reads as zeros there.
         guard size < end, let staged else { return }
+        // There may be bytes of whose staging file it was before.
+        try staged.punchHole(size..<end)
         zeroed.insert(size..<end)
         mark(size..<end, staged)
     }
@@ -415,7 +418,7 @@ struct Overlay {
             self.cut?.isAbandoned = true
             return
         }
-        let aside = if let aside = cut.aside { aside } else { depot.make() }
+        let aside = if let aside = cut.aside { aside } else { depot.make(expecting: 0) }
         cut.aside = aside
         for part in needed.ranges {
             try copy(part, from: staged, to: aside)

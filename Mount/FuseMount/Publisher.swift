@@ -191,6 +191,7 @@ final class Publisher: Sendable {
         }
         let grace = isTight ? Duration.zero : MountLimits.releaseAfter
         if depot.hasRetired(by: now + (.zero - grace)) { releaseRetired() }
+        depot.dropSpares(unusedSince: now + (.zero - MountLimits.spareFor))
     }
 
     /// Makes room in the staging area: the bytes of open files become chunks.
@@ -393,7 +394,10 @@ final class Publisher: Sendable {
             do {
                 try synced.get()
                 if !job.publishes {
-                    let ending = file.endStored(ticket, content: content, chunks: chunks)
+                    // No record of the old base may be made meanwhile.
+                    let ending = file.telling.withLock { _ in
+                        file.endStored(ticket, content: content, chunks: chunks)
+                    }
                     finish(file, ending, failure: nil)
                 } else if file.isCancelled {
                     cancel(file)
@@ -431,6 +435,7 @@ final class Publisher: Sendable {
     private func fail(_ file: FileState, _ error: VolumeError) {
         if file.isCancelled || file.isOvertaken { return cancel(file) }
         log("saving goes on later: \(error)")
+        if case .storage(.full) = error { depot.dropSpares() }
         finish(file, file.endFailed(retryAt: Clock.now() + MountLimits.retryAfter), failure: error)
     }
 
@@ -460,10 +465,12 @@ final class Publisher: Sendable {
 
     /// What the end of a publication brings with it.
     private func finish(_ file: FileState, _ ending: FileState.Ending, failure: VolumeError?) {
-        giveBack(ending.leftovers, of: file)
         do {
             // What was synced of it was so over another base.
             if ending.needsRecord { try record(file, again: true, isSynced: true) }
+            // Not before: the record of before may name the staging file. Where no other can be made
+            // it is left to the next start.
+            giveBack(ending.leftovers, of: file)
             if let modified = ending.modified {
                 _ = try volume.setAttributes(
                     of: file.node, to: AttributeChange(modified: modified))
@@ -494,7 +501,9 @@ final class Publisher: Sendable {
 
     private func giveBack(_ leftovers: Overlay.Leftovers, of file: FileState) {
         let now = Clock.now()
-        if let staged = leftovers.file { depot.retire(staged, now: now) }
+        if let staged = leftovers.file {
+            depot.retire(staged, isSpare: !leftovers.isRecorded, now: now)
+        }
         guard let staged = leftovers.partly, !leftovers.ranges.isEmpty else { return }
         let log = log
         depot.retire(now: now) {
@@ -515,7 +524,9 @@ final class Publisher: Sendable {
         guard starts else { return }
         submit {
             do {
-                try self.depot.release { () throws(VolumeError) in try self.volume.sync() }
+                try self.depot.release(now: Clock.now()) { () throws(VolumeError) in
+                    try self.volume.sync()
+                }
             } catch {
                 self.log("staging space is given back later: \(error)")
             }

@@ -5,11 +5,14 @@ internal import Synchronization
 /// The dirty bytes of one file at their own offsets: in memory while they are few, then in a staging
 /// file. Most files that are written at all are small and become versions a moment later: making and
 /// removing a file for each would cost more than writing them.
+///
+/// Where nothing was written yet a staging file may hold bytes of a file that used it before.
 final class StagedData: Sendable {
     private enum Backing {
         /// Past its end are zeros. It counts against the depot's bound.
         case memory([UInt8])
-        case file(any StagingFile)
+        /// No byte lies past the end.
+        case file(any StagingFile, end: UInt64)
         /// Given back.
         case removed
     }
@@ -17,16 +20,23 @@ final class StagedData: Sendable {
     private let depot: StagingDepot
     private let counted = Atomic<UInt64>(0)
     private let backing: Mutex<Backing>
+    /// About how many bytes there will be, at the least.
+    private let expected: UInt64
+    /// How far zeros were asked for that memory does not hold. Changed under the lock only.
+    private let zerosEnd = Atomic<UInt64>(0)
 
     /// Bytes that are not on the disk yet.
-    init(depot: StagingDepot) {
+    init(expecting bytes: UInt64, depot: StagingDepot) {
+        expected = bytes
         self.depot = depot
         backing = Mutex(.memory([]))
     }
 
-    init(_ file: any StagingFile, depot: StagingDepot) {
+    /// - Parameter size: no byte lies past it.
+    init(_ file: any StagingFile, size: UInt64, depot: StagingDepot) {
+        expected = size
         self.depot = depot
-        backing = Mutex(.file(file))
+        backing = Mutex(.file(file, end: size))
     }
 
     /// A staging file stays: a record may name it.
@@ -48,35 +58,55 @@ final class StagedData: Sendable {
     /// The staging file if there is one: only then can a record name it.
     var file: (any StagingFile)? {
         backing.withLock { backing in
-            if case .file(let file) = backing { return file }
+            if case .file(let file, _) = backing { return file }
             return nil
+        }
+    }
+
+    /// The staging file for others, if there is one. No call may follow.
+    func takeFile() -> StagingSpares.Spare? {
+        backing.withLock { backing in
+            guard case .file(let file, let end) = backing else { return nil }
+            backing = .removed
+            return StagingSpares.Spare(file: file, size: end)
         }
     }
 
     /// The staging file, made if need be.
     func spill() throws(StorageError) -> any StagingFile {
-        try backing.withLock { (backing) throws(StorageError) in try spill(&backing) }
+        try backing.withLock { (backing) throws(StorageError) in try spill(&backing, upTo: 0).file }
     }
 
-    private func spill(_ backing: inout Backing) throws(StorageError) -> any StagingFile {
-        if case .file(let file) = backing { return file }
-        let file = try depot.makeFile()
-        var count = 0
-        if case .memory(let held) = backing, !held.isEmpty {
-            count = held.count
-            let written = Result { () throws(StorageError) in
-                try unsafe held.span.withUnsafeBytes { (bytes) throws(StorageError) in
-                    try unsafe file.write(bytes, at: 0)
-                }
-            }
-            if case .failure(let error) = written {
-                file.remove()
-                throw error
+    /// - Parameter end: so long it will be, at the least.
+    private func spill(_ backing: inout Backing, upTo end: UInt64) throws(StorageError)
+        -> StagingSpares.Spare
+    {
+        if case .file(let file, let size) = backing { return .init(file: file, size: size) }
+        let made = try depot.makeFile(expecting: max(expected, end))
+        var held: [UInt8] = []
+        if case .memory(let bytes) = backing { held = bytes }
+        do throws(StorageError) {
+            try fill(made, with: held)
+        } catch {
+            made.file.remove()
+            throw error
+        }
+        depot.countMemory(from: held.count, to: 0)
+        let size = max(made.size, UInt64(held.count))
+        backing = .file(made.file, end: size)
+        return .init(file: made.file, size: size)
+    }
+
+    /// What is not in `held` was asked to be zeros.
+    private func fill(_ made: StagingSpares.Spare, with held: [UInt8]) throws(StorageError) {
+        let end = UInt64(held.count)
+        if end > 0 {
+            try unsafe held.span.withUnsafeBytes { (bytes) throws(StorageError) in
+                try unsafe made.file.write(bytes, at: 0)
             }
         }
-        depot.countMemory(from: count, to: 0)
-        backing = .file(file)
-        return file
+        let zeros = min(zerosEnd.load(ordering: .relaxed), made.size)
+        if end < zeros { try made.file.punchHole(end..<zeros) }
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
@@ -94,7 +124,13 @@ final class StagedData: Sendable {
                 backing = .memory(held)
                 return
             }
-            try unsafe spill(&backing).write(bytes, at: offset)
+            let staged = try spill(&backing, upTo: end)
+            do throws(StorageError) {
+                try unsafe staged.file.write(bytes, at: offset)
+            } catch .full where depot.dropSpares() {
+                try unsafe staged.file.write(bytes, at: offset)
+            }
+            if end > staged.size { backing = .file(staged.file, end: end) }
         }
     }
 
@@ -103,7 +139,7 @@ final class StagedData: Sendable {
         let file: (any StagingFile)? = backing.withLock { backing in
             let held: [UInt8]
             switch backing {
-            case .file(let file): return file
+            case .file(let file, _): return file
             case .memory(let bytes): held = bytes
             case .removed: held = []
             }
@@ -132,9 +168,10 @@ final class StagedData: Sendable {
     func punchHole(_ range: Range<UInt64>) throws(StorageError) {
         try backing.withLock { (backing) throws(StorageError) in
             guard case .memory(var held) = backing else {
-                return try spill(&backing).punchHole(range)
+                return try spill(&backing, upTo: 0).file.punchHole(range)
             }
             backing = .removed
+            zerosEnd.max(range.upperBound, ordering: .relaxed)
             for index in range.clamped(to: 0..<UInt64(held.count)) { held[Int(index)] = 0 }
             backing = .memory(held)
         }
@@ -143,8 +180,12 @@ final class StagedData: Sendable {
     func truncate(to size: UInt64) throws(StorageError) {
         try backing.withLock { (backing) throws(StorageError) in
             guard case .memory(var held) = backing else {
-                return try spill(&backing).truncate(to: size)
+                let file = try spill(&backing, upTo: 0).file
+                try file.truncate(to: size)
+                backing = .file(file, end: size)
+                return
             }
+            zerosEnd.min(size, ordering: .relaxed)
             guard size < UInt64(held.count) else { return }
             backing = .removed
             depot.countMemory(from: held.count, to: Int(size))
@@ -158,7 +199,7 @@ final class StagedData: Sendable {
         backing.withLock { backing in
             switch backing {
             case .memory(let held): depot.countMemory(from: held.count, to: 0)
-            case .file(let file): file.remove()
+            case .file(let file, _): file.remove()
             case .removed: break
             }
             backing = .removed

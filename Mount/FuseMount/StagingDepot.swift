@@ -6,15 +6,17 @@ internal import Synchronization
 /// crash could need them.
 ///
 /// A staging file outlives the version that replaces it until that version and the removal of its
-/// record are durable: else a crash in between would find the record and no bytes.
+/// record are durable: else a crash in between would find the record and no bytes. After that another
+/// file may use it, at once or soon: what lies on the disk and in the page cache already costs far less
+/// to write over than a new file costs to fill.
 final class StagingDepot: Sendable {
     private enum Retired: Sendable {
-        case file(StagedData, since: Instant)
+        case file(StagedData, since: Instant, isSpare: Bool)
         case ranges(since: Instant, punch: @Sendable () -> Void)
 
         var since: Instant {
             switch self {
-            case .file(_, let since), .ranges(let since, _): since
+            case .file(_, let since, _), .ranges(let since, _): since
             }
         }
     }
@@ -30,6 +32,7 @@ final class StagingDepot: Sendable {
     private let memoryUsed = Atomic<UInt64>(0)
     private let room = Mutex(Room())
     private let retired = Mutex<[Retired]>([])
+    private let spares = Mutex(StagingSpares())
     let bytesMax: UInt64
     private let memoryMax: Int
 
@@ -46,12 +49,39 @@ final class StagingDepot: Sendable {
     var bytesUsed: UInt64 { used.load(ordering: .relaxed) }
 
     /// Room for dirty bytes of a file.
-    func make() -> StagedData { StagedData(depot: self) }
+    ///
+    /// - Parameter bytes: about how many there will be, at the least.
+    func make(expecting bytes: UInt64) -> StagedData {
+        StagedData(expecting: bytes, depot: self)
+    }
 
-    func makeFile() throws(StorageError) -> any StagingFile { try area.create() }
+    /// A staging file, new or used before.
+    ///
+    /// - Parameter bytes: about how long it will be, at the least.
+    func makeFile(expecting bytes: UInt64) throws(StorageError) -> StagingSpares.Spare {
+        if let spare = spares.withLock({ $0.take(for: bytes) }) { return spare }
+        do throws(StorageError) {
+            return .init(file: try area.create(), size: 0)
+        } catch .full where dropSpares() {
+            return .init(file: try area.create(), size: 0)
+        }
+    }
 
-    func open(_ id: UInt64) throws(StorageError) -> StagedData {
-        StagedData(try area.open(id), depot: self)
+    /// Opens what an earlier run left, and cuts off what lies past `size`.
+    func open(_ id: UInt64, size: UInt64) throws(StorageError) -> StagedData {
+        let file = try area.open(id)
+        try file.truncate(to: size)
+        return StagedData(file, size: size, depot: self)
+    }
+
+    /// Gives the space of files that nobody uses back to the disk.
+    ///
+    /// - Returns: whether there were any.
+    @discardableResult
+    func dropSpares(unusedSince deadline: Instant = .distantFuture) -> Bool {
+        let dropped = spares.withLock { $0.drop(unusedSince: deadline) }
+        for spare in dropped { spare.file.remove() }
+        return !dropped.isEmpty
     }
 
     var bytesInMemory: UInt64 { memoryUsed.load(ordering: .relaxed) }
@@ -72,12 +102,15 @@ final class StagingDepot: Sendable {
     }
 
     /// Removes the bytes once `release` runs after a sync; at once where no record can name them.
-    func retire(_ staged: StagedData, now: Instant) {
+    ///
+    /// - Parameter isSpare: whether another may use the staging file then: only if no record names it,
+    ///   or one that does was replaced before the call.
+    func retire(_ staged: StagedData, isSpare: Bool, now: Instant) {
         guard staged.file != nil else {
             staged.count(0)
             return staged.remove()
         }
-        retired.withLock { $0.append(.file(staged, since: now)) }
+        retired.withLock { $0.append(.file(staged, since: now, isSpare: isSpare)) }
     }
 
     /// Runs `punch` once `release` runs after a sync.
@@ -90,8 +123,8 @@ final class StagingDepot: Sendable {
         retired.withLock { $0.first.map { $0.since <= deadline } ?? false }
     }
 
-    /// Gives back what was retired before `sync` was called.
-    func release(after sync: () throws(VolumeError) -> Void) throws(VolumeError) {
+    /// Gives back, or keeps for others, what was retired before `sync` was called.
+    func release(now: Instant, after sync: () throws(VolumeError) -> Void) throws(VolumeError) {
         let due = retired.withLock { retired in
             let due = retired
             retired = []
@@ -106,12 +139,18 @@ final class StagingDepot: Sendable {
         }
         for item in due {
             switch item {
-            case .file(let staged, _):
+            case .file(let staged, _, let isSpare):
                 staged.count(0)
-                staged.remove()
+                if isSpare { keep(staged, now: now) } else { staged.remove() }
             case .ranges(_, let punch): punch()
             }
         }
+    }
+
+    private func keep(_ staged: StagedData, now: Instant) {
+        guard let spare = staged.takeFile() else { return }
+        let dropped = spares.withLock { $0.keep(spare, bytesMax: bytesMax / 2, now: now) }
+        for spare in dropped { spare.file.remove() }
     }
 
     /// To be called by `StagedData` when it counts.

@@ -157,6 +157,42 @@ extension EndToEndTests {
             }
         }
 
+        @Test func `a folder that both made is one, also for who stands in it`() throws {
+            try Place.use(.seconds(60)) { place in
+                let pair = try Pair(in: place)
+                for device in pair.both { try device.pause() }
+                var inside: [Int32] = []
+                defer { for descriptor in inside { close(descriptor) } }
+                for device in pair.both {
+                    try Files.makeFolder(device.path("docs"))
+                    try device.write("of \(device.name)", to: "docs/\(device.name)")
+                    let descriptor = open(device.path("docs"), O_RDONLY | O_DIRECTORY)
+                    try #require(descriptor >= 0)
+                    inside.append(descriptor)
+                }
+                for device in pair.both { try device.resume() }
+                try pair.converge()
+                for (device, descriptor) in zip(pair.both, inside) {
+                    for other in ["alice", "bob"] {
+                        #expect(faccessat(descriptor, other, R_OK, 0) == 0, "\(device.name)")
+                    }
+                    let made = openat(descriptor, "later \(device.name)", O_CREAT | O_WRONLY, 0o644)
+                    #expect(made >= 0, "\(device.name): errno \(errno)")
+                    close(made)
+                    #expect(
+                        renameat(descriptor, device.name, descriptor, "old \(device.name)") == 0)
+                }
+                try pair.converge()
+                for device in pair.both {
+                    #expect(
+                        device.names(in: "docs").sorted() == [
+                            "later alice", "later bob", "old alice", "old bob",
+                        ])
+                    #expect(device.names() == ["docs"])
+                }
+            }
+        }
+
         // The names say what happens to a file: `both` is written by both, and so on.
 
         private func makeBase(_ pair: Pair) throws {

@@ -253,7 +253,10 @@ struct MountTests {
         try mount.eventually("it is published") { try volume.bytes("a") == expected }
         #expect(volume.saves.last?.parents == [7])
         #expect(volume.saves.last?.modified == Timestamp(seconds: 99))
-        mount.eventually("nothing is left") { staging.files.isEmpty && volume.staged.isEmpty }
+        mount.eventually("nothing is left") { staging.files.count == 1 && volume.staged.isEmpty }
+        // What another file might use is there as long as the mount.
+        mount.end()
+        #expect(staging.files.isEmpty)
     }
 
     @Test

@@ -71,18 +71,24 @@ private struct OverlayModel {
         guard let cut else { return }
         self.cut = nil
         guard success, overlay.cut?.isAbandoned == false else {
-            if let file = overlay.abandonCut().file { file.remove() }
+            retire(overlay.abandonCut())
             return
         }
         let content = try Self.content(cut.bytes, chunks)
         let leftovers = overlay.endCut(as: content)
         if !cut.isDetached { reader = ContentReader(content, storage: chunks) }
-        leftovers.file?.remove()
+        retire(leftovers)
         pending.append(leftovers)
     }
 
-    /// Gives space back, some time after the job.
+    private func retire(_ leftovers: Overlay.Leftovers) {
+        guard let file = leftovers.file else { return }
+        depot.retire(file, isSpare: !leftovers.isRecorded, now: .zero)
+    }
+
+    /// Gives space back, some time after the job; staging files come again.
     mutating func punch() throws {
+        try depot.release(now: .zero) {}
         for leftovers in pending {
             if let staged = leftovers.partly { try overlay.punch(leftovers.ranges, of: staged) }
         }
@@ -166,7 +172,8 @@ struct OverlayTests {
         try model.endCut(success: true)
         try model.punch()
         model.overlay.discard()
-        try model.depot.release {}
+        try model.depot.release(now: .zero) {}
+        model.depot.dropSpares()
         #expect(model.staging.files.isEmpty, "seed \(seed)")
         #expect(model.depot.bytesUsed == 0, "seed \(seed)")
         #expect(model.depot.bytesInMemory == 0, "seed \(seed)")
@@ -196,6 +203,62 @@ struct OverlayTests {
         try model.truncate(to: 20_000)
         try model.truncate(to: 40_000)
         #expect(try model.shown() == model.bytes)
+    }
+
+    @Test
+    func `a staging file that comes again shows nothing of whose it was`() throws {
+        var model = try OverlayModel(base: randomBytes(60_000, seed: 1))
+        try model.write(randomBytes(60_000, seed: 2), at: 0)
+        let used = try #require(model.overlay.staged).spill().id
+        model.beginCut()
+        try model.endCut(success: true)
+        #expect(model.overlay.staged == nil)
+        try model.punch()
+        #expect(model.staging.files.count == 1)
+
+        // Under it the base would show again where the file was cut and grows.
+        try model.truncate(to: 10_000)
+        try model.write([5], at: 0)
+        let staged = try #require(model.overlay.staged)
+        #expect(try staged.spill().id == used)
+        try model.write([1, 2, 3], at: 50_000)
+        #expect(try model.shown() == model.bytes)
+        try model.zero(2000..<45_000)
+        #expect(try model.shown() == model.bytes)
+        #expect(!model.depot.dropSpares())
+    }
+
+    @Test
+    func `spare staging files go in time, and large ones to large files`() throws {
+        let staging = FakeStaging()
+        let depot = StagingDepot(area: staging, bytesMax: 8 << 20)
+        func make(bytes: Int) throws -> StagedData {
+            let made = depot.make(expecting: UInt64(bytes))
+            _ = try made.spill()
+            try [1].withUnsafeBytes { try made.write($0, at: UInt64(bytes - 1)) }
+            return made
+        }
+        let sizes = [100_000, 2 << 20, 3000]
+        let used = try sizes.map { try make(bytes: $0) }
+        for one in used { depot.retire(one, isSpare: true, now: .zero) }
+        depot.retire(try make(bytes: 5000), isSpare: false, now: .zero)
+        try depot.release(now: Instant(nanoseconds: 5)) {}
+        #expect(staging.files == [1, 2, 3])
+
+        // The smallest will do for a small file; the large one is not given to it.
+        #expect(try depot.makeFile(expecting: 10).file.id == 3)
+        #expect(try depot.makeFile(expecting: 10).file.id == 1)
+        #expect(try depot.makeFile(expecting: 10).file.id == 5)
+        #expect(!depot.dropSpares(unusedSince: Instant(nanoseconds: 4)))
+        #expect(try depot.makeFile(expecting: 1 << 20).file.id == 2)
+
+        // No more bytes than are kept for spares, and none for longer than that.
+        depot.retire(try make(bytes: 5 << 20), isSpare: true, now: .zero)
+        depot.retire(try make(bytes: 1 << 20), isSpare: true, now: .zero)
+        try depot.release(now: .zero) {}
+        #expect(staging.files == [1, 2, 3, 5, 7])
+        #expect(depot.dropSpares(unusedSince: .zero))
+        #expect(staging.files == [1, 2, 3, 5])
     }
 
     @Test
