@@ -95,6 +95,10 @@ extension Engine {
                 "the log of \(fork.device) has two histories after block \(fork.common), and what one"
                     + " of them has is not here: \(advice)")
         }
+        for device in disagreeing {
+            report.problems.append(
+                "\(device) has the same blocks and sees other things. \(Self.disagreementAdvice)")
+        }
         try checkChunks(&report)
         return report
     }
