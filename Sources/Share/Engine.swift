@@ -93,8 +93,6 @@ struct Engine {
     var ownCommits: UInt64 = 0
     /// Logs with two histories.
     var forks: [LogFork] = []
-    /// Members' devices that have the same blocks and see other things, by key.
-    var disagreements: [Bytes32: Disagreement] = [:]
     /// Whom the own log's other history is fetched from.
     var branchSource: BranchSource?
     /// Those that did not have it.

@@ -516,12 +516,14 @@ extension ShareVolume: ConnectionHandler {
             table.refusal = reason
         case .holds(let clock):
             table.fetcher.retryAll()
-            session.remoteHolds = clock
+            (session.view.clock, session.view.digest) = (clock, nil)
         case .sees(let digest):
-            guard let key = session.remoteKey else { return }
-            let (clock, device) = (session.remoteHolds, session.device)
-            // The remote is to learn of it too.
-            if engine.withLock({ $0.compare(clock, digest, with: key, named: device) }) {
+            var view = session.view
+            view.digest = digest
+            let device = session.device
+            let isToBeTold = engine.withLock { $0.compare(&view, named: device) }
+            session.view = view
+            if isToBeTold {
                 table.logsGrew = true
                 environment.wake()
             }

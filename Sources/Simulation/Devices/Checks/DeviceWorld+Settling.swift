@@ -211,7 +211,8 @@ extension DeviceWorld {
         guard let volume = device.volume, let before = look(through: device) else { return }
         do throws(StorageError) {
             let report = try volume.check(scratch: try DiskStorage(DeviceDisk()))
-            for problem in report.problems {
+            // That clones keep members apart is told, and was looked for.
+            for problem in report.problems where !hasClones || !problem.contains("other things") {
                 self.report(.names, "\(device.name): check: \(problem)")
             }
             do throws(VolumeError) { try volume.sync() } catch { return }
