@@ -108,11 +108,17 @@ extension Filesystem {
     ) {
         let result = Result { () throws(VolumeError) -> Attributes in
             let inode = try inode(id)
-            guard case .change(inode.node, let content)? = replay.expectation else {
-                // Before a name goes the kernel sends the times of what was written and it has kept.
-                return try setattr(id, wanted, valid, hasHandle: false, by: reply.caller)
-            }
             let isTimes = valid & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) == 0
+            guard case .change(inode.node, let content)? = replay.expectation else {
+                if case .change? = replay.expectation { throw .notPermitted }
+                guard isTimes else { throw .notPermitted }
+                // Before a name goes the kernel sends the times that it has kept: those of bytes written
+                // here, or of what was replayed.
+                if valid & FUSE_SET_ATTR_MTIME != 0, let file = inode.file {
+                    _ = file.setModified(Timestamp(wanted.st_mtim), wallTime: Clock.wallTime())
+                }
+                return try attributes(of: inode)
+            }
             if content, isTimes { invalidator.switchContent(of: id) }
             var attributes = try attributes(of: inode)
             if valid & FUSE_SET_ATTR_SIZE != 0 { table.noteSize(id, attributes.size) }

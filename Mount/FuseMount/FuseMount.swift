@@ -150,7 +150,9 @@ internal import Synchronization
         let done = Latch()
         guard let place else { return }
         do throws(MountError) {
-            try startThread(name: "sync", isClient: true) {
+            try startThread(name: "sync") {
+                // As the thread that writes back: it must not keep the session if it is killed.
+                holdfast_own_files()
                 place.sync()
                 done.open()
             }

@@ -16,13 +16,10 @@ final class SerialThread: Sendable {
     private let state = Mutex(State())
     private let ended = Latch()
 
-    /// - Parameters:
-    ///   - name: at most 15 bytes, for the process list.
-    ///   - isClient: whether the work waits for the mount's own answers, and uses no descriptor that
-    ///     it does not open.
-    init(name: String, isClient: Bool = false) throws(MountError) {
+    /// - Parameter name: at most 15 bytes, for the process list.
+    init(name: String) throws(MountError) {
         let ended = ended
-        try startThread(name: name, isClient: isClient) { [weak self] in
+        try startThread(name: name) { [weak self] in
             // The thread keeps the object only while it works, so that `deinit` can stop it.
             while let next = self?.next() {
                 switch next {
@@ -111,18 +108,8 @@ private final class ThreadBody {
 }
 
 /// Starts a detached thread (pthread_create).
-///
-/// - Parameter isClient: the thread shares no descriptors. When the process is killed, one that waits in
-///   the kernel for the mount's answers cannot end before the device is closed; if it held that open
-///   itself, the mount would hang for ever.
-func startThread(
-    name: String, isClient: Bool = false, _ body: @escaping @Sendable () -> Void
-) throws(MountError) {
-    let context = unsafe Unmanaged.passRetained(
-        ThreadBody(name: name) {
-            if isClient { holdfast_leave_descriptors() }
-            body()
-        })
+func startThread(name: String, _ body: @escaping @Sendable () -> Void) throws(MountError) {
+    let context = unsafe Unmanaged.passRetained(ThreadBody(name: name, run: body))
     var thread = pthread_t()
     let code = unsafe pthread_create(
         &thread, nil,

@@ -18,12 +18,14 @@ package import Wire
 ///                    chunks included
 ///     4     succeed  log key 32, manifest buffer, device name string, predecessor 32,
 ///                    signature 64 by the predecessor's device (`Operation.Succession`)
+///     5     sees     digest 32: of the view at the clock that the last `holds` told
 package enum ControlMessage: Equatable, Sendable {
     case hello(device: String, log: Bytes32?)
     case join(JoinRequest)
     case refused(reason: String)
     case holds([(Bytes32, UInt64)])
     case succeed(SuccessionRequest)
+    case sees(digest: Bytes32)
 
     package struct JoinRequest: Equatable, Sendable {
         package var log: Bytes32
@@ -54,6 +56,7 @@ package enum ControlMessage: Equatable, Sendable {
         case (.refused(let a), .refused(let b)): a == b
         case (.holds(let a), .holds(let b)): a.elementsEqual(b, by: ==)
         case (.succeed(let a), .succeed(let b)): a == b
+        case (.sees(let a), .sees(let b)): a == b
         default: false
         }
     }
@@ -74,6 +77,7 @@ package enum ControlMessage: Equatable, Sendable {
         case .refused: 2
         case .holds: 3
         case .succeed: 4
+        case .sees: 5
         }
     }
 
@@ -104,6 +108,8 @@ package enum ControlMessage: Equatable, Sendable {
             writer.writeString(request.device)
             writer.writeBytes32(request.succession.predecessor)
             writer.writeRaw(request.succession.signature)
+        case .sees(let digest):
+            writer.writeBytes32(digest)
         }
         return writer.bytes
     }
@@ -139,6 +145,8 @@ package enum ControlMessage: Equatable, Sendable {
                     succession: Operation.Succession(
                         predecessor: try reader.readBytes32(),
                         signature: try reader.readBytes(Operation.Succession.signatureSize))))
+        case 5:
+            return .sees(digest: try reader.readBytes32())
         default:
             return nil
         }

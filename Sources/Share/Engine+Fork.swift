@@ -7,9 +7,10 @@ import Hypercore
 /// Two histories of one log. See <doc:Forks>.
 extension Engine {
     /// A peer has proved another history of a log.
-    mutating func noteConflict(_ slot: WriterSlot, common: UInt64, proof: [UInt8])
-        throws(StorageError)
-    {
+    mutating func noteConflict(
+        _ slot: WriterSlot, common: UInt64, proof: [UInt8], from connection: ConnectionID
+    ) throws(StorageError) {
+        if slot == pendingFork?.branch { return giveUpBranchSource() }
         let key = writers.key(of: slot)
         let isOwn = slot == ownSlot
         let isKnown = forks.contains { $0.log == key && ($0.state == .fetching || !isOwn) }
@@ -30,6 +31,7 @@ extension Engine {
             }
             fork.branch = branch
             try openBranch(fork)
+            branchSource = BranchSource(connection: connection, since: environment.now())
             logsToReopen.append(slot)
             notices.append(
                 "this device's log has another history after block \(common): the state of this device"
@@ -97,7 +99,14 @@ extension Engine {
         }
         guard let branch = logs[fork.branch], branch.length > 0, branch.isComplete else { return }
         try commit()
-        guard let own = ownLog, let common = try own.commonLength(with: branch) else { return }
+        guard branchSource?.isOwnHistory != true, let own = ownLog,
+            let common = try own.commonLength(with: branch)
+        else { return }
+        guard common < min(own.length, branch.length) else {
+            // What this peer has is what is here: another one has the other history.
+            branchSource?.isOwnHistory = true
+            return
+        }
         let oldSlot = ownSlot
         guard let exclusive = try blocks(of: own, from: common) else { return }
         try beginSuccessor()
@@ -115,6 +124,8 @@ extension Engine {
         forks[index].common = common
         forks[index].state = .settled
         try storeForks()
+        branchSource = nil
+        triedBranchSources = []
         logsToReopen.append(oldSlot)
         notices.append(
             "\(exclusive.count) blocks that only this copy had were written again, as \(deviceName)"

@@ -5,21 +5,26 @@ import Hypercore
 /// Replicating logs: what the sessions ask of the engine. The channels' state lives here, since it
 /// shares the logs.
 extension Engine {
-    /// The logs that peers may replicate: those of members, and the own one.
-    var sharedSlots: [WriterSlot] {
+    /// The logs that a peer may replicate: those of members, and the own one.
+    func sharedSlots(on connection: ConnectionID) -> [WriterSlot] {
         let pendingFork = self.pendingFork
         return logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { slot in
             // Of two histories of the own log the one that peers have is replicated.
-            slot == ownSlot ? isAdmitted && pendingFork == nil : true
+            if slot == ownSlot { return isAdmitted && pendingFork == nil }
+            return slot != pendingFork?.branch || branchSource?.connection == connection
         }
     }
 
     /// The log that a peer names by its discovery key.
-    func slot(discoveryKey: [UInt8]) -> WriterSlot? {
+    func slot(discoveryKey: [UInt8], on connection: ConnectionID) -> WriterSlot? {
         let found = logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { slot in
             logs[slot]?.discoveryKey.bytes == discoveryKey
         }
-        return found.first { $0 != ownSlot } ?? found.first
+        let slot = found.first { $0 != ownSlot } ?? found.first
+        if let slot, slot == pendingFork?.branch, branchSource?.connection != connection {
+            return nil
+        }
+        return slot
     }
 
     /// - Returns: nil if the log is unknown or the connection replicates it already.

@@ -19,16 +19,19 @@ extension Engine {
         guard let old = former?.operation.map(current), old != object,
             try canSucceed(object, old), try hasLeft(place, old)
         else { return }
-        recent.succeeds(object, old)
+        recent.succeeds(object, old, at: place)
     }
 
-    /// Whether a file has no name now, or the one it was renamed to from this place: another may be
-    /// a link that it had all along.
+    /// Whether a file has no name now, or that of a backup, which it was renamed to from this place: another
+    /// may be a link that it had all along, or what a lock file was made for.
     private func hasLeft(_ place: RecentFiles.NamePlace, _ former: ObjectID) throws(VolumeError)
         -> Bool
     {
-        if try attributes(former).links == 0 { return true }
+        guard let backup = try places(of: former).first else {
+            return try attributes(former).links == 0
+        }
         return recent.lastPlace(of: former) == place
+            && backup.placement.name.contains(place.name)
     }
 
     /// Whether the one may become a version of the other: two plain files, one name each at most.
@@ -43,8 +46,11 @@ extension Engine {
 
     /// Makes the first save of a new file one of the file that it succeeds, if there is such a one.
     mutating func succeed(by write: Operation.Write) throws(VolumeError) -> Published? {
-        guard let former = recent.takeFormer(of: write.object), write.parents.isEmpty,
-            try canSucceed(write.object, former)
+        // Both may have got other names since.
+        guard let (former, place) = recent.takeFormer(of: write.object), write.parents.isEmpty,
+            try canSucceed(write.object, former), try hasLeft(place, former),
+            let own = try places(of: write.object).first, own.shownParent == place.parent,
+            own.placement.name == place.name
         else { return nil }
         let isKept = try attributes(former).links > 0
         let version = try exchange(write.object, with: former, write)

@@ -95,6 +95,10 @@ struct Engine {
     var ownCommits: UInt64 = 0
     /// Logs with two histories.
     var forks: [LogFork] = []
+    /// Whom the own log's other history is fetched from.
+    var branchSource: BranchSource?
+    /// Those that did not have it.
+    var triedBranchSources: Set<ConnectionID> = []
     /// Why the own log's two histories cannot be brought together by this version, for people.
     var forkHindrance: String?
     /// Slots that once were the own log's, by age.

@@ -54,6 +54,7 @@ struct PeerSession {
     /// Whether the remote has shown that it holds the share key.
     var isMember = false
     var device = ""
+    var view = RemoteView()
     var control: Protomux.ChannelID?
     var logs: [Protomux.ChannelID: LogChannel] = [:]
     var chunks: ChunkChannel?

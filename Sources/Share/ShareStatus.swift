@@ -81,6 +81,8 @@ package struct ShareStatus: Codable, Equatable, Sendable {
     package var refused: UInt64 = 0
     package var conflicts: UInt64 = 0
     package var forks: [Fork] = []
+    /// Devices that have the same blocks and see other things.
+    package var disagreeing: [String] = []
 
     package init() {}
 }

@@ -23,9 +23,14 @@ extension ShareVolume {
     ///
     /// - Parameter scratch: empty; the logs are replayed into it.
     package func check(scratch: any ShareStorage) throws(StorageError) -> CheckReport {
-        try engine.withLock { (engine) throws(StorageError) in
+        let sessions = peers.withLock { table in table.ids.compactMap { table.sessions[$0] } }
+        return try engine.withLock { (engine) throws(StorageError) in
             try engine.commit()
-            return try engine.check(scratch: scratch)
+            var report = try engine.check(scratch: scratch)
+            for session in sessions where engine.disagrees(with: session.view) {
+                report.problems.append(Engine.disagreement(with: session.device))
+            }
+            return report
         }
     }
 

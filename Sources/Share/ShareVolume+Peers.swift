@@ -202,10 +202,13 @@ extension ShareVolume: ConnectionHandler {
             }
             try perform(effects, channel: channel, on: &session, &table)
         }
-        let holds = engine.withLock { $0.holds }
+        let (holds, digest) = engine.withLock { ($0.holds, $0.digestOfHolds) }
         if table.fetcher.count == 0, let control = session.control, session.isMember {
-            let message = ControlMessage.holds(holds)
-            session.mux.send(control, type: message.type, payload: message.payload)
+            var messages = [ControlMessage.holds(holds)]
+            if let digest { messages.append(.sees(digest: digest)) }
+            for message in messages {
+                session.mux.send(control, type: message.type, payload: message.payload)
+            }
         }
     }
 
@@ -437,7 +440,8 @@ extension ShareVolume: ConnectionHandler {
         guard session.isMember, name == LogReplication.protocolName else {
             return session.mux.reject(protocolName: name, id: id)
         }
-        let slot = engine.withLock { $0.slot(discoveryKey: id) }
+        let connection = session.id
+        let slot = engine.withLock { $0.slot(discoveryKey: id, on: connection) }
         guard let slot, session.channel(for: slot) == nil else {
             return session.mux.reject(protocolName: name, id: id)
         }
@@ -510,8 +514,19 @@ extension ShareVolume: ConnectionHandler {
             refuse(refusal, on: &session)
         case .refused(let reason):
             table.refusal = reason
-        case .holds:
+        case .holds(let clock):
             table.fetcher.retryAll()
+            (session.view.clock, session.view.digest) = (clock, nil)
+        case .sees(let digest):
+            var view = session.view
+            view.digest = digest
+            let device = session.device
+            let isToBeTold = engine.withLock { $0.compare(&view, named: device) }
+            session.view = view
+            if isToBeTold {
+                table.logsGrew = true
+                environment.wake()
+            }
         case nil: break
         }
     }
@@ -526,6 +541,14 @@ extension ShareVolume: ConnectionHandler {
 
     /// After a fork: other logs stand behind some slots, and peers must hear of the own new one.
     private func followForks(_ table: inout PeerTable, now: Instant) {
+        let members = table.ids.filter { table.sessions[$0]?.isMember == true }
+        do {
+            try engine.withLock { (engine) throws(StorageError) in
+                try engine.chooseBranchSource(among: members, now: now)
+            }
+        } catch {
+            table.effects.append(.log("storage: \(error)"))
+        }
         let (slots, request) = engine.withLock { engine in
             defer {
                 engine.logsToReopen = []
@@ -576,7 +599,9 @@ extension ShareVolume: ConnectionHandler {
 
     private func openLogs(on session: inout PeerSession) throws(SessionError) {
         guard session.isMember else { return }
-        for slot in engine.withLock({ $0.sharedSlots }) where session.channel(for: slot) == nil {
+        let connection = session.id
+        for slot in engine.withLock({ $0.sharedSlots(on: connection) })
+        where session.channel(for: slot) == nil {
             try openLog(slot, on: &session)
         }
     }
@@ -610,8 +635,9 @@ extension ShareVolume: ConnectionHandler {
                 table.logsGrew = true
             case .conflict(let common, let proof):
                 guard let slot else { continue }
+                let connection = session.id
                 try stored { (engine) throws(StorageError) in
-                    try engine.noteConflict(slot, common: common, proof: proof)
+                    try engine.noteConflict(slot, common: common, proof: proof, from: connection)
                 }
                 environment.wake()
             case .stored:

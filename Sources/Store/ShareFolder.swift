@@ -150,6 +150,11 @@ package final class ShareFolder: Sendable {
     package enum Scratch: String, Sendable {
         case check = "scratch"
         case past
+        case firstMoment = "moment-1"
+        case secondMoment = "moment-2"
+
+        /// Those of the times that are looked at.
+        package static let moments: [Self] = [.firstMoment, .secondMoment]
     }
 
     /// An empty database that is nobody's state; one at a time for each purpose.

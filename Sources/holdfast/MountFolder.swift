@@ -2,6 +2,7 @@ import Base
 import FuseMount
 import Host
 import Share
+import Store
 import Synchronization
 
 /// What `.holdfast` in a mount shows:
@@ -10,14 +11,19 @@ import Synchronization
 ///     status.json  the same for programs
 ///     peers        the devices it is connected to, as `holdfast peers` tells them
 ///     conflicts/   a folder for each conflict: `ConflictFolder`
+///     at/TIME/     the share as it was: `PastFolder`
 ///
-/// Everybody who may enter the mount may read the first three; the conflicts hold bytes of files, so only
+/// Everybody who may enter the mount may read the first three; the others hold bytes of files, so only
 /// whoever mounted the share may.
 final class MountFolder: VirtualDirectory {
     private let status = Mutex<(@Sendable () -> ShareStatus?)?>(nil)
     private let volume: ShareVolume
+    private let past: PastFolder
 
-    init(_ volume: ShareVolume) { self.volume = volume }
+    init(_ volume: ShareVolume, scratchIn folder: ShareFolder) {
+        self.volume = volume
+        past = PastFolder(volume, scratchIn: folder)
+    }
 
     /// From now on there is something to tell.
     ///
@@ -26,8 +32,12 @@ final class MountFolder: VirtualDirectory {
         self.status.withLock { $0 = status }
     }
 
+    /// The mount has ended.
+    func end() { past.end() }
+
     private var root: FixedFolder {
         FixedFolder([
+            (Array("at".utf8), VirtualNode(.directory(past), mode: 0o500)),
             (Array("conflicts".utf8), VirtualNode(.directory(ConflictFolder(volume)), mode: 0o500)),
             (Array("peers".utf8), text { Array(StatusText.table(of: $0.peers).utf8) }),
             (

@@ -34,6 +34,7 @@ final class MountedShare: RunningShare {
     private let driver: ShareDriver
     private let transports: ShareTransports
     private let wayfinder: Wayfinder
+    private let virtual: MountFolder
     private let mount: FuseMount
     private let isStopping = Atomic(false)
     private let restoring = Mutex(())
@@ -94,7 +95,8 @@ final class MountedShare: RunningShare {
         self.driver = driver
         let wayfinder = Wayfinder(folder, known, driver, transports, log)
         self.wayfinder = wayfinder
-        let virtual = MountFolder(volume)
+        let virtual = MountFolder(volume, scratchIn: folder)
+        self.virtual = virtual
         do throws(CommandFailure) {
             try transports.attach(driver)
             try transports.rememberPorts(in: folder)
@@ -193,6 +195,7 @@ final class MountedShare: RunningShare {
     func wait() throws(CommandFailure) {
         mounting.drain()
         workers.drain()
+        virtual.end()
         defer {
             wayfinder.keep()
             driver.stop()

@@ -38,6 +38,14 @@ enum StatusText {
         for fork in status.forks {
             rows.append(("log fork", text(of: fork)))
         }
+        for device in status.disagreeing {
+            rows.append(
+                (
+                    "disagrees",
+                    "\(EscapedText.quoted(device)) has the same blocks and sees other things:"
+                        + " run `holdfast check`"
+                ))
+        }
         rows.append(("digest", status.digest))
         return text(status.name, rows)
     }

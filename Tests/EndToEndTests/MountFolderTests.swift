@@ -37,7 +37,7 @@ extension EndToEndTests {
                     let folder = device.path(".holdfast")
                     #expect(
                         device.names(in: ".holdfast")
-                            == ["conflicts", "peers", "status", "status.json"])
+                            == ["at", "conflicts", "peers", "status", "status.json"])
                     let status = try place.shell("cat '\(folder)/status'")
                     #expect(status == (try device.holdfast("status", device.mountPoint)).output)
                     #expect(try place.shell("cat '\(folder)/peers'").contains(other))
@@ -69,6 +69,49 @@ extension EndToEndTests {
                 try place.shell("rm -rf ./* && [ -z \"$(ls -A)\" ]", in: pair.bob.mountPoint)
                 try pair.converge()
                 #expect(pair.alice.names() == [])
+            }
+        }
+
+        @Test func `the share is shown as it was at any moment`() throws {
+            try Place.use(.seconds(60)) { place in
+                let alice = Device("alice", in: place)
+                try alice.create()
+                try Files.makeFolder(alice.path("d"))
+                try alice.write("one", to: "d/a")
+                let large = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 * $0 >> 7) }
+                try alice.write(large, to: "d/large")
+                symlink("a", alice.path("d/link"))
+                // Moments are told in whole seconds, and end with them.
+                usleep(2_100_000)
+                let then = time(nil) - 1
+                try alice.write("two", to: "d/a")
+                try Files.remove(alice.path("d/large"))
+                try Files.rename(alice.path("d"), to: alice.path("e"))
+                usleep(1_100_000)
+                let at = ".holdfast/at/@\(then)"
+                #expect(alice.names(in: at) == ["d"])
+                #expect(alice.names(in: "\(at)/d").sorted() == ["a", "large", "link"])
+                #expect(alice.read("\(at)/d/a") == Array("one".utf8))
+                #expect(alice.read("\(at)/d/link") == Array("one".utf8))
+                #expect(alice.read("\(at)/d/large") == large)
+                #expect(alice.names(in: ".holdfast/at") == ["@\(then)"])
+                #expect(alice.read("e/a") == Array("two".utf8))
+                // Read-only, and only of what is over.
+                #expect(open(alice.path("\(at)/d/a"), O_WRONLY) < 0 && errno == EROFS)
+                #expect(unlink(alice.path("\(at)/d/a")) < 0 && errno == EROFS)
+                for name in ["@\(then + 1000)", "2999-01-01", "yesterday", "2h", "2026-13-01"] {
+                    #expect(access(alice.path(".holdfast/at/\(name)"), F_OK) < 0, "\(name)")
+                    #expect(errno == ENOENT, "\(name)")
+                }
+                #expect(alice.names(in: ".holdfast/at/1999-01-01") == [])
+                #expect(alice.names(in: ".holdfast/at/1999-01-02") == [])
+                // The third has taken the first one's place; asked for again, it is there again.
+                #expect(alice.read("\(at)/d/a") == Array("one".utf8))
+                try alice.unmount()
+                let left = try place.shell("find '\(alice.home)' -name 'moment-*'")
+                #expect(left.isEmpty, "\(left)")
+                try alice.mount()
+                #expect(alice.read("\(at)/d/large") == large)
             }
         }
 

@@ -13,6 +13,7 @@ import Testing
                 inviteKey: Bytes32(repeating: 4), signature: [UInt8](repeating: 5, count: 64))),
         .refused(reason: "the invite has expired"),
         .holds([(Bytes32(repeating: 1), 10 as UInt64), (Bytes32(repeating: 2), 70000 as UInt64)]),
+        .sees(digest: Bytes32(repeating: 3)),
     ]
 
     @Test(arguments: messages) func `what is encoded is decoded again`(message: ControlMessage)

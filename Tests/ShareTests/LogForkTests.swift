@@ -261,6 +261,40 @@ import Wire
         #expect(forged == before)
     }
 
+    @Test func `clones whose halves went to different members are both written again`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 11)
+        let clone = try network.clone(bob)
+        try bob.write("d/bob", "bob's")
+        try clone.write("d/clone", "clone's")
+        network.connect(bob, alice)
+        network.connect(clone, carol)
+        network.run(seconds: 3)
+        #expect(try alice.text("d/bob") == "bob's")
+        #expect(try carol.text("d/clone") == "clone's")
+        // Each finds the other half at one of them, and its own at the other.
+        network.connect(bob, carol)
+        network.connect(clone, alice)
+        network.connect(alice, carol)
+        network.run(seconds: 60)
+        for device in [alice, bob, carol, clone] {
+            #expect(try device.text("d/bob") == "bob's", "\(device.name): \(network.log)")
+            #expect(try device.text("d/clone") == "clone's", "\(device.name): \(network.log)")
+        }
+        for device in [bob, clone] {
+            #expect(device.volume.status().forks.contains { $0.isOwn && $0.isSettled })
+        }
+        // Alice and carol cannot agree, and say so.
+        let statuses = [alice, carol].map { $0.volume.status() }
+        #expect(statuses[0].clock == statuses[1].clock)
+        #expect(statuses[0].digest != statuses[1].digest)
+        #expect(statuses[0].disagreeing.contains("carol"))
+        #expect(statuses[1].disagreeing.contains("alice"))
+        for device in [alice, carol] {
+            let problems = try device.volume.check(scratch: MemoryShareStorage()).problems
+            #expect(problems.contains { $0.contains("sees other things") })
+        }
+    }
+
     // MARK: What cannot be written again
 
     /// Appends blocks to a device's own log by hand, the frames after the operations.

@@ -33,7 +33,8 @@ extension DeviceWorld {
             if round == 3 { for device in devices { publishStaged(on: device) } }
             if round > 3, isQuiet() {
                 // The last chunk may have come a moment ago, and be all that a merge waited for.
-                run(for: .milliseconds(100))
+                // And devices whose clocks are equal tell each other their digests.
+                run(for: .milliseconds(hasClones ? 3000 : 100))
                 if isQuiet() { return true }
             }
             if hasClones, round > 60 { return classifyClones() }
@@ -53,7 +54,8 @@ extension DeviceWorld {
         for device in devices {
             guard let status = device.volume?.status() else { return false }
             guard status.pending == ShareStatus.Pending(), clock == nil || clock == status.clock,
-                devices.count == 1 || !status.peers.isEmpty
+                devices.count == 1 || !status.peers.isEmpty,
+                status.forks.allSatisfy({ !$0.isOwn || $0.isSettled })
             else { return false }
             if let records = try? device.volume?.stagedFiles(), !records.isEmpty {
                 publishStaged(on: device)
@@ -88,6 +90,7 @@ extension DeviceWorld {
     private func checkAgreement() {
         let statuses = devices.compactMap { $0.volume?.status() }
         guard let first = statuses.first else { return }
+        if hasClones { return checkDisagreement(statuses) }
         for (device, status) in zip(devices, statuses) {
             if status.digest != first.digest {
                 report(.agreement, "\(device.name) and dev0 have different digests")
@@ -107,6 +110,14 @@ extension DeviceWorld {
             }
         }
         if let picture = pictures.first { compareWithModel(picture, devices[0]) }
+    }
+
+    /// Members that have different histories of a clone's log see other things: every one must say so.
+    private func checkDisagreement(_ statuses: [ShareStatus]) {
+        guard Set(statuses.map(\.digest)).count > 1 else { return }
+        for (device, status) in zip(devices, statuses) where status.disagreeing.isEmpty {
+            report(.fork, "\(device.name) sees other things than others, and does not say so")
+        }
     }
 
     private func compareWithModel(_ picture: Picture, _ device: VirtualDevice) {
@@ -141,7 +152,7 @@ extension DeviceWorld {
         var shown: Set<Int> = []
         for device in devices {
             forEachFile(on: device) { path, showing in
-                if device === first { shown.formUnion(showing.saves) }
+                if device === first || hasClones { shown.formUnion(showing.saves) }
                 guard let bytes = showing.bytes else {
                     return self.report(.bytes, "\(device.name): \(path) lacks chunks")
                 }
@@ -155,6 +166,7 @@ extension DeviceWorld {
     private func check(
         _ bytes: [UInt8], of showing: Showing, _ path: String, on device: VirtualDevice
     ) {
+        guard !hasClones else { return }
         let names = showing.opened.versions.compactMap { device.name(of: $0) }
         let numbers = names.compactMap { book.number(of: $0) }
         let saves = numbers.map { book.saves[$0] }
@@ -162,9 +174,10 @@ extension DeviceWorld {
         if saves.allSatisfy({ $0.bytes == bytes }) { return }
         let words = Set(bytes.split { $0 == 0x20 || $0 == 0x0a }.map { Array($0) })
         let isMerged = Set(saves.map(\.bytes)).count > 1
+        let succeeded = book.succeeded(by: numbers)
         for (number, save) in zip(numbers, saves) {
             // Somebody edited it, and somebody else only chose it.
-            if saves.contains(where: { $0.seen.contains(number) }) { continue }
+            if succeeded.contains(number) { continue }
             // What several wrote the same has no word of its own to be found by.
             if isMerged, save.marker.map({ words.contains(Array($0.utf8)) }) ?? true { continue }
             let text = String(decoding: bytes.prefix(60), as: UTF8.self)
@@ -174,7 +187,7 @@ extension DeviceWorld {
     }
 
     private func checkBook(_ shown: Set<Int>) {
-        guard !hasClones else { return }
+        guard !hasClonesCrashed else { return }
         for number in book.missing(shown: shown) {
             let save = book.saves[number]
             write("save \(number): \(save.names), seen \(save.seen.sorted())")
@@ -183,6 +196,8 @@ extension DeviceWorld {
                 "the save \(save.marker ?? "\(number)") of dev\(save.device) is neither shown nor"
                     + " succeeded, and nobody removed it")
         }
+        // What one half of a clone removed may be alive in the other.
+        guard !hasClones else { return }
         for number in book.bury(allBut: shown) {
             guard let marker = book.saves[number].marker else { continue }
             report(.dead, "\(marker) is back")
@@ -196,12 +211,15 @@ extension DeviceWorld {
         guard let volume = device.volume, let before = look(through: device) else { return }
         do throws(StorageError) {
             let report = try volume.check(scratch: try DiskStorage(DeviceDisk()))
-            for problem in report.problems {
+            // That clones keep members apart is told, and was looked for.
+            for problem in report.problems where !hasClones || !problem.contains("other things") {
                 self.report(.names, "\(device.name): check: \(problem)")
             }
             do throws(VolumeError) { try volume.sync() } catch { return }
+            let hasCrashed = hasClonesCrashed
             lose(device, .killed)
             restart(device)
+            hasClonesCrashed = hasCrashed
         } catch {
             return report(.error, "\(device.name): \(error)")
         }
@@ -215,7 +233,7 @@ extension DeviceWorld {
 
     /// To be called when a device's memory is gone and its disk is what the crash left.
     func checkCrash(of device: VirtualDevice) {
-        guard !hasClones else { return }
+        guard !hasClones else { return hasClonesCrashed = true }
         do throws(StorageError) {
             let length = try device.length(of: device.ownLog)
             if length < device.syncedLength {
@@ -233,7 +251,7 @@ extension DeviceWorld {
                             + " after a crash")
                 }
             }
-            book.noteCrash(of: device.index, length: length)
+            book.noteCrash(of: device.index, log: device.ownLog, length: length)
             device.syncedLength = min(device.syncedLength, length)
         } catch {
             report(.error, "\(device.name): the disk cannot be read: \(error)")

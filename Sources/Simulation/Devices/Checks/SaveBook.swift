@@ -36,6 +36,7 @@ struct SaveBook {
     private var numbers: [VersionName: [Int]] = [:]
     private var sameBytes: [[UInt8]: [Int]] = [:]
     private var sameContent: [[UInt8]: [Int]] = [:]
+    private var markers: [[UInt8]: Int] = [:]
     private var removals: [Removal] = []
     /// Saves that nothing showed when all had agreed.
     private var buried: Set<Int> = []
@@ -46,6 +47,7 @@ struct SaveBook {
         for name in save.names { numbers[name, default: []].append(number) }
         sameBytes[save.bytes, default: []].append(number)
         sameContent[save.content, default: []].append(number)
+        if let marker = save.marker { markers[Array(marker.utf8)] = number }
         return number
     }
 
@@ -54,11 +56,26 @@ struct SaveBook {
         numbers[name, default: []].append(number)
     }
 
-    /// The saves that are shown where these versions, this content or these bytes are.
-    func numbers(of names: [VersionName], content: [UInt8], bytes: [UInt8]?) -> Set<Int> {
+    /// The saves that are shown where these versions, these contents or these bytes are.
+    func numbers(of names: [VersionName], contents: [[UInt8]], bytes: [UInt8]?) -> Set<Int> {
         Set(
-            names.flatMap { numbers[$0] ?? [] } + (sameContent[content] ?? [])
+            names.flatMap { numbers[$0] ?? [] } + contents.flatMap { sameContent[$0] ?? [] }
                 + (bytes.flatMap { sameBytes[$0] } ?? []))
+    }
+
+    /// The saves whose bytes were succeeded by others of these.
+    func succeeded(by numbers: some Sequence<Int>) -> Set<Int> {
+        var all: Set<Int> = []
+        var waiting = numbers.flatMap { saves[$0].seen }
+        while let number = waiting.popLast() {
+            if all.insert(number).inserted { waiting += saves[number].seen }
+        }
+        return all
+    }
+
+    /// The saves whose word stands in the bytes: for when versions have no name that all devices know.
+    func numbers(toldBy bytes: [UInt8]) -> Set<Int> {
+        Set(bytes.split { $0 == 0x20 || $0 == 0x0a || $0 == 0 }.compactMap { markers[Array($0)] })
     }
 
     func number(of name: VersionName) -> Int? { numbers[name]?.first }
@@ -76,12 +93,12 @@ struct SaveBook {
     mutating func forgetBurials() { buried = [] }
 
     /// A device stopped, and its log has this length now.
-    mutating func noteCrash(of device: Int, length: UInt64) {
+    mutating func noteCrash(of device: Int, log: Bytes32, length: UInt64) {
         removals.removeAll { $0.device == device && $0.block >= length }
         for number in saves.indices where saves[number].device == device {
-            let gone = saves[number].names.filter { $0.block >= length }
+            let gone = saves[number].names.filter { $0.log == log && $0.block >= length }
             guard !gone.isEmpty else { continue }
-            saves[number].names.removeAll { $0.block >= length }
+            saves[number].names.removeAll(where: gone.contains)
             for name in gone { numbers[name]?.removeAll { $0 == number } }
             if saves[number].names.isEmpty { saves[number].isLost = true }
         }

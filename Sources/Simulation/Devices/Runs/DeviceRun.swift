@@ -103,7 +103,9 @@ private struct Shrinker {
     }
 
     private mutating func dropDevices() {
-        while best.devices > 1 {
+        // Who is alone never hears that others have what it wrote.
+        let least = promise == .progress || promise == .fork ? 2 : 1
+        while best.devices > least {
             var candidate = best
             candidate.devices -= 1
             guard attempt(candidate) else { return }

@@ -59,10 +59,16 @@ extension DeviceWorld {
         let opened = try volume.openContent(of: node)
         let bytes = try read(opened.content, on: device)
         let names = opened.versions.compactMap { device.name(of: $0) }
-        return Showing(
-            node: node, opened: opened, bytes: bytes,
-            saves: opened.versions.isEmpty
-                ? [] : book.numbers(of: names, content: opened.content.encode(), bytes: bytes))
+        var saves: Set<Int> = []
+        if !opened.versions.isEmpty {
+            // Two histories of one log give one name to two versions.
+            saves = book.numbers(
+                of: hasClones ? [] : names,
+                contents: opened.versions.compactMap { device.content(of: $0) }
+                    + [opened.content.encode()], bytes: bytes)
+            if hasClones, let bytes { saves.formUnion(book.numbers(toldBy: bytes)) }
+        }
+        return Showing(node: node, opened: opened, bytes: bytes, saves: saves)
     }
 
     /// - Returns: nil if chunks are missing.
@@ -129,6 +135,8 @@ extension DeviceWorld {
             Save(
                 node: node, parents: parents, content: content, modified: device.wallTime(),
                 settlesStaging: settlesStaging))
+        // The same bytes again are not an edit.
+        if parents.contains(published.version) { return (seen.min(), published) }
         let number = note(
             published.version, bytes, content, marker: marker, seen: seen, on: device,
             of: published.node, volume)
@@ -144,7 +152,7 @@ extension DeviceWorld {
             let attributes = try? volume.attributes(of: node), attributes.links > 0
         else { return nil }
         // The same bytes again are not an edit.
-        if let known = book.number(of: name) { return known }
+        if !hasClones, let known = book.number(of: name) { return known }
         return book.note(
             SaveBook.Save(
                 device: device.index, bytes: bytes, content: content.encode(), marker: marker,

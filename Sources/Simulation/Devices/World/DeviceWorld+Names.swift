@@ -34,14 +34,22 @@ extension DeviceWorld {
         case .saved(let node, _, _):
             // A program that saves had seen what it was shown when it began.
             noteRemoval(of: saves == nil ? shown : seen, by: device, inBlock: block)
-            // The bytes are a version of another file now.
-            for version in try volume.openContent(of: node).versions {
-                guard let name = device.name(of: version), name.log == device.ownLog,
-                    book.save(named: name) == nil
-                else { continue }
-                for save in saves.map({ [$0] }) ?? moved.sorted() { book.name(save, name) }
-            }
-        case .moved, .exchanged, .succeeded, .unchanged: break
+            try nameVersions(of: node, saves.map { [$0] } ?? moved, on: device, volume)
+        case .succeeded(let node, _, _):
+            try nameVersions(of: node, saves.map { [$0] } ?? moved, on: device, volume)
+        case .moved, .exchanged, .unchanged: break
+        }
+    }
+
+    /// The bytes of saves are a version of another file now.
+    private func nameVersions(
+        of node: NodeID, _ saves: Set<Int>, on device: VirtualDevice, _ volume: ShareVolume
+    ) throws(VolumeError) {
+        for version in try volume.openContent(of: node).versions {
+            guard let name = device.name(of: version), name.log == device.ownLog,
+                book.save(named: name) == nil
+            else { continue }
+            for save in saves.sorted() { book.name(save, name) }
         }
     }
 

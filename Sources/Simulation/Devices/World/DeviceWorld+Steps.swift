@@ -217,7 +217,7 @@ extension DeviceWorld {
     }
 
     func rebuild(_ device: VirtualDevice) {
-        guard let clock = device.volume?.status().clock, let before = look(through: device) else {
+        guard let before = look(through: device), let known = device.volume?.status() else {
             return
         }
         program(on: device) { (volume) throws(VolumeError) in
@@ -227,10 +227,12 @@ extension DeviceWorld {
                 throw .storage(error)
             }
         }
+        // Without room it is made anew in part, and the rest later.
+        guard !device.disk.power.isFull else { return }
         // What was received and found no room on the disk is taken in by the way. While bytes are missing
         // it depends on the past whether heads that may merge all show.
-        guard let status = device.volume?.status(), status.clock == clock,
-            status.pending.chunks == 0, let after = look(through: device)
+        guard let status = device.volume?.status(), status.clock == known.clock,
+            status.pending.chunks == 0, known.pending.chunks == 0, let after = look(through: device)
         else { return }
         if let difference = Picture.differences(before, after).first {
             report(.names, "\(device.name) shows other things after a rebuild: \(difference)")

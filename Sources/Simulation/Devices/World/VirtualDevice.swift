@@ -152,6 +152,16 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
             log: storage.rows.writers[place], block: id.block, index: id.index)
     }
 
+    /// What a version carries; another with the same is the same save, whoever wrote it again.
+    func content(of version: UInt64) -> [UInt8]? {
+        guard let id = OperationID(rawValue: version), let storage else { return nil }
+        do throws(StorageError) {
+            return try storage.version(id)?.content
+        } catch {
+            return nil
+        }
+    }
+
     /// Every log's blocks, decrypted, as far as `lengths` goes.
     func blocks(upTo lengths: [String: UInt64]) throws(StorageError)
         -> [(key: Bytes32, blocks: [[UInt8]])]

@@ -1,0 +1,55 @@
+import Base
+import Hypercore
+
+/// The peer that the own log's other history is fetched from: one at a time, since others may have the
+/// history that is here, and two could not be told apart in one copy.
+struct BranchSource {
+    enum Limits {
+        /// Without a new block in this time another peer is asked.
+        static let patience = Duration.seconds(10)
+    }
+
+    let connection: ConnectionID
+    /// When it was chosen, or last sent a block.
+    var since: Instant
+    /// How much has come.
+    var length: UInt64 = 0
+    /// Whether what came turned out to be what is here.
+    var isOwnHistory = false
+}
+
+extension Engine {
+    /// Looks whether the other history is still on its way, and else for another peer to ask.
+    ///
+    /// - Parameter members: the connections to choose from, in a stable order.
+    mutating func chooseBranchSource(among members: [ConnectionID], now: Instant)
+        throws(StorageError)
+    {
+        guard let fork = pendingFork, forkHindrance == nil else { return branchSource = nil }
+        if let source = branchSource, members.contains(source.connection) {
+            let length = logs[fork.branch]?.contiguousLength ?? 0
+            if length != source.length {
+                branchSource?.length = length
+                branchSource?.since = now
+            }
+            let isLate =
+                length == source.length && now >= source.since + BranchSource.Limits.patience
+            guard source.isOwnHistory || isLate else { return }
+            giveUpBranchSource()
+        }
+        branchSource = nil
+        if members.allSatisfy(triedBranchSources.contains) { triedBranchSources = [] }
+        guard let next = members.first(where: { !triedBranchSources.contains($0) }) else { return }
+        try logs[fork.branch]?.erase()
+        try openBranch(fork)
+        branchSource = BranchSource(connection: next, since: now)
+        logsToReopen.append(fork.branch)
+    }
+
+    /// This peer has not got it.
+    mutating func giveUpBranchSource() {
+        guard let source = branchSource else { return }
+        triedBranchSources.insert(source.connection)
+        branchSource = nil
+    }
+}
