@@ -31,7 +31,12 @@ final class WriteBack: Sendable {
     /// What the kernel agreed to.
     func use(_ isUsed: Bool) { isOn.store(isUsed, ordering: .relaxed) }
 
-    func begin(at place: MountedPlace) { self.place.withLock { $0 = place } }
+    func begin(at place: MountedPlace) {
+        self.place.withLock { $0 = place }
+        // If the process is killed while it waits here, only the session's end can let it go; and that
+        // comes with the last descriptor of the session, which this thread must not hold open, then.
+        wholeThread.run { holdfast_own_files() }
+    }
 
     /// Nothing is called in any more.
     func end() {

@@ -49,6 +49,24 @@ extension EndToEndTests {
             }
         }
 
+        @Test func `programs get on when the daemon is killed while pages are called in`() throws {
+            try Place.use(.seconds(90)) { place in
+                let alice = Device("alice", in: place)
+                try alice.create()
+                for round in 0..<3 {
+                    let file = alice.path("zeros")
+                    let writer = try place.start(
+                        ["dd", "if=/dev/zero", "of=\(file)", "bs=1M", "count=800"])
+                    usleep(UInt32(650_000 + 60_000 * round))
+                    alice.crash()
+                    #expect(alice.daemons.isEmpty, "round \(round)")
+                    #expect(!writer.finish(within: .seconds(10)).timedOut, "round \(round)")
+                    try alice.mount()
+                    try Files.remove(file)
+                }
+            }
+        }
+
         /// What was synced, or closed more than a second before, has to be there.
         private func expectPromises(
             _ recorder: Recorder, on device: Device, _ crashed: ContinuousClock.Instant,
