@@ -196,7 +196,6 @@ extension FileState {
     ) -> Ending {
         access { state in
             state.node = published.node
-            state.isSuccessor = false
             state.parents = [published.version]
             state.published = ticket.generation
             var ending = state.end()

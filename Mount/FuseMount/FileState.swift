@@ -76,9 +76,6 @@ final class FileState: Sendable {
         var mayHaveCapability = true
         /// The kernel was shown attributes that no version has yet.
         var wasShown = false
-        /// The file was made where its program had just taken another away: until there is a version of
-        /// it, it is not known as that one's next.
-        var isSuccessor = false
         /// What stat showed last: for a file that was removed elsewhere and is open here.
         var lastAttributes: Attributes?
 
@@ -144,8 +141,6 @@ final class FileState: Sendable {
     }
 
     var node: NodeID { access { $0.node } }
-    var isSuccessor: Bool { access { $0.isSuccessor } }
-    func markSuccessor() { access { $0.isSuccessor = true } }
     var isDirty: Bool { access { $0.isDirty } }
 
     /// Bytes that no version holds yet: at least 1 while there is anything to publish.

@@ -77,16 +77,29 @@ extension Filesystem {
         let before = changes.now
         let caller = reply.caller
         let result = Result { () throws(VolumeError) -> (Entry, FileHandle) in
-            var former: NodeID?
-            let attributes = try unsafe make(
-                parent, name, .file, mode: mode, device: 0, target: [], by: caller,
-                former: &former)
-            let entry = bind(attributes, readAt: before)
-            let id = InodeID(rawValue: entry.id)
+            let (place, request) = try unsafe makeRequest(
+                parent, name, .file, mode: mode, by: caller)
+            let succession = try makeAnew(place, request, by: caller)
+            let made: Attributes
+            if let succession {
+                made = succession.attributes
+            } else {
+                made = try volume.make(place.name, in: place.directory, request)
+            }
+            let id = table.bind(made.node, showing: made.number).id
             do throws(VolumeError) {
                 let file = try pinLoaded(id)
                 file.notePrivileges(setID: mode & 0o6000 != 0, capability: false)
-                if former != nil { file.markSuccessor() }
+                if let succession {
+                    // The old bytes are the volume's only, until there are new ones.
+                    try publisher.rebind(file, to: made.node, parents: succession.versions)
+                    try change(file, by: caller) { () throws(StorageError) in
+                        try file.truncate(to: 0, in: depot, chunks: chunks)
+                    }
+                }
+                let entry = bind(made, readAt: before)
+                table.forget(id)
+                table.noteSize(id, 0)
                 return (entry, handle(file, isWriter: true, thread: caller.thread))
             } catch {
                 table.forget(id)

@@ -110,10 +110,11 @@ extension Filesystem {
         let caller = reply.caller
         if replay.isOwn(caller) { return unsafe replayMake(parent, name, reply) }
         let result = Result { () throws(VolumeError) in
-            var former: NodeID?
-            return try unsafe make(
-                parent, name, kind, mode: mode, device: device, target: target, by: caller,
-                former: &former)
+            let (place, request) = try unsafe makeRequest(
+                parent, name, kind, mode: mode, device: device, target: target, by: caller)
+            let made = try volume.make(place.name, in: place.directory, request)
+            if kind == .symlink { symlinks?.note(made.node, in: place.directory) }
+            return made
         }
         switch result {
         case .success(let attributes):
@@ -122,30 +123,48 @@ extension Filesystem {
         }
     }
 
-    /// Creates an object for a caller: in a setgid directory the group is the directory's, and a
-    /// directory is setgid too.
-    ///
-    /// - Parameter former: set to the file that had the name until the caller took it away.
-    func make(
+    /// What a caller makes, and where: in a setgid directory the group is the directory's, and a directory
+    /// is setgid too.
+    func makeRequest(
         _ parent: InodeID, _ name: UnsafePointer<CChar>, _ kind: FileKind, mode: UInt32,
-        device: UInt64, target: [UInt8], by caller: Caller, former: inout NodeID?
-    ) throws(VolumeError) -> Attributes {
+        device: UInt64 = 0, target: [UInt8] = [], by caller: Caller
+    ) throws(VolumeError) -> (NamePlace, MakeRequest) {
         let directory = try directory(parent)
         guard unsafe !isVirtual(name, in: parent) else { throw .exists }
         let name = try unsafe self.name(name)
         var request = MakeRequest(
             kind: kind, mode: mode & 0o7777, uid: caller.uid, gid: caller.gid, device: device,
             target: target)
-        if kind == .file { former = departures.take(name, in: directory, by: caller) }
-        request.succeeds = former
         let above = try volume.attributes(of: directory)
         if above.mode & 0o2000 != 0 {
             request.gid = above.gid
             if kind == .directory { request.mode |= 0o2000 }
         }
-        let made = try volume.make(name, in: directory, request)
-        if kind == .symlink { symlinks?.note(made.node, in: directory) }
-        return made
+        return (NamePlace(directory: directory, name: name), request)
+    }
+
+    /// Makes a file where its program has just taken another away: it is that one, and will be written anew.
+    ///
+    /// - Returns: nil if it is not.
+    func makeAnew(_ place: NamePlace, _ request: MakeRequest, by caller: Caller)
+        throws(VolumeError) -> Succession?
+    {
+        guard let former = departures.take(place.name, in: place.directory, by: caller) else {
+            return nil
+        }
+        return try taking([], also: former) { _ throws(VolumeError) in
+            let old = table.id(of: former)
+            let succession = try volume.makeAnew(
+                place.name, in: place.directory, request, succeeding: former)
+            if let backup = succession?.backup, let old {
+                table.rebind(old, to: backup.node)
+                if let file = table.find(old)?.file {
+                    try publisher.rebind(file, to: backup.node, parents: backup.versions)
+                }
+                invalidator.forgetAttributes(of: old)
+            }
+            return succession
+        }
     }
 
     func link(
@@ -176,27 +195,21 @@ extension Filesystem {
     func unlink(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
         if replay.isOwn(reply.caller) { return unsafe replayRemove(parent, name, reply) }
         let caller = reply.caller
-        let result = Result { () throws(VolumeError) -> (NamePlace, FileState?) in
+        let result = Result { () throws(VolumeError) in
             let directory = try directory(parent)
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
-            let place = NamePlace(directory: directory, name: try unsafe self.name(name))
-            return (place, try standing(at: place).file)
+            try unlink(
+                NamePlace(directory: directory, name: try unsafe self.name(name)), by: caller)
         }
         switch result {
+        case .success: reply.succeed()
         case .failure(let error): reply.fail(code(error))
-        case .success((let place, let file?)) where file.isSuccessor && file.isDirty:
-            // What it succeeds would be forgotten with it. That is no reason to keep it.
-            settled(file, reply, mustBe: false) { () throws(VolumeError) in
-                try self.unlink(place, by: caller)
-            }
-        case .success((let place, _)):
-            finish(reply) { () throws(VolumeError) in try unlink(place, by: caller) }
         }
     }
 
     private func unlink(_ place: NamePlace, by caller: Caller) throws(VolumeError) {
-        _ = try taking(place) { (victim) throws(VolumeError) in
-            guard let victim else { throw .notFound }
+        try taking([place]) { (found) throws(VolumeError) in
+            guard let victim = found[0] else { throw .notFound }
             let removed = try volume.unlink(place.name, in: place.directory)
             guard removed == victim.node, victim.links <= 1 else { return }
             symlinks?.forget(victim.node)
@@ -226,21 +239,33 @@ extension Filesystem {
         }
     }
 
-    /// Takes away, or puts another in the place of, what stands at a place; meanwhile nobody publishes it
-    /// if it is its last name, and nothing else comes to stand there.
+    /// Takes away what stands at places, or puts something else there. Meanwhile nobody publishes any of
+    /// it, so that no version goes to what a file was before, and nothing else comes to stand there.
+    ///
+    /// - Parameter also: a node that changes its name, too.
     private func taking<Value>(
-        _ place: NamePlace, _ body: (Attributes?) throws(VolumeError) -> Value
+        _ places: [NamePlace], also node: NodeID? = nil,
+        _ body: ([Attributes?]) throws(VolumeError) -> Value
     ) throws(VolumeError) -> Value {
         while true {
-            let (found, file) = try standing(at: place)
-            let held = found.flatMap { $0.kind == .file && $0.links <= 1 ? file : nil }
-            if let held { publisher.hold(held) }
-            defer { if let held { publisher.release(held) } }
+            let (nodes, files) = try table.meaning.withLock { _ throws(VolumeError) in
+                var nodes: [NodeID?] = []
+                for place in places { nodes.append(try shown(at: place)?.node) }
+                return (nodes, (nodes + [node]).compactMap { $0.flatMap { table.file(of: $0) } })
+            }
+            // In one order, so that two who take the same do not wait for each other.
+            var held: [FileState] = []
+            for file in files.sorted(by: { $0.id.rawValue < $1.id.rawValue })
+            where held.last !== file {
+                publisher.hold(file)
+                held.append(file)
+            }
+            defer { for file in held { publisher.release(file) } }
             let value: Value? = try table.meaning.withLock { _ throws(VolumeError) in
-                let victim = try shown(at: place)
-                // A save made something else of it meanwhile.
-                guard victim?.node == found?.node else { return nil }
-                return try body(victim)
+                var found: [Attributes?] = []
+                for place in places { found.append(try shown(at: place)) }
+                guard found.map({ $0?.node }) == nodes else { return nil }
+                return try body(found)
             }
             if let value { return value }
         }
@@ -258,17 +283,15 @@ extension Filesystem {
     }
 
     /// Does something once a file's bytes are a version, and answers.
-    ///
-    /// - Parameter mustBe: whether not to do it if they cannot be made one.
     private func settled(
-        _ file: FileState, _ reply: consuming FuseReply, mustBe: Bool = true,
+        _ file: FileState, _ reply: consuming FuseReply,
         _ work: @escaping @Sendable () throws(VolumeError) -> Void
     ) {
         let pending = pending.hold(reply)
         writeBack.settle(file) {
             self.publisher.settle(file) { error in
                 guard let reply = pending.take() else { return }
-                if mustBe, let error { return reply.fail(self.code(error)) }
+                if let error { return reply.fail(self.code(error)) }
                 self.finish(reply, work)
             }
         }
@@ -367,7 +390,7 @@ extension Filesystem {
         guard let file = try standing(at: place).file, file.isDirty || file.hasWriters else {
             return nil
         }
-        guard request.former == nil, !file.isSuccessor else { return file }
+        guard request.former == nil else { return file }
         let target = NamePlace(directory: try directory(request.newParent), name: request.newName)
         return try standing(at: target).attributes == nil ? nil : file
     }
@@ -375,8 +398,11 @@ extension Filesystem {
     private func rename(_ request: RenameRequest) throws(VolumeError) {
         let from = NamePlace(directory: try directory(request.parent), name: request.name)
         let to = NamePlace(directory: try directory(request.newParent), name: request.newName)
-        try taking(to) { (victim) throws(VolumeError) in
-            try rename(from, to, over: victim, request)
+        // Who only gets another name goes on publishing.
+        let isTaking = try standing(at: to).attributes != nil || request.former != nil
+        let places = isTaking && request.mode == .replace ? [to, from] : [to]
+        try taking(places, also: request.former) { (found) throws(VolumeError) in
+            try rename(from, to, over: found[0], request)
         }
     }
 

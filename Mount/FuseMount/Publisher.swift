@@ -281,21 +281,6 @@ final class Publisher: Sendable {
     private func publish(_ content: Content, of file: FileState, ticket: FileState.Ticket)
         throws(VolumeError)
     {
-        let ending: FileState.Ending
-        if file.isSuccessor {
-            ending = try table.meaning.withLock { _ throws(VolumeError) in
-                try tell(content, of: file, ticket)
-            }
-        } else {
-            ending = try tell(content, of: file, ticket)
-        }
-        finish(file, ending, failure: nil)
-    }
-
-    private func tell(_ content: Content, of file: FileState, _ ticket: FileState.Ticket)
-        throws(VolumeError) -> FileState.Ending
-    {
-        var backup: (id: InodeID, node: NodeID)?
         let ending = try file.telling.withLock { _ throws(VolumeError) in
             let particulars = file.particulars(ticket)
             let published = try volume.publish(
@@ -304,23 +289,13 @@ final class Publisher: Sendable {
                     modified: particulars.modified, settlesStaging: particulars.settlesStaging))
             changes.increment()
             if published.node != particulars.node {
-                if let node = published.exchanged, let id = table.id(of: published.node) {
-                    backup = (id, node)
-                }
                 table.rebind(file.id, to: published.node)
-                if let backup { table.rebind(backup.id, to: backup.node) }
                 if !particulars.settlesStaging { try volume.forgetStaged(particulars.node) }
             }
             return file.endPublished(
                 ticket, particulars, content: content, as: published, chunks: chunks)
         }
-        guard let backup else { return ending }
-        if let old = table.find(backup.id)?.file {
-            let shown = try volume.openContent(of: backup.node)
-            try rebind(old, to: backup.node, parents: Array(shown.versions.prefix(1)))
-        }
-        invalidator.forgetAttributes(of: backup.id)
-        return ending
+        finish(file, ending, failure: nil)
     }
 
     // MARK: Jobs

@@ -70,13 +70,10 @@ package struct MakeRequest: Equatable, Sendable {
     package var device: UInt64
     /// Of a symlink, at most 4095 bytes; empty for others.
     package var target: [UInt8]
-    /// The file that had this name until the same program renamed or removed it, a moment ago: what is
-    /// written to the new one first is a save of that.
-    package var succeeds: NodeID?
 
     package init(
         kind: FileKind, mode: UInt32, uid: UInt32, gid: UInt32, device: UInt64 = 0,
-        target: [UInt8] = [], succeeds: NodeID? = nil
+        target: [UInt8] = []
     ) {
         self.kind = kind
         self.mode = mode
@@ -84,7 +81,6 @@ package struct MakeRequest: Equatable, Sendable {
         self.gid = gid
         self.device = device
         self.target = target
-        self.succeeds = succeeds
     }
 }
 

@@ -120,7 +120,6 @@ extension Engine {
             return Published(node: NodeID(object), version: versions.first?.rawValue ?? 0)
         }
         recent.written(node.object, at: environment.now())
-        if let published = try succeed(by: write) { return published }
         write.parents = try recordMerge(of: node.object, write.parents)
         if let only = write.parents.first, write.parents.count == 1,
             let parent = try Self.stored({ () throws(StorageError) in try storage.version(only) }),

@@ -69,9 +69,6 @@ extension Engine {
         try author(.place(.init(.new(object), in: parent, named: name)))
         if request.kind == .file {
             recent.born(object, at: environment.now())
-            try noteSuccessor(
-                object, of: request.succeeds,
-                at: RecentFiles.NamePlace(parent: parent, name: name))
         }
         return try attributes(object)
     }
@@ -395,7 +392,7 @@ extension Engine {
         return node
     }
 
-    private func directory(_ node: NodeID) throws(VolumeError) -> ObjectID {
+    func directory(_ node: NodeID) throws(VolumeError) -> ObjectID {
         let id = try operation(node)
         guard id != .root else { return id }
         guard try self.node(id).kind == .directory else { throw .notDirectory }
@@ -419,7 +416,7 @@ extension Engine {
         else { throw .invalidName }
     }
 
-    private func requireFree(_ name: [UInt8], in directory: ObjectID) throws(VolumeError) {
+    func requireFree(_ name: [UInt8], in directory: ObjectID) throws(VolumeError) {
         try check(name)
         guard try attributes(directory).links > 0 else { throw .notFound }
         let taken = try Self.stored { () throws(StorageError) in

@@ -12,14 +12,68 @@ extension Engine {
         if versions.count > 1 { recent.departed(object, showing: versions) }
     }
 
-    /// A new file is there in place of another that has just lost the name.
-    mutating func noteSuccessor(
-        _ object: ObjectID, of former: NodeID?, at place: RecentFiles.NamePlace
-    ) throws(VolumeError) {
-        guard let old = former?.operation.map(current), old != object,
-            try canSucceed(object, old), try hasLeft(place, old)
-        else { return }
-        recent.succeeds(object, old, at: place)
+    /// Makes a file where another was: that gets its name back, and its old bytes go on under the name that
+    /// it was given, in a new file.
+    ///
+    /// - Returns: nil if it is not how that one is saved; nothing was done.
+    mutating func makeAnew(
+        _ name: [UInt8], in directory: NodeID, _ request: MakeRequest, succeeding former: NodeID
+    ) throws(VolumeError) -> Succession? {
+        let parent = try self.directory(directory)
+        try requireFree(name, in: parent)
+        guard let former = former.operation.map(current), try isPlainFile(former),
+            try places(of: former).count <= 1,
+            try hasLeft(RecentFiles.NamePlace(parent: parent, name: name), former),
+            let entry = try lastEntry(of: former)
+        else { return nil }
+        let old = try Particulars(of: former, in: self)
+        let backup = entry.shownParent
+        let attributes = old.attributes
+        let object = try author(
+            .make(
+                .init(
+                    kind: .file, mode: UInt16(attributes.mode & 0o7777), uid: attributes.uid,
+                    gid: attributes.gid, created: environment.wallTime())))
+        try author(
+            .place(.init(.existing(entry.id, from: backup ?? parent), in: parent, named: name)))
+        if let backup {
+            noteExchange(of: entry.placement.name, in: backup)
+            try author(.place(.init(.new(object), in: backup, named: entry.placement.name)))
+            try keep(old, as: object)
+        }
+        let now = environment.wallTime()
+        try author(
+            .setAttribute(
+                .init(
+                    object: former, mode: UInt16(request.mode & 0o7777), uid: request.uid,
+                    gid: request.gid, modified: now, accessed: now)))
+        try setXattrs(of: former, to: [])
+        // To programs it is another file than before.
+        try swapNumbers(object, former)
+        var versions = try shownContent(former).versions
+        if let last = recent.lastShown(of: former), versions.allSatisfy(last.contains) {
+            versions = last
+        }
+        var kept: (node: NodeID, versions: [UInt64])?
+        if backup != nil {
+            kept = (NodeID(object), try shownContent(object).versions.map(\.rawValue))
+        }
+        return Succession(
+            attributes: try self.attributes(former), versions: versions.map(\.rawValue),
+            backup: kept)
+    }
+
+    private func isPlainFile(_ object: ObjectID) throws(VolumeError) -> Bool {
+        let node = try node(object)
+        return node.kind == .file && !node.isCopy
+    }
+
+    /// Where a file is, or was until it was removed.
+    private func lastEntry(of object: ObjectID) throws(VolumeError) -> EntryRow? {
+        try Self.stored { () throws(StorageError) in try storage.entries(of: object) }.max {
+            ($0.isVisible ? 1 : 0, $0.placement.stamp.time)
+                < ($1.isVisible ? 1 : 0, $1.placement.stamp.time)
+        }
     }
 
     /// Whether a file has no name now, or that of a backup, which it was renamed to from this place: another
@@ -36,27 +90,9 @@ extension Engine {
 
     /// Whether the one may become a version of the other: two plain files, one name each at most.
     private func canSucceed(_ object: ObjectID, _ former: ObjectID) throws(VolumeError) -> Bool {
-        let nodes = (try node(object), try node(former))
-        guard nodes.0.kind == .file, nodes.1.kind == .file, !nodes.0.isCopy, !nodes.1.isCopy else {
-            return false
-        }
+        guard try isPlainFile(object), try isPlainFile(former) else { return false }
         guard try places(of: object).count == 1 else { return false }
         return try places(of: former).count <= 1
-    }
-
-    /// Makes the first save of a new file one of the file that it succeeds, if there is such a one.
-    mutating func succeed(by write: Operation.Write) throws(VolumeError) -> Published? {
-        // Both may have got other names since.
-        guard let (former, place) = recent.takeFormer(of: write.object), write.parents.isEmpty,
-            try canSucceed(write.object, former), try hasLeft(place, former),
-            let own = try places(of: write.object).first, own.shownParent == place.parent,
-            own.placement.name == place.name
-        else { return nil }
-        let isKept = try attributes(former).links > 0
-        let version = try exchange(write.object, with: former, write)
-        return Published(
-            node: NodeID(former), version: version.rawValue,
-            exchanged: isKept ? NodeID(write.object) : nil)
     }
 
     /// A temporary file was renamed to where another was: it is a save of that one.
@@ -87,16 +123,10 @@ extension Engine {
     private mutating func exchange(
         _ object: ObjectID, with former: ObjectID, _ write: Operation.Write
     ) throws(VolumeError) -> VersionID {
-        let (own, theirs) = try Self.stored { () throws(StorageError) in
-            (
-                try tree.entries(of: object).first,
-                try storage.entries(of: former).max {
-                    ($0.isVisible ? 1 : 0, $0.placement.stamp.time)
-                        < ($1.isVisible ? 1 : 0, $1.placement.stamp.time)
-                }
-            )
+        let own = try Self.stored { () throws(StorageError) in try tree.entries(of: object) }.first
+        guard let own, let theirs = try lastEntry(of: former), let parent = own.shownParent else {
+            throw .stale
         }
-        guard let own, let theirs, let parent = own.shownParent else { throw .stale }
         let old = try Particulars(of: former, in: self)
         let new = try Particulars(of: object, in: self)
         let parents = try recordMerge(

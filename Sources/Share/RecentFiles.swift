@@ -48,8 +48,6 @@ struct RecentFiles {
         }
     }
 
-    /// Which file a new one succeeds once it is written, and where.
-    private var formers: [ObjectID: (former: ObjectID, place: NamePlace)] = [:]
     /// What files showed that lost their name, where that were several versions; the latest last.
     private var lastShown: [(object: ObjectID, versions: [VersionID])] = []
 
@@ -69,15 +67,6 @@ struct RecentFiles {
 
     func lastPlace(of object: ObjectID) -> NamePlace? {
         lastPlaces.last { $0.object == object }?.place
-    }
-
-    mutating func succeeds(_ object: ObjectID, _ former: ObjectID, at place: NamePlace) {
-        if formers.count >= Engine.Limits.recentFiles { formers = [:] }
-        formers[object] = (former, place)
-    }
-
-    mutating func takeFormer(of object: ObjectID) -> (former: ObjectID, place: NamePlace)? {
-        formers.isEmpty ? nil : formers.removeValue(forKey: object)
     }
 
     mutating func departed(_ object: ObjectID, showing versions: [VersionID]) {

@@ -178,6 +178,15 @@ package final class ShareVolume: Volume {
         }
     }
 
+    package func makeAnew(
+        _ name: [UInt8], in directory: NodeID, _ request: MakeRequest, succeeding former: NodeID
+    ) throws(VolumeError) -> Succession? {
+        try change(naming: [OwnName(directory: directory, name: name)]) {
+            (engine) throws(VolumeError) in
+            try engine.makeAnew(name, in: directory, request, succeeding: former)
+        }
+    }
+
     package func link(_ node: NodeID, as name: [UInt8], in directory: NodeID)
         throws(VolumeError) -> Attributes
     {

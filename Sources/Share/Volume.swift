@@ -42,14 +42,28 @@ package struct Published: Equatable, Sendable {
     package var node: NodeID
     /// The parent of the writer's next save.
     package var version: UInt64
-    /// What was shown under `node` before goes on under this node: the save brought a file back to its
-    /// name, and the new file became the backup.
-    package var exchanged: NodeID?
 
-    package init(node: NodeID, version: UInt64, exchanged: NodeID? = nil) {
+    package init(node: NodeID, version: UInt64) {
         self.node = node
         self.version = version
-        self.exchanged = exchanged
+    }
+}
+
+/// A file that was made in the place of another, and is that.
+package struct Succession: Sendable {
+    /// The node is the other's.
+    package var attributes: Attributes
+    /// What its program had been shown: the parents of what it writes.
+    package var versions: [UInt64]
+    /// What the other was renamed to goes on under this node, with this content; nil if it was removed.
+    package var backup: (node: NodeID, versions: [UInt64])?
+
+    package init(
+        attributes: Attributes, versions: [UInt64], backup: (node: NodeID, versions: [UInt64])?
+    ) {
+        self.attributes = attributes
+        self.versions = versions
+        self.backup = backup
     }
 }
 
@@ -188,6 +202,14 @@ package protocol Volume: AnyObject, Sendable {
 
     func make(_ name: [UInt8], in directory: NodeID, _ request: MakeRequest) throws(VolumeError)
         -> Attributes
+    /// Makes a file where another was until the same program renamed it aside or removed it, a moment ago:
+    /// how programs save that make a backup first. The other file has its name back, with the new
+    /// one's attributes and its bytes still: whoever writes begins with none.
+    ///
+    /// - Returns: nil if it is no such save, and nothing was done.
+    func makeAnew(
+        _ name: [UInt8], in directory: NodeID, _ request: MakeRequest, succeeding former: NodeID
+    ) throws(VolumeError) -> Succession?
     func link(_ node: NodeID, as name: [UInt8], in directory: NodeID) throws(VolumeError)
         -> Attributes
     /// - Returns: the node that lost the name.

@@ -133,6 +133,81 @@ extension EndToEndTests {
             }
         }
 
+        /// Lock files, backups by rename and by link, files removed and made anew, renamed, written in
+        /// place, one right after the other: what stands under which name is known at each step.
+        static let mixture = """
+            import os, random, sys
+            dice = random.Random(int(sys.argv[1]))
+            shown = {}
+            def put(name, data, flags=os.O_CREAT | os.O_EXCL | os.O_WRONLY):
+                file = os.open(name, flags, 0o644)
+                os.write(file, data)
+                os.close(file)
+                shown[name] = data
+            def rename(name, other):
+                os.rename(name, other)
+                shown[other] = shown.pop(name)
+            def lock(name, data):
+                put(name + ".lock", data)
+                rename(name + ".lock", name)
+            def aside(name, data):
+                rename(name, name + "~")
+                put(name, data)
+            def anew(name, data):
+                os.unlink(name)
+                put(name, data)
+            def linked(name, data):
+                if name + "~" in shown:
+                    os.unlink(name + "~")
+                os.link(name, name + "~")
+                shown[name + "~"] = shown[name]
+                put(name + ".t", data)
+                rename(name + ".t", name)
+            def over(name, data):
+                put(name, data, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+            def away(name, data):
+                rename(name, dice.choice([name + ".1", dice.choice(names)]))
+            def remove(name, data):
+                os.unlink(name)
+                del shown[name]
+            names = [f"n{number}" for number in range(4)]
+            for step in range(int(sys.argv[2])):
+                name = dice.choice(names)
+                data = dice.randbytes(dice.choice([0, 10, 100, 5000, 20000]))
+                change = dice.choice([lock, aside, anew, linked, over, away, remove])
+                if name in shown or change in (lock, over):
+                    change(name, data)
+                if step % 7 == 0:
+                    assert sorted(os.listdir(".")) == sorted(shown), (step, change, os.listdir("."))
+                    for name, data in shown.items():
+                        with open(name, "rb") as file:
+                            found = file.read()
+                        assert found == data, (step, change, name, len(found), len(data))
+            """
+
+        @Test(arguments: [Machine.seed, Machine.seed + 1])
+        func `names and bytes are what a program made them, however fast it goes on`(_ seed: UInt64)
+            throws
+        {
+            try Place.use(.seconds(90)) { place in
+                let pair = try Pair(in: place)
+                let script = place.path + "/mixture.py"
+                try Self.mixture.write(toFile: script, atomically: false, encoding: .utf8)
+                try place.shell("python3 '\(script)' \(seed) 700", in: pair.alice.mountPoint)
+                try pair.converge()
+                #expect(pair.bob.names() == pair.alice.names(), "seed \(seed)")
+                for name in pair.alice.names() {
+                    #expect(pair.bob.read(name) == pair.alice.read(name), "seed \(seed): \(name)")
+                }
+                for device in pair.both { #expect(try device.status().conflicts == 0) }
+                // Who only looked on wrote nothing.
+                let log = try pair.bob.holdfast(
+                    "log", pair.bob.mountPoint, "--json", "--limit", "50000")
+                #expect(log.code == 0 && log.output.contains("\"device\":\"alice\""))
+                #expect(!log.output.contains("\"device\":\"bob\""), "seed \(seed)")
+            }
+        }
+
         @Test func `a program that goes on with its file finds it where it was`() throws {
             try Place.use(.seconds(60)) { place in
                 let pair = try Pair(in: place)

@@ -138,6 +138,66 @@ import TreeModel
         #expect(try devices[0].text("f.txt") == "1\ntwo\nthree\n4\nfive\n")
     }
 
+    /// What others did meanwhile, and what becomes of it when desk has changed the first line.
+    private static let elsewhere: [(line: String, copies: Int)] = [("four", 0), ("one", 1)]
+
+    @Test(arguments: [true, false])
+    func `20: a backup by renaming, kept or not, and a write elsewhere`(_ isKept: Bool) throws {
+        for (line, copies) in Self.elsewhere {
+            let devices = try meet(
+                after: { try $0.write("f.txt", text) },
+                [
+                    { device in
+                        let old = try device.node("f.txt")
+                        let versions = try device.tree.content(of: old.id)!.versions
+                        try device.rename("f.txt", to: "f.txt~")
+                        // The author's record: the file has its name back, the backup is a new one.
+                        try device.rename("f.txt~", to: "f.txt")
+                        try device.write("f.txt~", text)
+                        try device.write(
+                            old.object, changed("one", to: "1"), parents: versions)
+                        if !isKept { try device.remove("f.txt~") }
+                    }, { try $0.write("f.txt", changed(line, to: "!"), wall: later) },
+                ])
+            let shown = try devices[1].paths()
+            #expect(shown.filter { $0.hasPrefix("f (conflict ") }.count == copies)
+            #expect(
+                shown.filter { !$0.hasPrefix("f (") } == ["f.txt"] + (isKept ? ["f.txt~"] : []))
+            if isKept { #expect(try devices[1].text("f.txt~") == text) }
+            #expect(
+                try devices[1].text("f.txt")
+                    == (copies == 0
+                        ? "1\ntwo\nthree\n!\nfive\n" : "!\ntwo\nthree\nfour\nfive\n"))
+        }
+    }
+
+    @Test func `21: a file removed and made anew by one program, and a write elsewhere`() throws {
+        for (line, copies) in Self.elsewhere {
+            let devices = try meet(
+                after: { try $0.write("f.txt", text) },
+                [
+                    { device in
+                        let old = try device.node("f.txt")
+                        let versions = try device.tree.content(of: old.id)!.versions
+                        try device.remove("f.txt")
+                        #expect(!device.exists("f.txt"))
+                        try device.author(
+                            .place(
+                                .init(
+                                    .existing(old.entry!, from: .root), in: .root,
+                                    named: Array("f.txt".utf8))), wall: Device.wall)
+                        try device.write(
+                            old.object, changed("one", to: "1"), parents: versions)
+                    }, { try $0.write("f.txt", changed(line, to: "!"), wall: later) },
+                ])
+            #expect(try devices[0].paths().count == 1 + copies)
+            #expect(
+                try devices[0].text("f.txt")
+                    == (copies == 0
+                        ? "1\ntwo\nthree\n!\nfive\n" : "!\ntwo\nthree\nfour\nfive\n"))
+        }
+    }
+
     @Test func `28: a truncated file is a whole version`() throws {
         let devices = try meet(
             after: { try $0.write("f.txt", text) },

@@ -256,6 +256,10 @@ final class FakeVolume: Volume {
         }
     }
 
+    func makeAnew(
+        _ name: [UInt8], in directory: NodeID, _ request: MakeRequest, succeeding former: NodeID
+    ) throws(VolumeError) -> Succession? { nil }
+
     func make(_ name: [UInt8], in directory: NodeID, _ request: MakeRequest) throws(VolumeError)
         -> Attributes
     {

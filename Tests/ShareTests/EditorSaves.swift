@@ -66,15 +66,17 @@ enum EditorSave: String, CaseIterable, Sendable {
 extension Network.Device {
     /// Makes a file where another was, as a mount tells the volume.
     fileprivate func make(_ path: String, _ text: String, succeeding former: NodeID) throws {
-        let made = try volume.make(
+        let made = try volume.makeAnew(
             Array(path.utf8), in: .root,
-            MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0, succeeds: former))
-        // The open handle saves with what it was shown: an empty file.
-        let published = try volume.publish(
+            MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0), succeeding: former)
+        guard let made else {
+            try write(path, text)
+            throw NoSave()
+        }
+        _ = try volume.publish(
             Save(
-                node: made.node, parents: [], content: .inline(Array(text.utf8)),
-                modified: wallTime(), settlesStaging: false))
-        guard published.node != made.node else { throw NoSave() }
+                node: made.attributes.node, parents: made.versions,
+                content: .inline(Array(text.utf8)), modified: wallTime(), settlesStaging: false))
     }
 
     fileprivate func rename(_ path: String, _ other: String, succeeding former: NodeID) throws {

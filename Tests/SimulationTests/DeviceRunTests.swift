@@ -15,6 +15,17 @@ import Testing
         Issue.record("seed \(seed): \(violation.promise): \(violation.detail)\n\(small.source)")
     }
 
+    @Test(arguments: [5, 26, 27, 52, UInt64.random(in: 1000...UInt64(UInt32.max))])
+    func `clones lose nothing, and members that differ say so`(seed: UInt64) {
+        var options = DeviceOptions()
+        options.faults = [.clone]
+        let (script, verdict) = DeviceRun.run(seed: seed, options)
+        for violation in verdict.violations {
+            Issue.record(
+                "seed \(seed): \(violation.promise): \(violation.detail)\n\(script.source)")
+        }
+    }
+
     @Test func `a seed replays byte for byte`() {
         let first = DeviceRun.run(seed: 5, DeviceOptions())
         let second = DeviceRun.run(seed: 5, DeviceOptions())
