@@ -14,7 +14,9 @@ extension Engine {
     mutating func author(_ operation: Operation) throws(VolumeError) -> OperationID {
         if let failure { throw .storage(failure) }
         // A block that could not be sealed for want of space takes no more.
-        if isBlockFull { try Self.stored { () throws(StorageError) in try commit() } }
+        if isBlockFull, !isBound(operation) {
+            try Self.stored { () throws(StorageError) in try commit() }
+        }
         var block = try openBlock()
         let id = OperationID(
             writer: ownSlot, block: block.number, index: block.operations.count)
@@ -48,6 +50,15 @@ extension Engine {
             take(setting, Stamp(time: block.time, operation: id))
         }
         return id
+    }
+
+    /// Whether an operation must stand in the open block, though that is full: a directory is placed in the
+    /// block that made it.
+    private func isBound(_ operation: Operation) -> Bool {
+        guard case .place(let place) = operation, case .new(let object) = place.subject else {
+            return false
+        }
+        return open.map { $0.number == object.block && ownSlot == object.writer } ?? false
     }
 
     private mutating func takeQuestionsAuthored() throws(VolumeError) {
