@@ -166,9 +166,10 @@ struct Overlay {
         staged?.count(0)
     }
 
-    /// Removes the staging file; the overlay must not be used again.
+    /// Gives what is staged back; the overlay must not be used again.
     mutating func discard() {
-        staged?.remove()
+        // Until the removal of the file is durable, a crash brings it back, with its record.
+        staged?.retire(now: Clock.now())
         staged = nil
         memory = nil
         dirty = RangeSet()

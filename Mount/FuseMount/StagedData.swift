@@ -194,6 +194,9 @@ final class StagedData: Sendable {
         }
     }
 
+    /// As `remove`, once everything done so far is durable.
+    func retire(now: Instant) { depot.retire(self, isSpare: false, now: now) }
+
     /// Gives the bytes and their space back; no call may follow.
     func remove() {
         backing.withLock { backing in

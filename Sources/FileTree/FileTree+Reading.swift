@@ -100,14 +100,16 @@ extension FileTree {
 
     private static let databaseSuffixes = ["-wal", "-shm", "-journal"].map { Array($0.utf8) }
 
+    /// Whether a name is that of a file which SQLite has beside a database in use.
+    package static func isBesideDatabase(_ name: [UInt8]) -> Bool {
+        databaseSuffixes.contains { name.count > $0.count && name.suffix($0.count) == $0[...] }
+    }
+
     /// Whether this loser may show: a file not beside those of a database in use.
     func showsBeside(_ conflict: ConflictRow) throws(StorageError) -> Bool {
         guard conflict.kind == .file else { return true }
+        if Self.isBesideDatabase(conflict.name) { return false }
         for suffix in Self.databaseSuffixes {
-            if conflict.name.count > suffix.count, conflict.name.suffix(suffix.count) == suffix[...]
-            {
-                return false
-            }
             let sibling = conflict.name + suffix
             guard sibling.count <= Limits.nameSizeMax else { continue }
             if try !storage.entries(shownIn: conflict.parent, named: sibling).isEmpty {

@@ -26,8 +26,11 @@ extension Engine {
             try hasLeft(RecentFiles.NamePlace(parent: parent, name: name), former),
             let entry = try lastEntry(of: former)
         else { return nil }
-        let old = try Particulars(of: former, in: self)
         let backup = entry.shownParent
+        // A database's journal is another file each time: after a crash the bytes of an earlier one would
+        // be taken for those of a change that was cut off.
+        if FileTree.isBesideDatabase(name) { return nil }
+        let old = try Particulars(of: former, in: self)
         let attributes = old.attributes
         let object = try author(
             .make(
