@@ -36,6 +36,7 @@ final class MountedShare: RunningShare {
     private let wayfinder: Wayfinder
     private let virtual: MountFolder
     private let mount: FuseMount
+    private let mountGuard: MountGuard?
     private let isStopping = Atomic(false)
     private let restoring = Mutex(())
     /// Held for as long as this lives.
@@ -113,6 +114,12 @@ final class MountedShare: RunningShare {
             throw error
         }
         let mount = mount
+        do throws(HostError) {
+            mountGuard = try MountGuard(of: settings.mountPoint)
+        } catch {
+            log.write("programs may hang if this process is killed: \(error)")
+            mountGuard = nil
+        }
         virtual.begin { [weak self] in self?.status }
         loop.submit { [loop] in
             loop.add(
@@ -194,6 +201,7 @@ final class MountedShare: RunningShare {
 
     func wait() throws(CommandFailure) {
         mounting.drain()
+        mountGuard?.end()
         workers.drain()
         virtual.end()
         defer {
