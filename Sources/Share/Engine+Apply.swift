@@ -33,7 +33,7 @@ extension Engine {
         return isLate
     }
 
-    private var hasUnapplied: Bool {
+    var hasUnapplied: Bool {
         logs.contains { slot, log in
             log.contiguousLength > (applied[slot] ?? 0) && !stopped.contains(slot)
         }
@@ -60,12 +60,14 @@ extension Engine {
                 "log \(log.key): block \(number) cannot be decoded (\(error)); the log stops there")
             return false
         }
+        try compare(block, of: slot, number: number)
         switch try tree.apply(block, from: slot, number: number) {
         case .early: return false
         case .duplicate: break
         case .applied(let refusedOperations):
             refused &+= UInt64(refusedOperations)
             takeIn(block, of: slot, number: number, written: &written)
+            countBlock(block.operations)
         }
         codecs[slot] = codec
         applied[slot] = number + 1

@@ -99,6 +99,7 @@ extension Engine {
             writers: writers)
         try log.append([bytes])
         tree.seal(ownSlot, number: block.number, time: block.time)
+        countBlock(block.operations)
         open = nil
         codecs[ownSlot] = codec
         applied[ownSlot] = block.number + 1
@@ -159,6 +160,7 @@ enum StoredValue {
     static let collected = "collected"
     static let settings = "settings"
     static let forks = "forks"
+    static let divergences = "divergences"
     static let succession = "succession"
 }
 

@@ -58,6 +58,16 @@ package struct ShareStatus: Codable, Equatable, Sendable {
         package var isSettled: Bool
     }
 
+    /// A device that had seen what this one had, and had another view.
+    package struct Divergence: Codable, Equatable, Sendable {
+        package var device: String
+        /// The key of its log, hexadecimal, and the block with the digest.
+        package var log: String
+        package var block: UInt64
+        /// Milliseconds since 1970.
+        package var found: UInt64
+    }
+
     /// The share's public id, hexadecimal.
     package var share = ""
     package var name = ""
@@ -79,6 +89,7 @@ package struct ShareStatus: Codable, Equatable, Sendable {
     package var refused: UInt64 = 0
     package var conflicts: UInt64 = 0
     package var forks: [Fork] = []
+    package var divergences: [Divergence] = []
 
     package init() {}
 }

@@ -33,6 +33,9 @@ extension ShareVolume {
     package func rebuildView() throws(StorageError) {
         try engine.withLock { (engine) throws(StorageError) in
             try engine.rebuildView(telling: false)
+            engine.divergences = []
+            try engine.storage.setValue(nil, of: StoredValue.divergences)
+            try engine.storage.commit()
         }
         try makeDurable()
     }
@@ -75,6 +78,12 @@ extension Engine {
         if report.digest != report.replayedDigest {
             report.problems.append(
                 "the view is not what the logs say: run holdfast check --rebuild")
+        }
+        for divergence in divergenceReports {
+            report.problems.append(
+                "\(divergence.device) had another view than this device, though both had seen the same"
+                    + " (its block \(divergence.block)): run holdfast check there too, and report it"
+            )
         }
         for fork in forkReports where !fork.isSettled {
             report.problems.append(

@@ -121,6 +121,8 @@ extension ShareVolume: ConnectionHandler {
         engine.withLock { engine in
             do {
                 if try engine.applyStored() { next = now }
+                try engine.publishCheckpointIfDue(now: now)
+                if let deadline = engine.checkpointDeadline { next = min(next, max(deadline, now)) }
                 let sealDeadline = engine.sealDeadline ?? .distantFuture
                 let commitDeadline =
                     engine.dirtySince.map { $0 + Engine.Limits.commitAfter } ?? .distantFuture

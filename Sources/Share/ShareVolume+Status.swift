@@ -31,6 +31,7 @@ extension ShareVolume {
         engine.withLock { engine in
             status.device = engine.deviceName
             status.forks = engine.forkReports
+            status.divergences = engine.divergenceReports
             for (key, blocks) in engine.holds { status.clock[key.hex] = blocks }
             status.digest = engine.tree.digest.hex
             let totals = engine.tree.totals

@@ -35,6 +35,14 @@ enum StatusText {
         if status.refused > 0 {
             rows.append(("refused", "\(status.refused) operations that break a rule"))
         }
+        for divergence in status.divergences {
+            rows.append(
+                (
+                    "DIFFERS",
+                    "from \(EscapedText.quoted(divergence.device)), though both had seen the same "
+                        + "(its block \(divergence.block)): run holdfast check on both"
+                ))
+        }
         for fork in status.forks {
             rows.append(("log fork", text(of: fork)))
         }
