@@ -6,9 +6,11 @@
 #include <linux/falloc.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -28,12 +30,16 @@ extern int syncfs(int fd);
 static inline int holdfast_syncfs(int directory) { return syncfs(directory); }
 enum { HOLDFAST_XATTR_CREATE = 1, HOLDFAST_XATTR_REPLACE = 2 };
 
+// More than there are threads: most have a place of their own.
+enum { HOLDFAST_READERS = 256 };
+
 // One mount's user data: what the callbacks find, and what the hook below remembers.
 struct holdfast_session {
     void *filesystem;        // the Swift object, unretained
     uint32_t offered;        // the kernel's INIT flags, bits 0 to 31
     uint32_t wanted;         // flags to add to the INIT reply, if offered
     int negotiated;          // whether the INIT reply has gone by
+    int readers[HOLDFAST_READERS];  // threads that wait for requests, by their number's remainder
     uint64_t requests[64];   // how many came, by opcode; those of greater opcodes under 0
 };
 
@@ -55,8 +61,17 @@ enum {
 };
 
 static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *userdata) {
-    ssize_t count = read(fd, buffer, size);
     struct holdfast_session *session = (struct holdfast_session *)userdata;
+    static __thread int thread;
+    if (thread == 0) {
+        thread = (int)syscall(SYS_gettid);
+        sigset_t wake;
+        sigemptyset(&wake);
+        sigaddset(&wake, SIGURG);
+        pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+    }
+    __atomic_store_n(&session->readers[thread % HOLDFAST_READERS], thread, __ATOMIC_RELAXED);
+    ssize_t count = read(fd, buffer, size);
     if (count < HOLDFAST_IN_HEADER)
         return count;
     uint32_t opcode;
@@ -66,6 +81,23 @@ static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *use
         && !__atomic_load_n(&session->negotiated, __ATOMIC_RELAXED))
         memcpy(&session->offered, (char *)buffer + HOLDFAST_IN_HEADER + HOLDFAST_INIT_IN_FLAGS, 4);
     return count;
+}
+
+// What the signal below is for is done by the time it is handled: read returns EINTR.
+static inline void holdfast_wake(int number) { (void)number; }
+
+// Makes threads that wait for a request return to libfuse's loop, where the first sees that the session
+// has ended, and ends the others. Those at work get there by themselves; those gone are not hurt.
+static inline void holdfast_wake_readers(struct holdfast_session *session) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = holdfast_wake;
+    sigaction(SIGURG, &action, NULL);
+    for (int index = 0; index < HOLDFAST_READERS; index++) {
+        int thread = __atomic_load_n(&session->readers[index], __ATOMIC_RELAXED);
+        if (thread != 0)
+            syscall(SYS_tgkill, getpid(), thread, SIGURG);
+    }
 }
 
 static inline uint64_t holdfast_request_count(struct holdfast_session *session, uint32_t opcode) {

@@ -25,7 +25,8 @@ enum ErrorCode {
         case .readOnly: EROFS
         case .notSupported: EOPNOTSUPP
         case .stale: ESTALE
-        case .unreachable: EIO
+        // EIO would say that the disk is broken.
+        case .unreachable: EHOSTUNREACH
         case .storage(let error): code(error)
         }
     }

@@ -227,12 +227,12 @@ extension Filesystem {
         reply.wrote(bytes.count)
     }
 
-    /// Blocks a writer while too much is staged; who is interrupted gets on.
+    /// Blocks a writer while too much is staged; who is interrupted gets on, and all at the end.
     private func waitForRoom(_ reply: borrowing FuseReply) throws(VolumeError) {
         guard depot.bytesUsed >= depot.bytesMax else { return }
         publisher.relieve()
         try lift { () throws(StorageError) in
-            try depot.waitForRoom(isInterrupted: { reply.isInterrupted })
+            try depot.waitForRoom(isInterrupted: { reply.isInterrupted || mustNotWait })
         }
     }
 
@@ -390,8 +390,7 @@ extension Filesystem {
         _ missing: [ChunkReference], _ reply: consuming FuseReply,
         _ attempt: @escaping @Sendable (PendingReply) -> [ChunkReference]?
     ) {
-        let pending = PendingReply(reply, interrupts: interrupts)
-        pending.watchForInterrupt()
+        let pending = pending.hold(reply)
         fetch(missing, pending, rounds: MountLimits.fetchRoundsMax, attempt)
     }
 
@@ -399,6 +398,7 @@ extension Filesystem {
         _ missing: [ChunkReference], _ pending: PendingReply, rounds: Int,
         _ attempt: @escaping @Sendable (PendingReply) -> [ChunkReference]?
     ) {
+        guard !pending.isAnswered else { return }
         guard rounds > 0 else { return pending.fail(EIO) }
         volume.demand(missing) { allHere in
             guard allHere else { return pending.fail(ErrorCode.code(VolumeError.unreachable)) }

@@ -259,8 +259,7 @@ extension Filesystem {
         case .success((let request, nil)): rename(request, reply)
         case .success((let request, let source?)):
             // The source's bytes must be a version before it can take the target's place.
-            let pending = PendingReply(reply, interrupts: interrupts)
-            pending.watchForInterrupt()
+            let pending = pending.hold(reply)
             publisher.settle(source) { error in
                 guard let reply = pending.take() else { return }
                 if let error { reply.fail(self.code(error)) } else { self.rename(request, reply) }

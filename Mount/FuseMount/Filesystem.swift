@@ -21,7 +21,10 @@ final class Filesystem: Sendable {
     let depot: StagingDepot
     let publisher: Publisher
     let invalidator: Invalidator
-    let interrupts: SerialThread
+    let pending: PendingReplies
+    private let interrupts: SerialThread
+    /// Nothing waits any more: the mount is about to go.
+    private let isEnding = Atomic(false)
     let buffers = BufferPool()
     /// What the mount shows of itself; nil where it shows nothing.
     let virtual: VirtualFolder?
@@ -40,6 +43,7 @@ final class Filesystem: Sendable {
         self.log = log
         depot = StagingDepot(area: staging, bytesMax: options.stagedBytesMax)
         interrupts = try SerialThread(name: "interrupts")
+        pending = try PendingReplies(interrupts: interrupts)
         symlinks = options.containSymlinks ? SymlinkPolicy() : nil
         let invalidator = try Invalidator(table: table, changes: changes) { file in
             file.refresh(from: volume, chunks: chunks)
@@ -91,6 +95,23 @@ final class Filesystem: Sendable {
             log("saving what the last run left goes on later: \(error)")
         }
         table.unpin(file)
+    }
+
+    // MARK: Ending
+
+    /// Whether who waits for room has to get on.
+    var mustNotWait: Bool { isEnding.load(ordering: .relaxed) }
+
+    /// Lets everybody get on, or fail, who waits for something; from now on nobody waits.
+    func endWaiting() {
+        isEnding.store(true, ordering: .relaxed)
+        pending.close()
+    }
+
+    /// The session has ended.
+    func end() {
+        endWaiting()
+        interrupts.stop()
     }
 
     // MARK: Inodes

@@ -125,15 +125,37 @@ internal import Synchronization
         case .mounted: end()
         case .stopping, .ended: ended.wait()
         case .running:
-            // First what programs mapped and changed, which reaches us as writes.
-            MountPoint.sync(options.mountPoint)
+            filesystem.endWaiting()
+            syncMapped()
             flushAtEnd()
-            if !MountPoint.unmount(options.mountPoint) {
-                // Somebody is inside: the session ends under them.
-                unsafe fuse_session_exit(session)
-                MountPoint.poke(options.mountPoint)
+            // Where the share is mounted elsewhere too (a bind mount, another namespace), or where
+            // somebody is inside, the session ends under them.
+            let isAway = MountPoint.unmount(options.mountPoint)
+            if isAway, ended.wait(until: Clock.now() + MountLimits.endPatience) { return }
+            unsafe fuse_session_exit(session)
+            unsafe holdfast_wake_readers(userdata)
+            while !ended.wait(until: Clock.now() + MountLimits.endPatience) {
+                // A thread that waits for the kernel must look up to see that it is over.
+                unsafe holdfast_wake_readers(userdata)
             }
-            ended.wait()
+        }
+    }
+
+    /// Has the kernel write back what programs changed through maps; for a bounded time, since it may
+    /// wait for programs, too.
+    private func syncMapped() {
+        let done = Latch()
+        let mountPoint = options.mountPoint
+        do throws(MountError) {
+            try startThread(name: "sync") {
+                MountPoint.sync(mountPoint)
+                done.open()
+            }
+        } catch {
+            return log("changes through maps may be lost: \(error)")
+        }
+        if !done.wait(until: Clock.now() + MountLimits.unmountPatience) {
+            log("the kernel keeps changes that programs made through maps: they are lost")
         }
     }
 
@@ -190,7 +212,7 @@ internal import Synchronization
         // Closes the device first, so that the kernel waits for no answer; lazily.
         unsafe fuse_session_unmount(session)
         flushAtEnd()
-        filesystem.interrupts.stop()
+        filesystem.end()
         ended.open()
     }
 }

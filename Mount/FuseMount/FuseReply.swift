@@ -161,13 +161,30 @@ struct Entry {
     private let reply: Mutex<FuseReply?>
     private let request: fuse_req_t
     private let interrupts: SerialThread
+    private let ended: @Sendable () -> Void
 
-    /// - Parameter interrupts: where interrupted callers are answered; not in libfuse's callback,
-    ///   which still uses the request when it returns.
-    init(_ reply: consuming FuseReply, interrupts: SerialThread) {
+    /// - Parameters:
+    ///   - interrupts: where interrupted callers are answered; not in libfuse's callback, which still
+    ///     uses the request when it returns.
+    ///   - ended: called once, when somebody has taken the reply.
+    init(
+        _ reply: consuming FuseReply, interrupts: SerialThread,
+        ended: @escaping @Sendable () -> Void
+    ) {
         unsafe request = reply.pointer
         self.reply = Mutex(reply)
         self.interrupts = interrupts
+        self.ended = ended
+    }
+
+    /// Whether somebody has taken the reply.
+    var isAnswered: Bool {
+        reply.withLock { reply in
+            switch reply {
+            case .none: true
+            case .some: false
+            }
+        }
     }
 
     /// To be called once, right after `init`, before anyone else has the object.
@@ -191,6 +208,7 @@ struct Entry {
         unsafe fuse_req_interrupt_func(request, nil, nil)
         // Retained by `watchForInterrupt`.
         unsafe Unmanaged.passUnretained(self).release()
+        ended()
         return reply
     }
 

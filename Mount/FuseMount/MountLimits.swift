@@ -11,7 +11,10 @@ enum MountLimits {
     /// What a readdirplus entry takes at the least: attributes, and a name of up to eight bytes.
     static let plusEntrySizeMin = 160
     /// Threads that serve the kernel at once.
-    static let threadsMax = 24
+    static let threadsMax = 64
+    /// Of these, those that may hold a writer until there is room for staged bytes. Further writers
+    /// get on: the others must find a thread, and the bound is soft.
+    static let waitingWritersMax = 40
     /// Threads that stay when there is nothing to do.
     static let idleThreadsMax = 10
     /// Read-ahead and asynchronous requests under way, so that slow fetches do not stop read-ahead.
@@ -51,6 +54,15 @@ enum MountLimits {
     static let releaseAfter = Duration.milliseconds(1000)
     /// A writer that waits for staged bytes gets ENOSPC when so long no byte was published.
     static let writerPatience = Duration.seconds(30)
+    /// What waits for bytes from the network has them, or an error, after this. Each wait for the peers
+    /// is shorter; this is for peers who answer just fast enough.
+    static let replyPatience = Duration.seconds(60)
+    /// How exactly.
+    static let sweepInterval = Duration.seconds(1)
+    /// How long the mount's end waits for the kernel to hand over what programs mapped and changed,
+    /// and for the session to end by itself once it is unmounted.
+    static let unmountPatience = Duration.seconds(30)
+    static let endPatience = Duration.milliseconds(200)
     /// `stop` leaves what is not published after this to the next start.
     static let stopPatience = Duration.seconds(60)
 }

@@ -90,12 +90,6 @@ enum MountPoint {
         return run(["-u", "-z", "-q", "--", path])
     }
 
-    /// Sends the session one request, so that a thread of it wakes up.
-    static func poke(_ path: String) {
-        var status = statvfs()
-        unsafe _ = statvfs(path, &status)
-    }
-
     // MARK: Details
 
     private static func isAllowedToOthers() -> Bool {

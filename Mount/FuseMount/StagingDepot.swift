@@ -54,6 +54,7 @@ final class StagingDepot: Sendable {
     private struct Room {
         var progress: UInt64 = 0
         var waiting: [Latch] = []
+        var waitingCount = 0
     }
 
     private let area: any StagingArea
@@ -136,11 +137,18 @@ final class StagingDepot: Sendable {
         for latch in waiting { latch.open() }
     }
 
-    /// Blocks while too many bytes wait.
+    /// Blocks while too many bytes wait, unless as many as may do so already.
     ///
     /// - Parameter isInterrupted: asked now and then; true ends the wait.
     /// - Throws: `full` when nothing moved for `MountLimits.writerPatience`.
     func waitForRoom(isInterrupted: () -> Bool) throws(StorageError) {
+        let isAdmitted = room.withLock { room in
+            guard room.waitingCount < MountLimits.waitingWritersMax else { return false }
+            room.waitingCount += 1
+            return true
+        }
+        guard isAdmitted else { return }
+        defer { room.withLock { $0.waitingCount -= 1 } }
         var deadline = Clock.now() + MountLimits.writerPatience
         var progress = room.withLock { $0.progress }
         while bytesUsed >= bytesMax, !isInterrupted() {

@@ -15,6 +15,9 @@ MOUNT = "mount"
 
 
 def measure(place, report, options):
+    if options.scale:
+        import scale
+        return scale.measure(place, report, options)
     sizes = Sizes.choose(options.quick)
     device = Device("alone", place, transport="disabled")
     device.create()
@@ -41,12 +44,12 @@ def measure(place, report, options):
                f"{after['VmHWM'] / 1024:.0f} MiB")
 
 
-def add(report, name, side, times, label=""):
+def add(report, name, side, times):
     """The median ratio of a side to the disk, and the medians of both."""
     mine, theirs = times[side], times[DISK]
     ratios = [one / other for one, other in zip(mine, theirs)]
     report.add(
-        name if side == MOUNT else f"{name}, {label or side}",
+        name if side == MOUNT else f"{name}, {side}",
         # Of an even number the middle two are averaged: as the ratios they are.
         math.exp(statistics.median(map(math.log, ratios))), "x", ratios,
         note=f"{shown(mine)} / {shown(theirs)}")

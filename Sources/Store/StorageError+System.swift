@@ -9,10 +9,10 @@ extension StorageError {
         of(code: errno, action())
     }
 
-    /// An errno as an error: no space and no quota are one thing to whoever must free some.
+    /// An errno as an error.
     static func of(code: Int32, _ action: @autoclosure () -> String) -> StorageError {
         switch code {
-        case ENOSPC, EDQUOT: .full
+        case ENOSPC: .full
         default: .io(code: code, action: action())
         }
     }

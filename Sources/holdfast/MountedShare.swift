@@ -74,9 +74,14 @@ final class MountedShare: RunningShare {
 
         let (known, note) = Wayfinder.read(folder, settings)
         if let note { log.write(note) }
+        // A name server that does not answer must keep nobody waiting, the mount's end included: these
+        // threads are never waited for.
+        let resolvers = try hosted { () throws(HostError) in
+            try WorkerPool(threads: 2, name: "resolver")
+        }
         let transports = try ShareTransports(
             settings, nodeKey: volume.keys.nodeKey(of: volume.device),
-            memory: SwarmMemory(known), loop: loop, workers: workers)
+            memory: SwarmMemory(known), loop: loop, workers: resolvers)
         self.transports = transports
         let driver = ShareDriver(
             loop: loop, handler: volume, transports: transports.all,

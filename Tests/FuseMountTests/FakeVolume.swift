@@ -30,6 +30,8 @@ final class FakeVolume: Volume {
         var freeBytes: UInt64 = 1 << 40
         var isReachable = true
         var demandMilliseconds: UInt32 = 20
+        /// Nobody ever answers.
+        var isSilent = false
         weak var observer: (any VolumeObserver)?
     }
 
@@ -389,10 +391,11 @@ final class FakeVolume: Volume {
     func demand(
         _ missing: [ChunkReference], completion: @escaping @Sendable (_ allHere: Bool) -> Void
     ) {
-        let (isReachable, delay) = state.withLock { state in
+        let (isReachable, delay, isSilent) = state.withLock { state in
             state.demands += 1
-            return (state.isReachable, state.demandMilliseconds)
+            return (state.isReachable, state.demandMilliseconds, state.isSilent)
         }
+        if isSilent { return }
         onThread {
             sleepMilliseconds(delay)
             if isReachable { self.chunks.reveal(missing.map(\.address)) }

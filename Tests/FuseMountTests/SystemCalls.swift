@@ -61,3 +61,17 @@ func name_to_handle_at(
 func open_by_handle_at(
     _ mount: Int32, _ handle: UnsafeMutablePointer<UInt32>, _ flags: Int32
 ) -> Int32
+
+@_silgen_name("mount")
+private func mount(
+    _ source: UnsafePointer<CChar>, _ target: UnsafePointer<CChar>, _ type: UnsafePointer<CChar>?,
+    _ flags: UInt, _ data: UnsafeRawPointer?
+) -> Int32
+
+/// Shows a mount at another place, too (MS_BIND).
+func bindMount(_ source: String, _ target: String) -> Int32 {
+    mount(source, target, nil, 4096, nil)
+}
+
+@_silgen_name("umount2")
+func umount2(_ target: UnsafePointer<CChar>, _ flags: Int32) -> Int32
