@@ -105,8 +105,8 @@ private struct CheckpointInput {
             waiting += bytes
             var used = 0
             while problem == nil, !hasEnded, used < waiting.count {
-                let rest = waiting[used...]
-                guard let (frame, count) = parse(Array(rest.prefix(frameSizeMax))) else { break }
+                let rest = waiting.span.extracting(used..<waiting.count)
+                guard let (frame, count) = parse(rest) else { break }
                 used += count
                 try take(frame)
             }
@@ -128,8 +128,8 @@ private struct CheckpointInput {
     // MARK: Bytes
 
     /// - Returns: nil if the frame is not here in full, or wrong.
-    private mutating func parse(_ bytes: [UInt8]) -> (Frame, Int)? {
-        var reader = WireReader(bytes.span)
+    private mutating func parse(_ bytes: Span<UInt8>) -> (Frame, Int)? {
+        var reader = WireReader(bytes)
         do throws(WireError) {
             guard hasHeader else {
                 try readHeader(&reader)
@@ -292,7 +292,7 @@ private struct CheckpointInput {
         case .header: break
         case .object(let row): try take(row)
         case .version(let row):
-            guard current?.row.kind == .file, versions.updateValue(row, forKey: row.id) == nil
+            guard row.id != .root, current?.row.kind == .file, versions.updateValue(row, forKey: row.id) == nil
             else { return refuse("a version of what is no file") }
         case .xattr(let name, let value, let stamp): try take(name, value, stamp)
         case .entry(let row):
@@ -374,7 +374,7 @@ private struct CheckpointInput {
     }
 
     private mutating func take(_ row: EntryRow) throws(StorageError) {
-        guard let object = try tree.object(row.object), row.object != .root,
+        guard row.id != .root, row.object != .root, let object = try tree.object(row.object),
             try directory(row.placement.parent) != nil, try tree.entry(row.id) == nil
         else { return refuse("an entry of nothing, in nothing, or twice") }
         var entry = EntryRow(
@@ -392,7 +392,7 @@ private struct CheckpointInput {
     }
 
     private mutating func take(_ row: MoveRow) throws(StorageError) {
-        guard let entry = try tree.entry(row.entry), entry.row.kind == .directory,
+        guard row.id != .root, let entry = try tree.entry(row.entry), entry.row.kind == .directory,
             try directory(row.parent) != nil
         else { return refuse("a move of nothing") }
         if let previous = row.previous, try directory(previous.parent) == nil {
