@@ -131,14 +131,19 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in try volume.statistics() }
         switch result {
         case .success(let statistics):
+            // Used is what the share holds, free is what the disk below has for this user: what is stored
+            // once for many, or not here, makes the two differ from the disk's own account.
+            let block: UInt64 = 4096
+            let used = statistics.bytes &+ publisher.unpublishedBytes
             var answer = statvfs()
-            answer.f_bsize = 4096
-            answer.f_frsize = 4096
-            answer.f_blocks = fsblkcnt_t(statistics.diskBytesTotal / 4096)
-            answer.f_bfree = fsblkcnt_t(statistics.diskBytesFree / 4096)
+            answer.f_bsize = UInt(block)
+            answer.f_frsize = UInt(block)
+            answer.f_bfree = fsblkcnt_t(statistics.diskBytesFree / block)
             answer.f_bavail = answer.f_bfree
-            answer.f_files = fsfilcnt_t(statistics.files &+ UInt64(UInt32.max))
-            answer.f_ffree = fsfilcnt_t(UInt32.max)
+            answer.f_blocks = fsblkcnt_t(used / block &+ min(used % block, 1)) &+ answer.f_bfree
+            // A file takes none of the disk's inodes: as many as there is room for.
+            answer.f_ffree = fsfilcnt_t(statistics.diskBytesFree / block)
+            answer.f_files = fsfilcnt_t(statistics.files) &+ answer.f_ffree
             answer.f_favail = answer.f_ffree
             answer.f_namemax = UInt(MountLimits.nameSizeMax)
             reply.statistics(answer)

@@ -13,6 +13,10 @@ enum ExtendedAttribute {
     /// bits alone.
     static let spaces = ["user.", "trusted.", "security."].map { [UInt8]($0.utf8) }
 
+    /// What the mount itself tells of a file. Read by name alone: in no list, so that who copies a file
+    /// with all its attributes does not take them along, and never stored.
+    static let own = [UInt8]("user.holdfast.".utf8)
+
     static func isKnown(_ name: [UInt8]) -> Bool {
         spaces.contains { name.count > $0.count && name.starts(with: $0) } && name != label
     }
@@ -26,6 +30,7 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
+            if name.starts(with: ExtendedAttribute.own) { return try told(name, of: inode) }
             // The kernel asks before the first write to a file.
             if name == ExtendedAttribute.capability, inode.file?.hasNoCapability == true {
                 throw .noAttribute
@@ -55,6 +60,7 @@ extension Filesystem {
                 }
             var list: [UInt8] = []
             for name in names where ExtendedAttribute.isKnown(name) {
+                guard !name.starts(with: ExtendedAttribute.own) else { continue }
                 guard showsTrusted || !name.starts(with: ExtendedAttribute.trusted) else {
                     continue
                 }
@@ -73,6 +79,7 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
+            guard !name.starts(with: ExtendedAttribute.own) else { throw .notPermitted }
             guard value.count <= MountLimits.attributeValueSizeMax else { throw .tooLarge }
             if name == ExtendedAttribute.capability { inode.file?.expectPrivileges() }
             let bytes = unsafe [UInt8](value)
@@ -102,6 +109,7 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
+            guard !name.starts(with: ExtendedAttribute.own) else { throw .notPermitted }
             guard let orphan = inode.orphan else {
                 return try volume.removeExtendedAttribute(name, of: inode.node)
             }

@@ -101,7 +101,7 @@ extension FileTree {
     private static let databaseSuffixes = ["-wal", "-shm", "-journal"].map { Array($0.utf8) }
 
     /// Whether this loser may show: a file not beside those of a database in use.
-    private func showsBeside(_ conflict: ConflictRow) throws(StorageError) -> Bool {
+    func showsBeside(_ conflict: ConflictRow) throws(StorageError) -> Bool {
         guard conflict.kind == .file else { return true }
         for suffix in Self.databaseSuffixes {
             if conflict.name.count > suffix.count, conflict.name.suffix(suffix.count) == suffix[...]

@@ -4,10 +4,12 @@ package import Share
 package struct ControlRequest: Codable, Equatable, Sendable {
     package enum Command: String, Codable, Sendable {
         case status, invite, unmount, pause, resume, log, restore, retain, check
+        case conflicts, resolve, explain
     }
 
     package var command: Command
-    /// `log` and `restore`: below the mount point, without a leading slash; nil for the whole share.
+    /// `log`, `restore`, `conflicts`, `resolve`, `explain`: below the mount point, without a leading slash;
+    /// nil for the whole share.
     package var path: String?
     /// `log`: how many entries at most.
     package var limit: Int?
@@ -19,11 +21,23 @@ package struct ControlRequest: Codable, Equatable, Sendable {
     package var target: String?
     /// `retain`: nil asks.
     package var retention: RetentionPolicy?
+    /// `resolve`: `ours`, `theirs`, `both`, or a version's id or device; nil to keep what is in `file`.
+    package var keep: String?
+    /// `resolve`: an absolute path to a merged file, which the daemon reads.
+    package var file: String?
+    /// `resolve`: the ids of the versions that it was merged from.
+    package var seen: [String]?
 
-    package init(_ command: Command, path: String? = nil, limit: Int? = nil) {
+    package init(
+        _ command: Command, path: String? = nil, limit: Int? = nil, keep: String? = nil,
+        file: String? = nil, seen: [String]? = nil
+    ) {
         self.command = command
         self.path = path
         self.limit = limit
+        self.keep = keep
+        self.file = file
+        self.seen = seen
     }
 }
 
@@ -49,15 +63,20 @@ package struct ControlResponse: Codable, Equatable, Sendable {
     package var lines: [String]?
     package var restored: RestoreReport?
     package var retention: RetentionPolicy?
+    package var conflicts: [ConflictReport]?
+    package var explanation: ExplanationReport?
 
     package init(
         status: ShareStatus? = nil, log: [LogEntry]? = nil, link: String? = nil,
-        lines: [String]? = nil, error: Failure? = nil, restored: RestoreReport? = nil,
-        retention: RetentionPolicy? = nil
+        lines: [String]? = nil, conflicts: [ConflictReport]? = nil,
+        explanation: ExplanationReport? = nil, error: Failure? = nil,
+        restored: RestoreReport? = nil, retention: RetentionPolicy? = nil
     ) {
         self.restored = restored
         self.retention = retention
         self.lines = lines
+        self.conflicts = conflicts
+        self.explanation = explanation
         self.status = status
         self.log = log
         self.link = link

@@ -100,31 +100,6 @@ package final class Log: LogSink {
         return dup2(fresh, descriptor) >= 0
     }
 
-    /// UTC, as in `2026-08-01T12:34:56.789Z` (RFC 3339); of years 0 to 9999, others at the ends.
-    package static func text(of time: Timestamp) -> String {
-        // The Gregorian calendar in eras of 400 years that begin on 1 March of year 0, so that the
-        // leap day is a year's last: 719,468 days before 1970.
-        let seconds = min(max(time.seconds, -62_167_219_200), 253_402_300_799)
-        let days = Int((Double(seconds) / 86_400).rounded(.down))
-        let second = Int(seconds) - days * 86_400
-        let shifted = days + 719_468
-        let era = shifted >= 0 ? shifted / 146_097 : (shifted - 146_096) / 146_097
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra =
-            (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let marchMonth = (5 * dayOfYear + 2) / 153
-        let day = dayOfYear - (153 * marchMonth + 2) / 5 + 1
-        let month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9
-        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-        let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
-        let clock =
-            "\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2))"
-        return "\(date)T\(clock).\(padded(Int(time.nanoseconds / 1_000_000), 3))Z"
-    }
-
-    private static func padded(_ number: Int, _ digits: Int) -> String {
-        let text = "\(number)"
-        return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
-    }
+    /// As `Timestamp.text`.
+    package static func text(of time: Timestamp) -> String { time.text }
 }

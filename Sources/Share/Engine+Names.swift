@@ -191,7 +191,7 @@ extension Engine {
     }
 
     /// Gives a node its new place; a conflict copy becomes a file of its own there.
-    private mutating func move(
+    mutating func move(
         _ node: Node, from: ObjectID, to: ObjectID, as name: [UInt8]
     ) throws(VolumeError) -> NodeID {
         guard let entry = node.entry else { throw .notPermitted }

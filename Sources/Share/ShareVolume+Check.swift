@@ -85,6 +85,10 @@ extension Engine {
                     + " (its block \(divergence.block)): run holdfast check there too, and report it"
             )
         }
+        if try !tree.hasEqualConflicts(replay.tree) {
+            report.problems.append(
+                "the list of conflicts is not what the logs say: run holdfast check --rebuild")
+        }
         for fork in forkReports where !fork.isSettled {
             report.problems.append(
                 "the log of \(fork.device) has two histories after block \(fork.common), and what one"

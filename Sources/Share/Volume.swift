@@ -141,6 +141,8 @@ package protocol Volume: AnyObject, Sendable {
         _ name: [UInt8], of node: NodeID, to value: [UInt8], mustExist: Bool, mustBeNew: Bool
     ) throws(VolumeError)
     func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VolumeError)
+    /// Who wrote it, and what else wants its name. For people: not on paths that are often gone.
+    func facts(of node: NodeID) throws(VolumeError) -> NodeFacts
 
     /// The content shown now.
     func openContent(of node: NodeID) throws(VolumeError) -> OpenedContent

@@ -131,6 +131,66 @@ enum CommandTable {
                     + "back once a day."
             ]),
         CommandSpecification(
+            name: .conflicts, summary: "list what devices changed without knowing of each other",
+            arguments: [
+                ArgumentSpecification(
+                    name: "PATH", isRequired: false,
+                    help: "a mount point, or a file or folder in a mounted share; without it, the "
+                        + "share that the current folder is in")
+            ],
+            options: [json] + common,
+            details: [
+                "Ends with 6 if there are conflicts, and with 0 if there are none.",
+                "Every version of a conflict can be read in the folder .holdfast/conflicts of the "
+                    + "mount, which is there though no listing shows it.",
+                "With --json: an array of objects with the keys path, kind (versions, name or "
+                    + "reserved), hidden and versions: objects with the keys id, device, own, time, "
+                    + "kind, size, shown, path, file, base, reason and words.",
+            ]),
+        CommandSpecification(
+            name: .resolve, summary: "settle a conflict, for all devices",
+            arguments: [
+                ArgumentSpecification(
+                    name: "PATH", isRequired: true,
+                    help: "the file of the conflict, or the copy that shows beside it")
+            ],
+            options: [
+                OptionSpecification(
+                    name: "keep", value: .text("ours|theirs|both|VERSION"),
+                    help: "the version to keep: this device's, the other device's, both (the other "
+                        + "becomes a file of its own), or one by its id or its device's name, as "
+                        + "holdfast conflicts shows them"),
+                OptionSpecification(
+                    name: "tool", value: .text("COMMAND"),
+                    help: "a shell command that merges the versions, unless one is to be kept"),
+            ] + common,
+            details: [
+                "What is kept becomes the version that follows all others, which then go on every "
+                    + "device; versions that arrive meanwhile are not touched. Other devices' edits "
+                    + "that did not know of it make a new conflict.",
+                "The command of --tool finds the paths of four temporary files in the variables "
+                    + "BASE (what the versions come from; empty if that is not known), MINE, THEIRS "
+                    + "and RESULT, a copy of MINE to be changed; also as LOCAL, REMOTE and MERGED. "
+                    + "If it names none of them, the four are its arguments, in that order. The "
+                    + "conflict is settled with RESULT if the command ends with 0 and has changed "
+                    + "it. Of more than two versions, each is merged in turn.",
+            ]),
+        CommandSpecification(
+            name: .explain, summary: "tell why a path shows what it shows",
+            arguments: [
+                ArgumentSpecification(
+                    name: "PATH", isRequired: true, help: "a file or folder in a mounted share")
+            ],
+            options: [json] + common,
+            details: [
+                "Tells which operations made it, named it and wrote it, which versions of a file are "
+                    + "heads (no other follows them), which of them is shown and by which rule, and "
+                    + "what they come from. An operation is named by the first digits of its log's "
+                    + "key, its block and its place in that: the same on every device.",
+                "With --json: an object with the keys path, kind, made, placed, changed, names, "
+                    + "unitedWith, rule, rulesVersion, heads and conflict.",
+            ]),
+        CommandSpecification(
             name: .check, summary: "verify that what is stored of a share is whole and agrees",
             arguments: [
                 ArgumentSpecification(

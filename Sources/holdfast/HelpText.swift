@@ -19,7 +19,7 @@ enum HelpText {
             "commands:",
         ]
         for command in CommandTable.commands {
-            lines += entry(command.name.rawValue, command.summary, column: 12)
+            lines += entry(command.name.rawValue, command.summary, column: 13)
         }
         lines += [
             "",

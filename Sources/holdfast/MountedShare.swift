@@ -18,12 +18,14 @@ final class MountedShare: RunningShare {
         static let admissionSeconds = 30
         static let firstSyncSeconds = 10
         static let historyEntries = 100
+        /// Of one answer.
+        static let conflicts = 10_000
     }
 
     private let settings: ShareSettings
-    private let volume: ShareVolume
+    let volume: ShareVolume
     private let folder: ShareFolder
-    private let packs: PackStore
+    let packs: PackStore
     private let loop: EventLoop
     private let log: Log
     private let workers: WorkerPool
@@ -92,6 +94,7 @@ final class MountedShare: RunningShare {
         self.driver = driver
         let wayfinder = Wayfinder(folder, known, driver, transports, log)
         self.wayfinder = wayfinder
+        let virtual = MountFolder(volume)
         do throws(CommandFailure) {
             try transports.attach(driver)
             try transports.rememberPorts(in: folder)
@@ -99,7 +102,7 @@ final class MountedShare: RunningShare {
             try Self.waitForAdmission(volume, driver)
             driver.becomeMember()
             mount = try Self.mount(
-                volume, packs, staging, options, workers, log)
+                volume, packs, staging, options, virtual, workers, log)
         } catch {
             driver.stop()
             transports.close()
@@ -108,6 +111,7 @@ final class MountedShare: RunningShare {
             throw error
         }
         let mount = mount
+        virtual.begin { [weak self] in self?.status }
         loop.submit { [loop] in
             loop.add(
                 Ticker(interval: Limits.tickInterval) {
@@ -123,12 +127,12 @@ final class MountedShare: RunningShare {
 
     private static func mount(
         _ volume: ShareVolume, _ packs: PackStore, _ staging: StagingDirectory,
-        _ options: MountOptions, _ workers: WorkerPool, _ log: Log
+        _ options: MountOptions, _ virtual: MountFolder, _ workers: WorkerPool, _ log: Log
     ) throws(CommandFailure) -> FuseMount {
         do throws(MountError) {
             return try FuseMount(
                 volume: volume, chunks: packs, contentKeys: volume.keys.contentKeys,
-                staging: staging, options: options,
+                staging: staging, options: options, virtual: virtual,
                 submit: { work in
                     if !workers.submit(work) { work() }
                 }, log: { log.write($0) })
@@ -236,6 +240,12 @@ final class MountedShare: RunningShare {
         case .log:
             return ControlResponse(
                 log: try history(request.path, limit: request.limit ?? Limits.historyEntries))
+        case .conflicts:
+            return ControlResponse(
+                conflicts: try conflicts(
+                    below: request.path, limit: request.limit ?? Limits.conflicts))
+        case .resolve: return ControlResponse(conflicts: try resolve(request))
+        case .explain: return ControlResponse(explanation: try explanation(of: request.path))
         case .restore:
             // One at a time: there is one past.
             let report = try restoring.withLock { _ throws(CommandFailure) in
@@ -302,7 +312,7 @@ final class MountedShare: RunningShare {
     }
 
     private func history(_ path: String?, limit: Int) throws(CommandFailure) -> [LogEntry] {
-        let names = (path ?? "").split(separator: "/").map { Array($0.utf8) }
+        let names = Self.names(of: path)
         do throws(VolumeError) {
             return try volume.history(of: names, limit: limit).map { entry in
                 LogEntry(
@@ -315,8 +325,21 @@ final class MountedShare: RunningShare {
                     state: entry.operation == "write" ? entry.state : nil)
             }
         } catch {
-            guard case .notFound = error else { throw CommandFailure(.general, "\(error)") }
-            throw CommandFailure(.notFound, "there is no such file in the share")
+            throw Self.failure(error)
+        }
+    }
+
+    /// The names in a path below the mount point.
+    static func names(of path: String?) -> [[UInt8]] {
+        (path ?? "").split(separator: "/").map { Array($0.utf8) }
+    }
+
+    /// Why a path of the share was not told of.
+    static func failure(_ error: VolumeError) -> CommandFailure {
+        switch error {
+        case .notFound, .notDirectory:
+            CommandFailure(.notFound, "there is no such file in the share")
+        default: CommandFailure(.general, "\(error)")
         }
     }
 }

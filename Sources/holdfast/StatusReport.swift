@@ -11,6 +11,11 @@ struct StatusReport: Encodable {
         status = response.status ?? Self.known(share)
     }
 
+    init(running status: ShareStatus) {
+        isRunning = true
+        self.status = status
+    }
+
     init(stopped share: KnownShare) {
         isRunning = false
         status = Self.known(share)

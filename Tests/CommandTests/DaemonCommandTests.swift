@@ -1,4 +1,5 @@
 import Base
+import FoundationEssentials
 import Glibc
 import Host
 import Share
@@ -154,5 +155,103 @@ import Testing
             bench.console.errors
                 == "holdfast: no share is mounted at \(mountPoint): nothing to do\n")
         #expect(bench.run("unmount", "/etc") == .notFound)
+    }
+
+    // MARK: Conflicts
+
+    @Test func `conflicts are listed, and the exit code tells whether there are any`() throws {
+        try withDaemon { bench, running in
+            #expect(bench.run("conflicts") == .conflicts)
+            #expect(bench.console.output.hasPrefix("a.txt\n  shown  77aa.2.0  bob"))
+            #expect(bench.console.output.contains("alice (this device)"))
+            #expect(bench.console.output.hasSuffix("\"a (conflict).txt\"\n"))
+            #expect(
+                bench.console.errors == "holdfast: 1 conflict: holdfast resolve settles them\n")
+            #expect(bench.run("conflicts", ".", "--json") == .conflicts)
+            #expect(bench.console.output.hasPrefix("[\n{\"hidden\":false,\"kind\":\"versions\""))
+            running.hasConflict.withLock { $0 = false }
+            #expect(bench.run("conflicts", "some/folder") == .success)
+            #expect(bench.console.output == "there are no conflicts\n")
+            #expect(running.state.withLock { $0.requests.last?.path } == "some/folder")
+            #expect(bench.run("conflicts", "--json") == .success)
+            #expect(bench.console.output == "[]\n")
+        }
+    }
+
+    @Test func `resolve passes on what is to be kept`() throws {
+        try withDaemon { bench, running in
+            for word in ["ours", "theirs", "both", "77aa.2.0"] {
+                #expect(bench.run("resolve", "a.txt", "--keep", word) == .success)
+                #expect(bench.console.output == "a.txt: settled\n")
+                let request = running.state.withLock { $0.requests.last }
+                #expect(request == ControlRequest(.resolve, path: "a.txt", keep: word))
+            }
+            #expect(bench.run("resolve", "a.txt") == .usage)
+            // A tool set in the environment does not stand in the way.
+            bench.environment["HOLDFAST_TOOL"] = "false"
+            #expect(bench.run("resolve", "a.txt", "--keep", "ours") == .success)
+            #expect(bench.run("resolve") == .usage)
+        }
+    }
+
+    @Test func `a tool merges the versions in files of its own`() throws {
+        try withDaemon { bench, running in
+            let folder = bench.folder.path + "/m"
+            mkdir(folder + "/c", 0o700)
+            for (name, text) in [("base", "0"), ("alice", "one"), ("bob", "two")] {
+                try text.write(
+                    toFile: "\(folder)/c/\(name).txt", atomically: false, encoding: .utf8)
+            }
+            let merge = "cat \"$BASE\" \"$MINE\" \"$THEIRS\" >\"$RESULT\"; [ $MERGED = $RESULT ]"
+            #expect(bench.run("resolve", "a.txt", "--tool", merge) == .success)
+            #expect(running.merged.withLock { $0 } == "0onetwo")
+            let request = running.state.withLock { $0.requests.last }
+            #expect(request?.seen == ["77aa.2.0", "3f9a.4.1"])
+            #expect(request?.path == "a.txt")
+            let file = try #require(request?.file)
+            #expect(access(file, F_OK) != 0)
+            // Named by a copy; a tool that names no variable gets four arguments.
+            let script = folder + "/merge"
+            try "#!/bin/sh\ncat $2 $3 >$4\n".write(
+                toFile: script, atomically: false, encoding: .utf8)
+            chmod(script, 0o700)
+            #expect(bench.run("resolve", "a (conflict).txt", "--tool", script) == .success)
+            #expect(running.merged.withLock { $0 } == "onetwo")
+        }
+    }
+
+    @Test func `a tool that fails, or changes nothing, settles nothing`() throws {
+        try withDaemon { bench, running in
+            let folder = bench.folder.path + "/m"
+            mkdir(folder + "/c", 0o700)
+            for name in ["base", "alice", "bob"] {
+                try name.write(
+                    toFile: "\(folder)/c/\(name).txt", atomically: false, encoding: .utf8)
+            }
+            #expect(bench.run("resolve", "a.txt", "--tool", "echo x >$RESULT; exit 3") == .general)
+            #expect(bench.console.errors.contains("ended with 3"))
+            #expect(bench.run("resolve", "a.txt", "--tool", "true") == .conflicts)
+            #expect(bench.run("resolve", "b.txt", "--tool", "true") == .notFound)
+            let commands = running.state.withLock { $0.requests.map(\.command) }
+            #expect(!commands.contains(.resolve))
+        }
+    }
+
+    @Test func `explain tells people and programs`() throws {
+        try withDaemon { bench, _ in
+            #expect(bench.run("explain", "d/a.txt") == .success)
+            #expect(
+                bench.console.output == """
+                    d/a.txt
+                      made      77aa.2.0 by bob, 2026-08-01T00:00:00.000Z
+                      named     77aa.2.0 by bob, 2026-08-01T00:00:00.000Z
+                      changed   77aa.2.0 by bob, 2026-08-01T00:00:00.000Z
+                      rule      one version follows all others: its bytes
+                      shown     77aa.2.0 by bob, 2026-08-01T00:00:00.000Z, 5 bytes, after 3f9a.1.0
+
+                    """)
+            #expect(bench.run("explain", "d/a.txt", "--json") == .success)
+            #expect(bench.console.output.contains("\"rule\":\"onlyHead\""))
+        }
     }
 }

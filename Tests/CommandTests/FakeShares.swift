@@ -68,6 +68,32 @@ final class FakeRunning: RunningShare {
     }
     let state = Mutex(State())
     let failure: CommandFailure?
+    /// What `resolve` was given to read.
+    let merged = Mutex<String?>(nil)
+    /// One conflict: its versions are in the folder `c` of the mount point.
+    let hasConflict = Mutex(true)
+
+    private var conflicts: [ConflictReport] {
+        guard hasConflict.withLock({ $0 }) else { return [] }
+        func version(
+            _ id: String, _ device: String, shown: Bool, path: String?, base: String?
+        ) -> ConflictReport.Version {
+            ConflictReport.Version(
+                id: id, device: device, own: device == "alice", time: "2026-08-01T00:00:00.000Z",
+                kind: "file", size: 5, shown: shown, path: path, file: "c/\(device).txt",
+                base: base, reason: "writtenLast", words: "it was written last")
+        }
+        return [
+            ConflictReport(
+                path: "a.txt", kind: "versions", hidden: false,
+                versions: [
+                    version("77aa.2.0", "bob", shown: true, path: "a.txt", base: nil),
+                    version(
+                        "3f9a.4.1", "alice", shown: false, path: "a (conflict).txt",
+                        base: "c/base.txt"),
+                ])
+        ]
+    }
 
     init(failure: CommandFailure? = nil) { self.failure = failure }
 
@@ -100,6 +126,24 @@ final class FakeRunning: RunningShare {
                 time: "2026-08-01T00:00:00.000Z", device: "bob", operation: "write",
                 path: "a\nb", detail: "5 bytes")
             reply(ControlResponse(log: [entry]))
+        case .conflicts: reply(ControlResponse(conflicts: conflicts))
+        case .resolve:
+            merged.withLock {
+                $0 = request.file.flatMap { try? String(contentsOfFile: $0, encoding: .utf8) }
+            }
+            reply(ControlResponse(conflicts: []))
+        case .explain:
+            let bob = ExplanationReport.Cause(
+                operation: "77aa.2.0", device: "bob", time: "2026-08-01T00:00:00.000Z")
+            let head = ExplanationReport.Head(
+                version: bob, size: 5, parents: ["3f9a.1.0"], state: "shown", shownName: nil,
+                bases: [])
+            reply(
+                ControlResponse(
+                    explanation: ExplanationReport(
+                        path: request.path ?? "", kind: "file", made: bob, placed: bob,
+                        changed: bob, names: 1, unitedWith: [], rule: "onlyHead",
+                        rulesVersion: nil, heads: [head], conflict: nil)))
         case .restore:
             var report = RestoreReport()
             report.files = 2

@@ -47,6 +47,7 @@ import Testing
                 "HOLDFAST_SOURCE", "HOLDFAST_NO_LAN", "HOLDFAST_PUBLIC", "HOLDFAST_BLIND_RELAY",
                 "HOLDFAST_NOEXEC", "HOLDFAST_SYNC", "HOLDFAST_NONEMPTY", "HOLDFAST_OWNER",
                 "HOLDFAST_UID", "HOLDFAST_GID", "HOLDFAST_CACHE_SECONDS", "HOLDFAST_SHARE",
+                "HOLDFAST_KEEP", "HOLDFAST_TOOL",
                 "HOLDFAST_VERSION", "HOLDFAST_AT", "HOLDFAST_TO", "HOLDFAST_ALL", "HOLDFAST_DAILY",
                 "HOLDFAST_SPACE",
             ])
@@ -56,6 +57,7 @@ import Testing
         let samples = [
             "NAME": "direct", "HOST:PORT": "host:1", "FOLDER": "/f", "COUNT": "5",
             "NUMBER": "5", "SECONDS": "5", "WHOSE": "user", "NAME|ID": "demo",
+            "ours|theirs|both|VERSION": "ours", "COMMAND": "meld",
             "VERSION": "3f9a2b1c.1.2", "TIME": "2h", "PATH": "/x", "DAYS": "5", "MEGABYTES": "5",
             "KEY": String(repeating: "5a", count: 32),
         ]

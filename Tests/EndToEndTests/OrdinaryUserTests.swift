@@ -18,6 +18,7 @@ extension EndToEndTests {
             ln -s folder things/link && [ "$(cat things/link/file)" = hello ]
             chmod 600 things/passwd && [ "$(stat -c %a:%u things/passwd)" = "600:$(id -u)" ]
             "$holdfast" status things --json | grep -q '"digest"'
+            grep -q "^  syncing" things/.holdfast/status && [ "$(stat -c %a:%u things/.holdfast)" = "555:$(id -u)" ]
             "$holdfast" unmount things
             [ -z "$(ls -A things)" ]
             "$holdfast" mount things

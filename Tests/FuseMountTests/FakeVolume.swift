@@ -403,6 +403,16 @@ final class FakeVolume: Volume {
         }
     }
 
+    func facts(of node: NodeID) throws(VolumeError) -> NodeFacts {
+        try with { (state) throws(VolumeError) in
+            let object = try state.object(node)
+            return NodeFacts(
+                versions: object.versions.map { "v\($0)" }, writer: "someone",
+                written: Timestamp(seconds: 1, nanoseconds: 2_000_000),
+                others: object.isCopy ? [Array("other".utf8), Array("third".utf8)] : nil)
+        }
+    }
+
     func sync() throws(VolumeError) {
         try with { (state) throws(VolumeError) in state.syncs += 1 }
     }
@@ -410,7 +420,9 @@ final class FakeVolume: Volume {
     func statistics() throws(VolumeError) -> VolumeStatistics {
         try with { (state) throws(VolumeError) in
             VolumeStatistics(
-                files: UInt64(state.objects.count), bytes: 0, diskBytesTotal: 1 << 41,
+                files: UInt64(state.objects.count),
+                bytes: state.objects.values.reduce(0) { $0 + $1.content.size },
+                diskBytesTotal: 1 << 41,
                 diskBytesFree: state.freeBytes)
         }
     }

@@ -160,11 +160,19 @@ extension PosixTests {
             let inner = try status(folder.at("d/e"))
             #expect(inner.st_gid == 4321 && inner.st_mode & 0o7777 == 0o2755)
         },
-        Behaviour("statfs tells of the disk") { folder in
-            var answer = statvfs()
-            try check(statvfs(folder.path, &answer))
-            #expect(answer.f_bsize == 4096 && answer.f_namemax == 255)
-            #expect(answer.f_blocks == (1 << 41) / 4096)
+        Behaviour("statfs tells of the share, and of what is free on the disk") { folder in
+            var before = statvfs()
+            try check(statvfs(folder.path, &before))
+            #expect(before.f_bsize == 4096 && before.f_frsize == 4096 && before.f_namemax == 255)
+            #expect(before.f_bavail == (1 << 40) / 4096 && before.f_bfree == before.f_bavail)
+            try writeFile(folder.at("large"), [UInt8](repeating: 1, count: 1 << 20))
+            var after = statvfs()
+            try check(statvfs(folder.path, &after))
+            let used = (before.f_blocks - before.f_bfree, after.f_blocks - after.f_bfree)
+            #expect(used.1 == used.0 + 256)
+            let files = (before.f_files - before.f_ffree, after.f_files - after.f_ffree)
+            #expect(files.1 == files.0 + 1)
+            #expect(after.f_favail == after.f_ffree && after.f_ffree > 0)
         },
     ]
 }

@@ -260,6 +260,42 @@ struct VirtualFolderTests {
         }
     }
 
+    @Test func `extended attributes tell of a file, are in no list and cannot be set`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let path = mount.at("a")
+        func told(_ name: String) -> String? {
+            var buffer = [UInt8](repeating: 0, count: 1000)
+            let count = getxattr(path, "user.holdfast.\(name)", &buffer, buffer.count)
+            return count < 0 ? nil : String(decoding: buffer[..<count], as: UTF8.self)
+        }
+        let file = try check(open(path, O_CREAT | O_RDWR, 0o644))
+        try writeAll(file, randomBytes(100_000, seed: 5))
+        #expect(told("state") == "saving")
+        try check(close(file))
+        mount.eventually("it is saved") { told("state") == "local" }
+        let version = try #require(
+            mount.volume.state.withLock {
+                state in state.node("a").flatMap { state.objects[$0]?.versions.first }
+            })
+        #expect(told("versions") == "1 v\(version)")
+        #expect(told("writer") == "someone")
+        #expect(told("written") == "1970-01-01T00:00:01.002Z")
+        #expect(told("conflict") == nil && errno == ENODATA)
+        #expect(told("nothing") == nil && errno == ENODATA)
+        mount.chunks.hideAll()
+        #expect(told("state") == "remote")
+        mount.volume.makeCopy("a")
+        #expect(told("state") == "conflict")
+        #expect(told("conflict") == "other\nthird")
+        #expect(listxattr(path, nil, 0) == 0)
+        #expect(setxattr(path, "user.holdfast.state", "x", 1, 0) == -1 && errno == EPERM)
+        #expect(removexattr(path, "user.holdfast.state") == -1 && errno == EPERM)
+        let root = getxattr(mount.path, "user.holdfast.state", nil, 0)
+        #expect(root == 5)
+        #expect(getxattr(mount.path, "user.holdfast.versions", nil, 0) == -1 && errno == ENODATA)
+    }
+
     @Test func `ids are given back when the kernel forgets them`() throws {
         let folder = VirtualFolder(FakeFolder(["a": text("a"), "b": text("b")]))
         let first = try #require(try folder.bind(Array("a".utf8), in: .virtualFolder))
