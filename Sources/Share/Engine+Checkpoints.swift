@@ -1,5 +1,6 @@
 import Base
 import FileTree
+import Hypercore
 import Wire
 
 /// Equal clocks must have equal views: members write down the digest of theirs from time to time, and who has
