@@ -42,6 +42,8 @@ extension ShareVolume {
         engine.withLock { engine in
             do throws(StorageError) {
                 if try engine.applyStored() { next = now }
+                try engine.publishCheckpointIfDue(now: now)
+                if let deadline = engine.checkpointDeadline { next = min(next, max(deadline, now)) }
                 let sealDeadline = engine.sealDeadline ?? .distantFuture
                 let commitDeadline =
                     engine.open != nil
