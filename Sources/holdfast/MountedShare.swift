@@ -266,6 +266,8 @@ final class MountedShare: RunningShare {
             return ControlResponse(restored: report)
         case .retain:
             return ControlResponse(retention: try retention(request.retention))
+        case .merging:
+            return ControlResponse(merging: try merging(request.mergeRules))
         case .check:
             let report = try storing { () throws(StorageError) in
                 try ShareCheck(volume: volume, packs: packs, folder: folder).run()
@@ -309,6 +311,25 @@ final class MountedShare: RunningShare {
             throw CommandFailure(.general, "\(error)")
         }
         return volume.retention
+    }
+
+    private func merging(_ rules: UInt64?) throws(CommandFailure) -> MergeSetting {
+        guard let rules else { return volume.mergeSetting }
+        do throws(VolumeError) {
+            try volume.setMergeRules(rules)
+        } catch {
+            switch error {
+            case .notSupported:
+                throw CommandFailure(
+                    .usage,
+                    "this release knows no rules after \(volume.mergeSetting.newest), and the share has or "
+                        + "would have newer ones: update holdfast on this device first")
+            case .readOnly:
+                throw CommandFailure(.denied, "this device is no member that may write yet")
+            default: throw CommandFailure(.general, "\(error)")
+            }
+        }
+        return volume.mergeSetting
     }
 
     private func link() throws(CommandFailure) -> String {
