@@ -25,7 +25,8 @@ extension Engine {
     }
 
     private mutating func applyForAMoment() throws(StorageError) -> Bool {
-        let deadline = environment.now() + Limits.applyTime
+        let begin = environment.now()
+        let deadline = begin + applyShare
         var written: [VersionID] = []
         var isLate = false
         tree.begin()
@@ -39,7 +40,9 @@ extension Engine {
                 }
             }
         }
+        let applied = environment.now() - begin
         note(try tree.finish())
+        fitRound(applied: applied, all: environment.now() - begin)
         for name in tree.takeNewHolders() { recent.changed(name) }
         try takeQuestions()
         try want(written)
@@ -48,6 +51,15 @@ extension Engine {
             try want(try storage.heads(of: object).map(\.id))
         }
         return isLate
+    }
+
+    /// Applying costs the lesser part: names, counters and rows are settled at the end, once for all.
+    private mutating func fitRound(applied: Duration, all: Duration) {
+        guard applied > .zero, all > .zero else { return }
+        let fitting = Limits.applyTime * (applied / all)
+        // Half way there: one round may have been unlike the others.
+        applyShare = min(
+            max((applyShare + fitting) / 2, Limits.applyTimeLeast), Limits.applyTime)
     }
 
     var hasUnapplied: Bool {
