@@ -88,9 +88,34 @@ extension Publisher {
     private func build(_ work: FileState.Work, of file: FileState) throws(ContentError) -> Content {
         if work.isStored { return work.reader.content }
         var builder = ContentBuilder(keys: keys, storage: chunks)
+        builder.leaveInPlace(work.inPlace)
+        let content = try build(work, of: file, with: &builder)
+        if try adopt(builder.takeInPlace(), of: file) { return content }
+        return try build(work, of: file, with: &builder)
+    }
+
+    private func build(
+        _ work: FileState.Work, of file: FileState, with builder: inout ContentBuilder
+    ) throws(ContentError) -> Content {
         let source = CutSource(file: file, reader: work.reader, size: work.size)
         if work.reader.size == 0 { return try builder.build(from: source) }
         return try builder.rebuild(base: work.reader.content, dirty: work.dirty, from: source)
+    }
+
+    /// Lets the chunk storage have chunks where they stand in the staging file.
+    ///
+    /// - Returns: false if they must be copied: somebody writes over them, or the disk cannot.
+    private func adopt(_ inPlace: [InPlaceChunk], of file: FileState) throws(ContentError) -> Bool {
+        guard !inPlace.isEmpty else { return true }
+        let ranges = inPlace.map(\.range)
+        guard let staged = file.freeze(ranges), let bytes = staged.file else { return false }
+        do throws(StorageError) {
+            if try chunks.adopt(inPlace, of: bytes) { return true }
+        } catch {
+            throw .storage(error)
+        }
+        staged.thaw(ranges)
+        return false
     }
 
     private func fetch(_ missing: [ChunkReference], for job: JobQueue.Job) {
