@@ -244,7 +244,7 @@ extension FileTree {
             .items.map(\.version.id)
     }
 
-    private func showHeads(of object: Held<ObjectRow>, instead before: [VersionID])
+    func showHeads(of object: Held<ObjectRow>, instead before: [VersionID])
         throws(StorageError)
     {
         let heads = try storage.heads(of: object.row.id)

@@ -214,7 +214,7 @@ package final class FileTree {
     }
 
     /// Settles what follows from the changed rows, and writes them out.
-    private func flush() throws(StorageError) {
+    func flush() throws(StorageError) {
         try settleVisibility()
         try settleMerges()
         try settleNames()

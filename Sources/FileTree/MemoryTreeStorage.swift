@@ -47,6 +47,15 @@ package final class MemoryTreeStorage: TreeStorage {
     package func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { objects[id] }
     package func put(_ row: ObjectRow) throws(StorageError) { objects[row.id] = row }
 
+    package func objects(of writer: WriterSlot, after id: ObjectID?, limit: Int)
+        throws(StorageError) -> [ObjectID]
+    {
+        let found = objects.keys.filter { object in
+            object.writer == writer && id.map { $0.rawValue < object.rawValue } ?? true
+        }
+        return Array(found.sorted { $0.rawValue < $1.rawValue }.prefix(limit))
+    }
+
     // MARK: Entries
 
     package func entry(_ id: EntryID) throws(StorageError) -> EntryRow? { entries[id] }

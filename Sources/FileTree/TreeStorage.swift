@@ -7,6 +7,9 @@ package import Base
 package protocol TreeStorage: AnyObject {
     func object(_ id: ObjectID) throws(StorageError) -> ObjectRow?
     func put(_ row: ObjectRow) throws(StorageError)
+    /// The first `limit` objects that a writer made, by id, after one if given.
+    func objects(of writer: WriterSlot, after id: ObjectID?, limit: Int) throws(StorageError)
+        -> [ObjectID]
 
     func entry(_ id: EntryID) throws(StorageError) -> EntryRow?
     func put(_ row: EntryRow) throws(StorageError)

@@ -50,7 +50,7 @@ extension Engine {
         return isLate
     }
 
-    private var hasUnapplied: Bool {
+    var hasUnapplied: Bool {
         logs.contains { slot, log in
             log.contiguousLength > (applied[slot] ?? 0) && !stopped.contains(slot)
         }
@@ -78,12 +78,14 @@ extension Engine {
             return false
         }
         if hasSeenOtherHistory(block, of: slot) { return false }
+        try compare(block, of: slot, number: number)
         switch try tree.apply(block, from: slot, number: number) {
         case .early: return false
         case .duplicate: break
         case .applied(let refusedOperations):
             refused &+= UInt64(refusedOperations)
             takeIn(block, of: slot, number: number, written: &written)
+            countBlock(block.operations)
         }
         codecs[slot] = codec
         applied[slot] = number + 1

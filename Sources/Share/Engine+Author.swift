@@ -127,6 +127,7 @@ extension Engine {
             writers: writers)
         try log.append([bytes])
         tree.seal(ownSlot, number: block.number, time: block.time)
+        countBlock(block.operations)
         open = nil
         sealedAt = environment.now()
         codecs[ownSlot] = codec
@@ -214,6 +215,7 @@ enum StoredValue {
     static let collected = "collected"
     static let settings = "settings"
     static let forks = "forks"
+    static let divergences = "divergences"
     static let succession = "succession"
 }
 

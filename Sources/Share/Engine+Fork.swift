@@ -14,7 +14,12 @@ extension Engine {
         let key = writers.key(of: slot)
         let isOwn = slot == ownSlot
         let isKnown = forks.contains { $0.log == key && ($0.state == .fetching || !isOwn) }
-        guard !isKnown, forks.count < LogFork.Limits.count else { return }
+        guard !isKnown else { return }
+        if forks.count >= LogFork.Limits.count {
+            // The oldest of those that nothing waits for makes room.
+            guard let oldest = forks.firstIndex(where: { $0.state != .fetching }) else { return }
+            forks.remove(at: oldest)
+        }
         var fork = LogFork(
             log: key, common: common, found: environment.wallTime().milliseconds,
             state: isOwn ? .fetching : .noted, branch: .none,

@@ -122,6 +122,7 @@ extension Engine {
         _ = try openNewLogs()
         forks = try LogFork.decode(try storage.value(StoredValue.forks))
         if let pendingFork { try openBranch(pendingFork) }
+        divergences = try Divergence.decode(try storage.value(StoredValue.divergences))
         try loadApplied()
         markDirty()
         if case .found(let name, let seed) = origin { try found(name: name, inviteSeed: seed) }

@@ -101,6 +101,13 @@ struct Engine {
     var triedBranchSources: Set<ConnectionID> = []
     /// Why the own log's two histories cannot be brought together by this version, for people.
     var forkHindrance: String?
+    /// Digests of other devices that were not this view's, though both had seen the same.
+    var divergences: [Divergence] = []
+    /// How many digests could be compared since the start.
+    var comparedCheckpoints: UInt64 = 0
+    /// Since anybody wrote a digest, as far as is known since the start.
+    var blocksSinceCheckpoint: UInt64 = 0
+    var lastBlockAt: Instant?
     /// Slots that once were the own log's, by age.
     var retiredSlots: [RetiredSlot] = []
     /// Slots whose channels must begin anew: another log stands behind them.

@@ -112,4 +112,19 @@ struct PeerTable {
             demands[index].deadline = now + Limits.demandTime
         }
     }
+
+    /// Hands bytes to the host and counts them.
+    mutating func send(_ bytes: [UInt8], on id: ConnectionID, now: Instant) {
+        guard var session = sessions.removeValue(forKey: id) else { return }
+        send(bytes, on: &session, now: now)
+        sessions[id] = session
+    }
+
+    mutating func send(_ bytes: [UInt8], on session: inout PeerSession, now: Instant) {
+        guard !bytes.isEmpty else { return }
+        session.bytesSent &+= UInt64(bytes.count)
+        session.queuedBytes += bytes.count
+        session.sentAt = now
+        effects.append(.send(session.id, bytes))
+    }
 }

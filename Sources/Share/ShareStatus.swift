@@ -81,7 +81,7 @@ package struct ShareStatus: Codable, Equatable, Sendable {
     package var refused: UInt64 = 0
     package var conflicts: UInt64 = 0
     package var forks: [Fork] = []
-    /// Devices that have the same blocks and see other things.
+    /// Devices that have, or had, the same blocks and see other things.
     package var disagreeing: [String] = []
 
     package init() {}

@@ -27,8 +27,8 @@ extension ShareVolume {
         return try engine.withLock { (engine) throws(StorageError) in
             try engine.commit()
             var report = try engine.check(scratch: scratch)
-            for session in sessions where engine.disagrees(with: session.view) {
-                report.problems.append(Engine.disagreement(with: session.device))
+            for device in engine.disagreeing(among: sessions) {
+                report.problems.append(Engine.disagreement(with: device))
             }
             return report
         }
@@ -38,6 +38,9 @@ extension ShareVolume {
     package func rebuildView() throws(StorageError) {
         try engine.withLock { (engine) throws(StorageError) in
             try engine.rebuildView(telling: false)
+            engine.divergences = []
+            try engine.storage.setValue(nil, of: StoredValue.divergences)
+            try engine.storage.commit()
         }
         try mergeAll()
         try engine.withLock { (engine) throws(StorageError) in try engine.commit() }

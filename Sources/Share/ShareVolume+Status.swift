@@ -31,7 +31,7 @@ extension ShareVolume {
         engine.withLock { engine in
             status.device = engine.deviceName
             status.forks = engine.forkReports
-            status.disagreeing = sessions.filter { engine.disagrees(with: $0.view) }.map(\.device)
+            status.disagreeing = engine.disagreeing(among: sessions)
             for (key, blocks) in engine.holds { status.clock[key.hex] = blocks }
             status.digest = engine.tree.digest.hex
             let totals = engine.tree.totals
@@ -42,6 +42,7 @@ extension ShareVolume {
             if let failure = engine.failure {
                 status.problems.append("nothing can be changed until the next mount: \(failure)")
             }
+            if let notice = engine.mergeNotice { status.problems.append(notice) }
             status.pending.blocks = engine.pendingBlocks(remoteLengths)
         }
         return status

@@ -2,7 +2,7 @@ package import Base
 package import FileTree
 
 struct TreeStatements {
-    let object, putObject: SQLiteStatement
+    let object, putObject, objectsAfter: SQLiteStatement
     let entry, entriesNamed, holders, holdersAfter: SQLiteStatement
     let entriesShown, entriesShownAfter, entriesOfObject, putEntry: SQLiteStatement
     let version, heads, objectsOfHeads, versionsOfObject, putVersion: SQLiteStatement
@@ -15,6 +15,8 @@ struct TreeStatements {
     init(_ connection: SQLiteConnection) throws(StorageError) {
         object = try connection.prepare("SELECT payload FROM object WHERE id = ?")
         putObject = try connection.prepare("REPLACE INTO object VALUES (?, ?)")
+        objectsAfter = try connection.prepare(
+            "SELECT id FROM object WHERE id > ? AND id < ? ORDER BY id LIMIT ?")
 
         let entryColumns = "SELECT id, object, shown_parent, name, holds_name, payload FROM entry"
         entry = try connection.prepare("\(entryColumns) WHERE id = ?")
@@ -102,6 +104,17 @@ extension ShareDatabase {
     package func put(_ row: ObjectRow) throws(StorageError) {
         cache.put(row)
         try tellIfMany()
+    }
+
+    package func objects(of writer: WriterSlot, after id: ObjectID?, limit: Int)
+        throws(StorageError) -> [ObjectID]
+    {
+        try tellRows()
+        let first = Int64(writer.rawValue) << 50
+        let last = id?.rowID ?? first - 1
+        return try treeStatements.objectsAfter.all(last, first + 1 << 50, Int64(limit)) {
+            row throws(StorageError) in try operation(row, 0)
+        }
     }
 
     package func entry(_ id: EntryID) throws(StorageError) -> EntryRow? {

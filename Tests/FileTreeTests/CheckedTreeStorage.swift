@@ -13,6 +13,12 @@ final class CheckedTreeStorage: TreeStorage {
         try rows.put(read)
     }
 
+    func objects(of writer: WriterSlot, after id: ObjectID?, limit: Int) throws(StorageError)
+        -> [ObjectID]
+    {
+        try rows.objects(of: writer, after: id, limit: min(limit, 3))
+    }
+
     func entry(_ id: EntryID) throws(StorageError) -> EntryRow? { try rows.entry(id) }
     func put(_ row: EntryRow) throws(StorageError) {
         let read = try EntryRow(

@@ -121,6 +121,11 @@ final class MemoryShareStorage: ShareStorage {
 
     func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { try tree.object(id) }
     func put(_ row: ObjectRow) throws(StorageError) { try tree.put(row) }
+    func objects(of writer: WriterSlot, after id: ObjectID?, limit: Int) throws(StorageError)
+        -> [ObjectID]
+    {
+        try tree.objects(of: writer, after: id, limit: limit)
+    }
     func entry(_ id: EntryID) throws(StorageError) -> EntryRow? { try tree.entry(id) }
     func put(_ row: EntryRow) throws(StorageError) { try tree.put(row) }
     func entries(shownIn directory: ObjectID, named name: [UInt8]) throws(StorageError)

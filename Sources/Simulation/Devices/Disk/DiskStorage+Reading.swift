@@ -4,6 +4,11 @@ internal import FileTree
 /// What the tree reads.
 extension DiskStorage {
     func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { try rows.tree.object(id) }
+    func objects(of writer: WriterSlot, after id: ObjectID?, limit: Int) throws(StorageError)
+        -> [ObjectID]
+    {
+        try rows.tree.objects(of: writer, after: id, limit: limit)
+    }
     func entry(_ id: EntryID) throws(StorageError) -> EntryRow? { try rows.tree.entry(id) }
     func entries(shownIn directory: ObjectID, named name: [UInt8]) throws(StorageError)
         -> [EntryRow]

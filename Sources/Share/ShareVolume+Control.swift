@@ -1,0 +1,129 @@
+import Base
+import Chunks
+import Crypto
+import Hypercore
+import Protomux
+import Wire
+
+/// The control channel: who the peer is, whether it may be here, and what members tell each other.
+extension ShareVolume {
+    /// Shows that this side holds the share key, and, where the handshake did not, which device it
+    /// is.
+    func openControl(_ handshakeHash: [UInt8], on session: inout PeerSession) {
+        session.handshakeHash = handshakeHash
+        let isInitiator = session.isInitiator
+        var open = WireWriter()
+        open.writeUInt(ControlMessage.version)
+        open.writeBytes32(keys.capability(handshakeHash: handshakeHash, isInitiator: isInitiator))
+        if session.isNodeKeyed {
+            let proof = ControlMessage.deviceProof(
+                handshakeHash: handshakeHash, isInitiator: isInitiator)
+            open.writeBytes32(device.publicKey)
+            open.writeRaw(device.sign(proof))
+        }
+        open.writeUInt64(instance)
+        session.control = session.mux.open(
+            ControlMessage.protocolName, id: keys.controlChannel.bytes, handshake: open.bytes)
+    }
+
+    /// Checks that the remote holds the share key, and which device it is.
+    func checkOpen(_ handshake: [UInt8], of session: inout PeerSession)
+        throws(SessionError)
+    {
+        let (hash, isInitiator) = (session.handshakeHash, !session.isInitiator)
+        var reader = WireReader(handshake.span)
+        guard let version = try? reader.readUInt(), version >= 1,
+            let capability = try? reader.readBytes32(),
+            capability == keys.capability(handshakeHash: hash, isInitiator: isInitiator)
+        else { throw SessionError("the peer does not hold this share's key") }
+        defer { session.remoteInstance = (try? reader.readUInt64()) ?? 0 }
+        guard session.isNodeKeyed else { return }
+        let proof = ControlMessage.deviceProof(handshakeHash: hash, isInitiator: isInitiator)
+        guard let key = try? reader.readBytes32(),
+            let signature = try? reader.readBytes(signatureSize),
+            verify(signature: signature, message: proof, publicKey: key)
+        else { throw SessionError("the peer does not prove which device it is") }
+        guard key != device.publicKey else {
+            throw SessionError("this is the device itself", isOwnFault: true)
+        }
+        session.remoteKey = key
+    }
+
+    /// The remote has proved itself: says who this is and opens what there is to share.
+    func greet(on session: inout PeerSession, _ table: inout PeerTable)
+        throws(SessionError)
+    {
+        guard let control = session.control else { return }
+        let handshakeHash = session.handshakeHash
+        let messages = try stored { (engine) throws(StorageError) in
+            let log = engine.isAdmitted ? engine.ownLog?.key : nil
+            var messages = [ControlMessage.hello(device: engine.deviceName, log: log)]
+            if let request = engine.successionRequest {
+                messages.append(.succeed(request))
+            } else if log == nil,
+                let request = try engine.joinRequest(handshakeHash: handshakeHash)
+            {
+                messages.append(.join(request))
+            }
+            return messages
+        }
+        for message in messages {
+            session.mux.send(control, type: message.type, payload: message.payload)
+        }
+        let channel = session.mux.open(
+            ChunkExchange.protocolName, id: keys.chunkChannel.bytes, handshake: [])
+        session.chunks = PeerSession.ChunkChannel(
+            channel: channel,
+            exchange: ChunkExchange(storage: chunks))
+        try openLogs(on: &session)
+    }
+
+    func receivedControl(
+        _ type: Int, _ payload: [UInt8], on session: inout PeerSession, _ table: inout PeerTable
+    ) throws(SessionError) {
+        let message: ControlMessage?
+        do {
+            message = try ControlMessage.decode(type: type, payload)
+        } catch {
+            throw SessionError("control channel: \(error)")
+        }
+        switch message {
+        case .hello(let device, _):
+            session.device = device
+        case .join(let request):
+            guard let remote = session.remoteKey else { return }
+            let handshakeHash = session.handshakeHash
+            let refusal = try stored { (engine) throws(StorageError) in
+                try engine.admit(request, device: remote, handshakeHash: handshakeHash)
+            }
+            refuse(refusal, on: &session)
+        case .succeed(let request):
+            let refusal = try stored { (engine) throws(StorageError) in
+                try engine.admit(request)
+            }
+            refuse(refusal, on: &session)
+        case .refused(let reason):
+            table.refusal = reason
+        case .holds(let clock):
+            table.fetcher.retryAll()
+            (session.view.clock, session.view.digest) = (clock, nil)
+        case .sees(let digest):
+            var view = session.view
+            view.digest = digest
+            let device = session.device
+            let isToBeTold = engine.withLock { $0.compare(&view, named: device) }
+            session.view = view
+            if isToBeTold {
+                table.logsGrew = true
+                environment.wake()
+            }
+        case nil: break
+        }
+    }
+
+    func refuse(_ refusal: String?, on session: inout PeerSession) {
+        guard let refusal, let control = session.control else { return }
+        let answer = ControlMessage.refused(reason: refusal)
+        session.mux.send(control, type: answer.type, payload: answer.payload)
+    }
+}

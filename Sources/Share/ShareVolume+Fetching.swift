@@ -1,0 +1,147 @@
+import Base
+import Chunks
+import Protomux
+
+/// The chunk channel: asking for what the view needs, serving what others ask for.
+extension ShareVolume {
+    func receivedChunkMessage(
+        _ type: Int, _ payload: [UInt8], on session: inout PeerSession,
+        _ table: inout PeerTable, now: Instant
+    ) throws(SessionError) {
+        guard session.chunks != nil else { return }
+        var effects: [ChunkExchange.Effect] = []
+        session.chunks?.exchange.receive(type: type, payload: payload.span, into: &effects)
+        try perform(effects, on: &session, &table, now: now)
+        try serveChunks(on: &session, &table)
+    }
+
+    func serveChunks(on session: inout PeerSession, _ table: inout PeerTable)
+        throws(SessionError)
+    {
+        guard session.chunks?.isOpen == true else { return }
+        var effects: [ChunkExchange.Effect] = []
+        session.chunks?.exchange.serve(queuedBytes: session.queuedBytes, into: &effects)
+        try perform(effects, on: &session, &table, now: environment.now())
+    }
+
+    func perform(
+        _ effects: [ChunkExchange.Effect], on session: inout PeerSession,
+        _ table: inout PeerTable, now: Instant
+    ) throws(SessionError) {
+        guard let channel = session.chunks?.channel else { return }
+        for effect in effects {
+            switch effect {
+            case .send(let type, let payload):
+                session.mux.send(channel, type: type, payload: payload)
+            case .received(let address, let ciphertext):
+                try store(address, ciphertext, &table, now: now)
+            case .missing(let address):
+                table.fetcher.lacked(address, by: session.id)
+                if table.retryDeadline == nil {
+                    table.retryDeadline = now + PeerTable.Limits.retryAfter
+                }
+            case .has(let addresses):
+                for address in addresses { table.fetcher.has(address, session.id) }
+            case .unreadable(let address, let error):
+                table.effects.append(.log("chunk \(address) cannot be served: \(error)"))
+            case .violation(let what):
+                throw SessionError("chunk exchange: \(what)")
+            }
+        }
+    }
+
+    func store(
+        _ address: Bytes32, _ ciphertext: [UInt8], _ table: inout PeerTable, now: Instant
+    ) throws(SessionError) {
+        guard let wanted = table.fetcher.settle(address) else { return }
+        var plaintext = ciphertext
+        do {
+            try ChunkCipher(keys.contentKeys).open(
+                &plaintext, as: wanted.reference, addressChecked: true)
+        } catch {
+            throw SessionError("chunk \(address) does not open: \(error)")
+        }
+        do {
+            try chunks.append(wanted.reference, plaintext: plaintext.span)
+        } catch {
+            table.fetcher.want(wanted.reference, isList: wanted.isList)
+            table.effects.append(.log("chunk \(address) cannot be stored: \(error)"))
+            return
+        }
+        table.note(wanted, now: now)
+        table.stored.append(address)
+        guard wanted.isList else { return }
+        let more = try stored { (engine) throws(StorageError) in
+            try engine.wantChildren(of: wanted.reference)
+            return engine.takeNewlyWanted()
+        }
+        for chunk in more { table.fetcher.want(chunk.reference, isList: chunk.isList) }
+    }
+
+    /// Syncs received chunks and only then forgets that they were wanted.
+    func settleArrived(_ table: inout PeerTable, now: Instant) {
+        let isDue = table.settleDeadline.map { $0 <= now } ?? !table.arrived.isEmpty
+        guard isDue || table.arrivedBytes >= PeerTable.Limits.settleBytes else { return }
+        let arrived = table.arrived
+        table.arrived = []
+        table.arrivedBytes = 0
+        table.settleDeadline = nil
+        do {
+            try chunks.sync()
+            try engine.withLock { (engine) throws(StorageError) in
+                try engine.settle(arrived.map(\.reference.address))
+            }
+        } catch {
+            table.arrived = arrived
+            table.settleDeadline = now + .seconds(1)
+            table.effects.append(.log("storage: \(error)"))
+        }
+        // Peers learn that this device holds everything.
+        if table.fetcher.count == 0 { table.logsGrew = true }
+    }
+
+    /// Asks for what is wanted, as far as each session's window goes.
+    func fetch(_ table: inout PeerTable, now: Instant) {
+        if let deadline = table.retryDeadline, deadline <= now {
+            table.retryDeadline = nil
+            refreshWanted(&table)
+        }
+        let arrived = table.stored
+        let wanted = engine.withLock { engine in
+            for address in arrived { engine.merges.arrived(address) }
+            return engine.takeNewlyWanted()
+        }
+        for chunk in wanted { table.fetcher.want(chunk.reference, isList: chunk.isList) }
+        let stored = table.stored
+        table.stored.removeAll(keepingCapacity: true)
+        guard table.fetcher.count > 0 || !stored.isEmpty else { return }
+        for id in table.ids {
+            with(id, &table, now: now) { (session, table) throws(SessionError) in
+                guard session.chunks?.isOpen == true else { return }
+                var effects: [ChunkExchange.Effect] = []
+                for address in stored { session.chunks?.exchange.stored(address, into: &effects) }
+                let next = table.fetcher.next(for: session.id)
+                let urgent = next.filter(table.fetcher.isUrgent)
+                let raised = table.fetcher.takeRaised(for: session.id)
+                session.chunks?.exchange.want(
+                    urgent + raised, priority: .reader, into: &effects)
+                session.chunks?.exchange.want(next, into: &effects)
+                try self.perform(effects, on: &session, &table, now: now)
+            }
+        }
+    }
+
+    /// Nobody had some chunks: perhaps only superseded versions needed them.
+    func refreshWanted(_ table: inout PeerTable) {
+        do {
+            let wanted = try engine.withLock { (engine) throws(StorageError) in
+                try engine.rebuildWanted()
+                return engine.takeNewlyWanted()
+            }
+            table.fetcher.keepOnly(wanted)
+            table.fetcher.retryAll()
+        } catch {
+            table.effects.append(.log("storage: \(error)"))
+        }
+    }
+}

@@ -1,0 +1,163 @@
+import Base
+import FileTree
+import Hypercore
+import Protomux
+
+/// The channels that replicate logs: one for each log on each connection.
+extension ShareVolume {
+    /// After a fork: other logs stand behind some slots, and peers must hear of the own new one.
+    func followForks(_ table: inout PeerTable, now: Instant) {
+        let members = table.ids.filter { table.sessions[$0]?.isMember == true }
+        do {
+            try engine.withLock { (engine) throws(StorageError) in
+                try engine.chooseBranchSource(among: members, now: now)
+            }
+        } catch {
+            table.effects.append(.log("storage: \(error)"))
+        }
+        let (slots, request) = engine.withLock { engine in
+            defer {
+                engine.logsToReopen = []
+                engine.mustIntroduce = false
+            }
+            return (
+                engine.logsToReopen, engine.mustIntroduce ? engine.successionRequest : nil
+            )
+        }
+        guard !slots.isEmpty || request != nil else { return }
+        table.announcedCommits = 0
+        for id in table.ids {
+            with(id, &table, now: now) { (session, _) throws(SessionError) in
+                for slot in slots {
+                    guard let channel = session.channel(for: slot) else { continue }
+                    session.mux.close(channel)
+                    session.logs[channel] = nil
+                    let id = ReplicationID(connection: session.id, slot: slot)
+                    self.engine.withLock { $0.closeReplication(id) }
+                }
+                try self.openLogs(on: &session)
+                if let request, let control = session.control, session.isMember {
+                    let message = ControlMessage.succeed(request)
+                    session.mux.send(control, type: message.type, payload: message.payload)
+                }
+            }
+        }
+    }
+
+    /// Opens channels for logs that came to be known, on every session.
+    func openLogs(_ table: inout PeerTable) {
+        let opened: [WriterSlot]
+        do {
+            opened = try engine.withLock { (engine) throws(StorageError) in
+                try engine.openNewLogs()
+            }
+        } catch {
+            return table.effects.append(.log("storage: \(error)"))
+        }
+        guard !opened.isEmpty else { return }
+        let now = environment.now()
+        for id in table.ids {
+            with(id, &table, now: now) { (session, _) throws(SessionError) in
+                try self.openLogs(on: &session)
+            }
+        }
+    }
+
+    func openLogs(on session: inout PeerSession) throws(SessionError) {
+        guard session.isMember else { return }
+        let connection = session.id
+        for slot in engine.withLock({ $0.sharedSlots(on: connection) })
+        where session.channel(for: slot) == nil {
+            try openLog(slot, on: &session)
+        }
+    }
+
+    func openLog(_ slot: WriterSlot, on session: inout PeerSession)
+        throws(SessionError)
+    {
+        let id = ReplicationID(connection: session.id, slot: slot)
+        let handshakeHash = session.handshakeHash
+        let isInitiator = session.isInitiator
+        let opening = engine.withLock {
+            $0.openReplication(id, handshakeHash: handshakeHash, isInitiator: isInitiator)
+        }
+        guard let opening else { return }
+        let channel = session.mux.open(
+            LogReplication.protocolName, id: opening.discoveryKey.bytes,
+            handshake: opening.handshake)
+        session.logs[channel] = PeerSession.LogChannel(slot: slot)
+    }
+
+    func perform(
+        _ effects: [LogReplication.Effect], channel: Protomux.ChannelID,
+        on session: inout PeerSession, _ table: inout PeerTable
+    ) throws(SessionError) {
+        let slot = session.logs[channel]?.slot
+        for effect in effects {
+            switch effect {
+            case .send(let type, let payload):
+                session.mux.send(channel, type: type, payload: payload)
+            case .upgraded, .truncated, .released:
+                table.logsGrew = true
+            case .conflict(let common, let proof):
+                guard let slot else { continue }
+                let connection = session.id
+                try stored { (engine) throws(StorageError) in
+                    try engine.noteConflict(slot, common: common, proof: proof, from: connection)
+                }
+                environment.wake()
+            case .stored:
+                table.logsGrew = true
+                let wanted = try stored { (engine) throws(StorageError) in
+                    _ = try engine.applyStored()
+                    return engine.takeNewlyWanted()
+                }
+                for chunk in wanted { table.fetcher.want(chunk.reference, isList: chunk.isList) }
+            case .remoteLength(let length):
+                session.logs[channel]?.remoteLength = length
+            case .remoteAcknowledged(let length):
+                session.logs[channel]?.acknowledged = length
+                if let slot { engine.withLock { $0.noteAcknowledged(length, of: slot) } }
+            case .violation(let what):
+                throw SessionError("log replication: \(what)")
+            }
+        }
+    }
+
+    /// Answers that waited because much was queued.
+    func serveLogs(on session: inout PeerSession, _ table: inout PeerTable)
+        throws(SessionError)
+    {
+        let queuedBytes = session.queuedBytes
+        for (channel, log) in session.inOrder {
+            var effects: [LogReplication.Effect] = []
+            let id = ReplicationID(connection: session.id, slot: log.slot)
+            try engine.withLock { (engine) throws(SessionError) in
+                try engine.drained(id, queuedBytes: queuedBytes, into: &effects)
+            }
+            try perform(effects, channel: channel, on: &session, &table)
+        }
+    }
+
+    func announceLogs(on session: inout PeerSession, _ table: inout PeerTable)
+        throws(SessionError)
+    {
+        for (channel, log) in session.inOrder {
+            let slot = log.slot
+            var effects: [LogReplication.Effect] = []
+            try engine.withLock { (engine) throws(SessionError) in
+                try engine.localChanged(
+                    ReplicationID(connection: session.id, slot: slot), into: &effects)
+            }
+            try perform(effects, channel: channel, on: &session, &table)
+        }
+        let (holds, digest) = engine.withLock { ($0.holds, $0.digestOfHolds) }
+        if table.fetcher.count == 0, let control = session.control, session.isMember {
+            var messages = [ControlMessage.holds(holds)]
+            if let digest { messages.append(.sees(digest: digest)) }
+            for message in messages {
+                session.mux.send(control, type: message.type, payload: message.payload)
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+package import Base
+import Chunks
+import Hypercore
+
+/// One turn of the event loop: what is due is done, and everybody hears what they should.
+extension ShareVolume {
+    package func advance(into effects: inout [ShareEffect]) -> Instant {
+        let now = environment.now()
+        var next = now + .seconds(60)
+        var finished: [(@Sendable (Bool) -> Void, Bool)] = []
+        var (changes, notices) = commitAndApply(now: now, next: &next)
+        changes += mergeVersions(now: now, next: &next)
+        peers.withLock { table in
+            followForks(&table, now: now)
+            announce(&table, now: now)
+            settleArrived(&table, now: now)
+            fetch(&table, now: now)
+            tick(&table, now: now)
+            for id in table.ids { keepAlive(id, &table, now: now) }
+            finished = table.takeFinishedDemands(now: now)
+            if engine.withLock({ !$0.merges.isIdle }) { next = now }
+            for demand in table.demands { next = min(next, demand.deadline) }
+            for session in table.sessions.values { next = min(next, session.deadline()) }
+            if let deadline = table.settleDeadline { next = min(next, deadline) }
+            if let deadline = table.retryDeadline { next = min(next, deadline) }
+            if let deadline = table.tickDeadline { next = min(next, deadline) }
+            effects.append(contentsOf: notices.map { .log($0) })
+            // After all that could say something: another thread may have written meanwhile.
+            let isDurable = keepPromises(&table, now: now)
+            if let deadline = table.durableDeadline { next = min(next, deadline) }
+            table.takeEffects(holdingBack: !isDurable, into: &effects)
+        }
+        for (completion, isHere) in finished { completion(isHere) }
+        notify(changes)
+        return next
+    }
+
+    /// Seals and commits what is due, and goes on applying what was received.
+    func commitAndApply(now: Instant, next: inout Instant) -> ([ViewChange], [String]) {
+        var changes: [ViewChange] = []
+        var notices: [String] = []
+        engine.withLock { engine in
+            do throws(StorageError) {
+                if try engine.applyStored() { next = now }
+                try engine.publishCheckpointIfDue(now: now)
+                if let deadline = engine.checkpointDeadline { next = min(next, max(deadline, now)) }
+                let sealDeadline = engine.sealDeadline ?? .distantFuture
+                let commitDeadline =
+                    engine.open != nil
+                    ? .distantFuture
+                    : engine.dirtySince.map { $0 + Engine.Limits.commitAfter } ?? .distantFuture
+                if sealDeadline <= now || commitDeadline <= now {
+                    try engine.commit()
+                } else {
+                    next = min(next, sealDeadline, commitDeadline)
+                }
+                engine.toldFailure = nil
+            } catch {
+                // Nothing is lost: what a full disk stopped stays open and is tried again.
+                if engine.toldFailure != error { engine.notices.append("storage: \(error)") }
+                engine.toldFailure = error
+                next = min(next, now + .seconds(1))
+            }
+            changes = engine.takeChanges()
+            notices = engine.notices
+            engine.notices = []
+        }
+        return (changes, notices)
+    }
+
+    /// Tells every peer of new blocks, once they are durable.
+    func announce(_ table: inout PeerTable, now: Instant) {
+        let commits = engine.withLock { $0.ownCommits }
+        if commits != table.announcedCommits, keepPromises(&table, now: now) {
+            table.announcedCommits = commits
+            table.logsGrew = true
+        }
+        openLogs(&table)
+        guard table.logsGrew else { return }
+        table.logsGrew = false
+        for id in table.ids {
+            with(id, &table, now: now) { (session, table) throws(SessionError) in
+                try self.announceLogs(on: &session, &table)
+            }
+        }
+    }
+
+    /// Makes durable what may have been said of the own log: a block that a peer has seen must never be
+    /// followed by another at its place.
+    ///
+    /// - Returns: whether it is, or there is nobody who could hear of it yet. If not, nothing may be sent at
+    ///   all: any answer could tell of it.
+    func keepPromises(_ table: inout PeerTable, now: Instant) -> Bool {
+        let (commits, isCommitted) = engine.withLock { engine in
+            (engine.ownCommits, engine.committed == (engine.ownSlot, engine.ownLog?.length ?? 0))
+        }
+        guard isCommitted else { return false }
+        guard commits != table.durableCommits, table.mustBeDurable(now: now) else { return true }
+        do throws(StorageError) {
+            try makeDurable()
+        } catch {
+            table.durableDeadline = now + .seconds(1)
+            table.effects.append(.log("storage: \(error)"))
+            return false
+        }
+        table.durableCommits = commits
+        table.durableDeadline = nil
+        return true
+    }
+
+    func tick(_ table: inout PeerTable, now: Instant) {
+        guard !table.sessions.isEmpty else { return table.tickDeadline = nil }
+        if let deadline = table.tickDeadline, deadline > now { return }
+        table.tickDeadline = now + PeerTable.Limits.tickInterval
+        for id in table.ids {
+            with(id, &table, now: now) { (session, table) throws(SessionError) in
+                for (channel, log) in session.inOrder {
+                    var effects: [LogReplication.Effect] = []
+                    let id = ReplicationID(connection: session.id, slot: log.slot)
+                    try self.engine.withLock { (engine) throws(SessionError) in
+                        try engine.tick(id, now: now, into: &effects)
+                    }
+                    try self.perform(effects, channel: channel, on: &session, &table)
+                }
+                var effects: [ChunkExchange.Effect] = []
+                session.chunks?.exchange.tick(now: now, into: &effects)
+                try self.perform(effects, on: &session, &table, now: now)
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+import Base
+@testable import FileTree
+import Testing
+import TreeModel
+
+/// A checkpoint and later operations are what all operations are, wherever the cut.
+@Suite struct CheckpointTests {
+    @Test(arguments: 0..<40)
+    func `a cut anywhere leads to the same view`(_ round: Int) throws {
+        let seed = UInt64(round)
+        var history = RandomHistory(seed: seed, odd: round % 2 == 1)
+        let count = 2 + round % 3
+        var devices: [Device] = []
+        for index in 0..<count {
+            let device = try Device("device \(index)", strangers: index * 2)
+            device.wallSkew = Int64(history.below(100)) - 50
+            devices.append(device)
+        }
+        var late: [Device] = []
+        for step in 0..<80 {
+            let device = devices[history.below(count)]
+            try history.step(on: device)
+            if history.below(6) == 0 {
+                let other = devices[history.below(count)]
+                if other !== device {
+                    let limit = history.below(3) == 0 ? history.below(4) : Int.max
+                    try device.pull(from: other, limit: limit, using: &history.rng)
+                }
+            }
+            guard history.below(10) == 0 else { continue }
+            try device.seal()
+            let newcomer = try Device("newcomer \(step)", strangers: history.below(5))
+            newcomer.heldRowsMax = [1, 7, Limits.heldRowsMax][history.below(3)]
+            try newcomer.start(from: device)
+            #expect(newcomer.tree.digest == device.tree.digest, "seed \(seed) step \(step)")
+            #expect(newcomer.tree.totals == device.tree.totals, "seed \(seed) step \(step)")
+            #expect(newcomer.tree.clock.elements.count == device.tree.clock.elements.count)
+            #expect(try newcomer.checkpoint() == device.checkpoint(), "seed \(seed) step \(step)")
+            late.append(newcomer)
+            // Some of them go on to be where others start, and write themselves.
+            if history.below(3) == 0, devices.count < 6 { devices.append(newcomer) }
+        }
+        let all = devices + late.filter { one in !devices.contains { $0 === one } }
+        try converge(all, seed: seed)
+        let logs = all[0].logs.sorted { $0.key < $1.key }.map { (key: $0.key, blocks: $0.value) }
+        let model = try NaiveTree(logs).picture()
+        for device in all {
+            let differences = Picture.differences(try device.picture(), model)
+            #expect(differences.isEmpty, "seed \(seed): \(differences.joined(separator: "\n"))")
+            #expect(device.tree.digest == all[0].tree.digest, "seed \(seed)")
+            #expect(try device.checkpoint() == all[0].checkpoint(), "seed \(seed)")
+        }
+    }
+
+    /// Three directories moved into each other by three writers: every cut of the ring.
+    @Test func `a cut within a ring of moves`() throws {
+        for cut in 0..<8 {
+            let base = try Device("base")
+            var directories: [ObjectID] = []
+            for name in ["a", "b", "c"] {
+                let make = Operation.Make(
+                    kind: .directory, mode: 0o755, uid: 0, gid: 0, created: .epoch)
+                let object = try #require(try base.author(.make(make), wall: 1))
+                try base.author(
+                    .place(.init(.new(object), in: .root, named: Array(name.utf8))), wall: 1)
+                directories.append(object)
+            }
+            var rng = SeededRandom(seed: UInt64(cut))
+            let movers = try (0..<3).map { try Device("mover \($0)", strangers: $0) }
+            for (index, mover) in movers.enumerated() {
+                try mover.pull(from: base, using: &rng)
+                let moved = try #require(
+                    try mover.tree.lookup(Array(["a", "b", "c"][index].utf8), in: .root))
+                let target = try #require(
+                    try mover.tree.lookup(Array(["b", "c", "a"][index].utf8), in: .root))
+                mover.wallSkew = Int64(10 - index)
+                try mover.author(
+                    .place(
+                        .init(
+                            .existing(moved.entry!, from: .root), in: target.object,
+                            named: Array("in".utf8))), wall: 100)
+            }
+            let witness = try Device("witness")
+            for index in 0..<3 where cut & 1 << index != 0 {
+                try witness.pull(from: movers[index], using: &rng)
+            }
+            if cut == 0 { try witness.pull(from: base, using: &rng) }
+            let newcomer = try Device("newcomer", strangers: 4)
+            try newcomer.start(from: witness)
+            for mover in movers {
+                try newcomer.pull(from: mover, using: &rng)
+                try witness.pull(from: mover, using: &rng)
+            }
+            #expect(newcomer.tree.digest == witness.tree.digest, "cut \(cut)")
+            #expect(try newcomer.checkpoint() == witness.checkpoint(), "cut \(cut)")
+        }
+    }
+
+    @Test func `a damaged checkpoint is refused, whatever the damage`() throws {
+        var history = RandomHistory(seed: 5, odd: true)
+        let device = try Device("device 0")
+        let other = try Device("device 1")
+        for _ in 0..<60 {
+            try history.step(on: device)
+            try history.step(on: other)
+        }
+        try device.pull(from: other, using: &history.rng)
+        let good = try device.checkpoint()
+        let digest = device.tree.digest
+        func take(_ bytes: [UInt8]) throws(CheckpointError) -> Bytes32 {
+            do {
+                let tree = try FileTree(storage: MemoryTreeStorage(), writers: WriterTable())
+                var rest = bytes[...]
+                try tree.read(checkpoint: digest) {
+                    defer { rest = rest.dropFirst(100) }
+                    return rest.isEmpty ? nil : Array(rest.prefix(100))
+                }
+                return tree.digest
+            } catch let error as CheckpointError {
+                throw error
+            } catch {
+                throw .malformed("\(error)")
+            }
+        }
+        #expect(try take(good) == digest)
+        for length in stride(from: 0, to: good.count, by: 31) {
+            #expect(throws: CheckpointError.self) { try take(Array(good.prefix(length))) }
+        }
+        #expect(throws: CheckpointError.self) { try take(good + [0]) }
+        var refused = 0
+        for place in stride(from: 0, to: good.count, by: 7) {
+            var bad = good
+            bad[place] ^= 1 << UInt8(history.below(8))
+            // What is not visible may change unseen by the digest; the bytes' own hash has to guard
+            // that. What is taken is the promised view, and nothing crashes.
+            do throws(CheckpointError) {
+                #expect(try take(bad) == digest)
+            } catch {
+                refused += 1
+            }
+        }
+        #expect(refused > 100)
+    }
+}
+
+extension Device {
+    /// The bytes of a checkpoint of what this device has.
+    func checkpoint() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try tree.writeCheckpoint { bytes += $0 }
+        return bytes
+    }
+}
