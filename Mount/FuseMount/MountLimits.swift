@@ -82,6 +82,8 @@ enum MountLimits {
     static let recordAfter = Duration.milliseconds(400)
     /// The kernel is asked for written pages so long after the last time.
     static let writeBackAfter = Duration.milliseconds(500)
+    /// A writer that waits for the end of a job looks so often whether it may go on.
+    static let heldWriterInterval = Duration.milliseconds(50)
     /// A file kept open is published when nobody wrote to it for so long.
     static let publishAfter = Duration.milliseconds(1000)
     /// A publication that failed is tried again after this.
