@@ -21,7 +21,7 @@ enum MountLimits {
     /// Microseconds after which it is looked whether the leader is still at the same request, and how often
     /// nothing is seen to happen before nobody looks any more.
     static let leaderTick: UInt32 = 500
-    static let leaderIdleTicks = 40
+    static let leaderIdleTicks = 8
     /// Bytes of a read or write that the leader answers itself.
     static let quickTransferMax: UInt32 = 64 << 10
     /// Read-ahead and pages written back under way, so that slow fetches do not stop read-ahead. Fewer

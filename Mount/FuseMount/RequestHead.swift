@@ -22,6 +22,14 @@ struct RequestHead {
     /// Whether somebody waits for the answer.
     var isWaitedFor: Bool { kind?.isWaitedFor ?? true }
 
+    /// Whether the kernel forgets something after the answer, and so has a request that nobody waits for.
+    var isForgottenAfter: Bool {
+        switch kind {
+        case .unlink, .rmdir, .rename, .rename2: true
+        default: false
+        }
+    }
+
     /// Whether the answer takes longer than it takes another thread to wake up.
     var takesLong: Bool {
         switch kind {

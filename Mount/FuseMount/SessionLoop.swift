@@ -92,8 +92,9 @@ internal import Synchronization
     /// Whether another thread should read while this request is answered.
     private func handsOver(_ request: RequestHead) -> Bool {
         if request.takesLong { return true }
-        // What nobody waits for is over before another thread is awake.
-        guard request.isWaitedFor else { return false }
+        // What nobody waits for is over before another thread is awake. And the kernel does not say whether
+        // what waits behind a program's removals is more than what it forgets of them.
+        guard request.isWaitedFor, !request.isForgottenAfter else { return false }
         var state = pollfd(fd: device, events: Int16(POLLIN), revents: 0)
         return unsafe poll(&state, 1, 0) > 0
     }
