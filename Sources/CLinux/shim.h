@@ -93,6 +93,24 @@ static inline int holdfast_spawn_flags(posix_spawnattr_t *attributes, int new_se
     return posix_spawnattr_setflags(attributes, flags);
 }
 
+extern int unshare(int flags);
+extern int close_range(unsigned first, unsigned last, int flags);
+
+/// Gives the calling thread descriptors of its own, of which one is open.
+static inline int holdfast_own_descriptor(int kept)
+{
+    if (unshare(0x400 /* CLONE_FILES */) != 0) return -1;
+    if (kept > 0) close_range(0, (unsigned)kept - 1, 0);
+    close_range((unsigned)kept + 1, ~0U, 0);
+    return 0;
+}
+
+/// umount2(2) with MNT_FORCE: what waits for the one who serves the mount gets an error.
+static inline int holdfast_force_unmount(const char *path)
+{
+    return umount2(path, 1 /* MNT_FORCE */ | 8 /* UMOUNT_NOFOLLOW */);
+}
+
 static inline void holdfast_ignore_signal(int number) { signal(number, SIG_IGN); }
 
 extern int fallocate(int descriptor, int mode, off_t offset, off_t length);

@@ -28,8 +28,27 @@ package struct ControlClient: Sendable {
         let descriptor = Descriptor(try ControlSocket.connect(in: folder))
         let (user, process) = try ControlSocket.peer(of: descriptor.number)
         guard user == geteuid() || user == 0 || geteuid() == 0 else { throw .foreignUser(user) }
+        guard !Self.hasEnded(process) else { throw .notRunning }
         try send(line + [UInt8(ascii: "\n")], to: descriptor.number, deadline)
         return (try receiveLine(from: descriptor.number, deadline), process)
+    }
+
+    /// Whether somebody listens here who has been killed: threads that wait in the kernel for the
+    /// process's own mount keep its sockets, its lock and that mount.
+    package var isAnsweredByNobody: Bool {
+        guard let opened = try? ControlSocket.connect(in: folder) else { return false }
+        let descriptor = Descriptor(opened)
+        guard let peer = try? ControlSocket.peer(of: descriptor.number) else { return false }
+        return Self.hasEnded(peer.process)
+    }
+
+    /// Whether a process's first thread is no more, by proc_pid_stat(5).
+    private static func hasEnded(_ process: Int32) -> Bool {
+        // The name before the state is in parentheses, and may have any in it.
+        guard process > 0, let text = try? readWhole("/proc/\(process)/stat", limitBytes: 4096),
+            let end = text.lastIndex(of: UInt8(ascii: ")")), end + 2 < text.count
+        else { return false }
+        return [UInt8(ascii: "Z"), UInt8(ascii: "X")].contains(text[end + 2])
     }
 
     private func send(

@@ -3,7 +3,7 @@ package import Share
 /// What the command line asks of a running daemon: one line of JSON.
 package struct ControlRequest: Codable, Equatable, Sendable {
     package enum Command: String, Codable, Sendable {
-        case status, invite, unmount, pause, resume, log, restore, retain, check
+        case status, invite, unmount, pause, resume, log, restore, retain, merging, check
         case conflicts, resolve, explain
     }
 
@@ -21,6 +21,8 @@ package struct ControlRequest: Codable, Equatable, Sendable {
     package var target: String?
     /// `retain`: nil asks.
     package var retention: RetentionPolicy?
+    /// `merging`: the rules that are to hold, 0 for none; nil asks.
+    package var mergeRules: UInt64?
     /// `resolve`: `ours`, `theirs`, `both`, or a version's id or device; nil to keep what is in `file`.
     package var keep: String?
     /// `resolve`: an absolute path to a merged file, which the daemon reads.
@@ -63,6 +65,7 @@ package struct ControlResponse: Codable, Equatable, Sendable {
     package var lines: [String]?
     package var restored: RestoreReport?
     package var retention: RetentionPolicy?
+    package var merging: MergeSetting?
     package var conflicts: [ConflictReport]?
     package var explanation: ExplanationReport?
 
@@ -70,8 +73,10 @@ package struct ControlResponse: Codable, Equatable, Sendable {
         status: ShareStatus? = nil, log: [LogEntry]? = nil, link: String? = nil,
         lines: [String]? = nil, conflicts: [ConflictReport]? = nil,
         explanation: ExplanationReport? = nil, error: Failure? = nil,
-        restored: RestoreReport? = nil, retention: RetentionPolicy? = nil
+        restored: RestoreReport? = nil, retention: RetentionPolicy? = nil,
+        merging: MergeSetting? = nil
     ) {
+        self.merging = merging
         self.restored = restored
         self.retention = retention
         self.lines = lines

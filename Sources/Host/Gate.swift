@@ -37,6 +37,7 @@ final class Gate<State>: @unchecked Sendable {
     }
 
     /// Waits until `body` gives a result, trying again after each `update`.
+    @discardableResult
     func wait<Result>(_ body: (inout State) -> Result?) -> Result {
         // The lock is held whenever `body` runs.
         unsafe pthread_mutex_lock(mutex)

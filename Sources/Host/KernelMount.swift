@@ -52,8 +52,17 @@ package enum KernelMount {
         try MountTable.current().entry(at: path) != nil
     }
 
+    /// Gives an error to whoever waits for an answer from a mount of ours; for a daemon that is gone.
+    package static func abort(_ path: String) throws(HostError) {
+        guard let entry = try MountTable.current().entry(at: path), entry.type == ownType else {
+            return
+        }
+        FuseConnection(device: entry.device).abort()
+    }
+
     /// Takes a mount away at once, whatever is open in it; for a daemon that is gone.
     package static func detach(_ path: String) throws(HostError) {
+        try abort(path)
         let arguments = ["fusermount3", "-u", "-z", "--", path]
         var child = ChildProcess(executable: fusermount, arguments: arguments, environment: [])
         child.errors = .null

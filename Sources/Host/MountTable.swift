@@ -3,6 +3,8 @@ import Glibc
 /// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 package struct MountEntry: Equatable, Sendable {
     package let mountPoint: String
+    /// Of the file system, as in `0:39`; for FUSE the second number is the connection's.
+    package let device: String
     /// As in `ext4`, or `fuse.holdfast`.
     package let type: String
     package let source: String
@@ -20,8 +22,8 @@ package struct MountTable: Sendable {
                 return nil
             }
             return MountEntry(
-                mountPoint: Self.unescaped(fields[4]), type: String(fields[dash + 1]),
-                source: Self.unescaped(fields[dash + 2]))
+                mountPoint: Self.unescaped(fields[4]), device: String(fields[2]),
+                type: String(fields[dash + 1]), source: Self.unescaped(fields[dash + 2]))
         }
     }
 

@@ -44,6 +44,8 @@ extension Engine {
         /// From the last version of a temporary file to its renaming. Editors, rsync and package managers
         /// sync it in between; a script may look at it.
         static let sinceWritten = Duration.seconds(10)
+        /// The same for a program that does both, and knows nothing of what came in since it began.
+        static let atOnce = Duration.seconds(2)
         /// From the making of a temporary file that is written in several steps to its renaming.
         static let sinceBorn = Duration.seconds(60)
         /// From the linking of a backup to the renaming.
@@ -79,7 +81,8 @@ extension Engine {
     /// The temporary file's content becomes a version of the target, whose identity survives.
     ///
     /// The parents are what the program had been shown when it made the temporary file: versions
-    /// that came in since are not its parents, so they are not buried.
+    /// that came in since are not its parents, so they are not buried. If the file had been complete for
+    /// some seconds when it was renamed, it was somebody who had seen what was there by then.
     mutating func save(
         _ source: Node, from: ObjectID, over target: Node, in to: ObjectID
     ) throws(VolumeError) -> RenameResult {
@@ -117,8 +120,13 @@ extension Engine {
     func parentsOfSave(_ target: Node, by temporary: ObjectID) throws(VolumeError)
         -> [VersionID]
     {
+        // Whoever takes longer than a program does has looked at what is there now.
+        let isAtOnce =
+            recent.history(of: temporary).map {
+                $0.written + SaveLimits.atOnce >= environment.now()
+            } ?? true
         // A file that came to this name only now was not what the program had been shown here.
-        if let id = target.entry,
+        if isAtOnce, let id = target.entry,
             let row = try Self.stored({ () throws(StorageError) in try storage.entry(id) }),
             let parent = row.shownParent,
             recent.changed(
@@ -133,7 +141,7 @@ extension Engine {
         }
         while let version = pending.popLast() {
             guard !parents.contains(version) else { continue }
-            guard recent.arrived(version, after: temporary) else {
+            guard isAtOnce, recent.arrived(version, after: temporary) else {
                 parents.append(version)
                 continue
             }

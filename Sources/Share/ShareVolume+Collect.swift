@@ -50,8 +50,16 @@ extension ShareVolume {
             let policy = RetentionPolicy(
                 setting: engine.settings.value(RetentionPolicy.settingKey))
             var retained = RetainedChunks(policy, now: now, diskBytes: total, chunks)
+            let others = engine.clocksOfOthers
             try engine.storage.forEachVersion { (row) throws(StorageError) in
-                try retained.look(at: row, of: try engine.storage.object(row.object))
+                let object = try engine.storage.object(row.object)
+                if row.isHead, let object, object.links == 0,
+                    try !engine.isRemoval(of: row.object, seenAt: others)
+                {
+                    retained.keepForReturn(row, of: object)
+                } else {
+                    try retained.look(at: row, of: object)
+                }
             }
             try retained.keepMerges(engine.tree)
             for checkpoint in engine.checkpoints.suffix(2) { try retained.keep(checkpoint.content) }
@@ -63,6 +71,28 @@ extension ShareVolume {
             return retained.addresses
         }
         return try chunks.collect { kept.contains($0) }
+    }
+}
+
+extension Engine {
+    /// What each other member that has ever written had seen when it last wrote.
+    fileprivate var clocksOfOthers: [Clock] {
+        logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
+            let log = writers.key(of: slot)
+            guard slot != ownSlot, membership.isMember(log: log), !membership.hasSuccessor(log)
+            else { return nil }
+            return codecs[slot]?.clock
+        }
+    }
+
+    /// Whether all these had seen that a file was removed: an edit made without knowing it brings the file
+    /// back, with what it showed.
+    fileprivate func isRemoval(of object: ObjectID, seenAt clocks: [Clock]) throws(StorageError)
+        -> Bool
+    {
+        try storage.entries(of: object).allSatisfy { entry in
+            clocks.allSatisfy { clock in entry.removals.contains(where: clock.covers) }
+        }
     }
 }
 
@@ -82,6 +112,8 @@ private struct RetainedChunks {
     private var walk: ReferenceWalk
     private var recent: [(time: UInt64, id: VersionID)] = []
     private var lastOfDay: [FileDay: (time: UInt64, id: VersionID)] = [:]
+    /// What removed files show if an edit that is still out there brings them back.
+    private var returning: [(time: UInt64, id: VersionID)] = []
 
     init(
         _ policy: RetentionPolicy, now: UInt64, diskBytes: UInt64, _ chunks: any ChunkStorage
@@ -110,6 +142,11 @@ private struct RetainedChunks {
         }
     }
 
+    /// However old it is: as far as the space goes.
+    mutating func keepForReturn(_ row: VersionRow, of object: ObjectRow) {
+        returning.append((max(row.time, object.changed.time).milliseconds, row.id))
+    }
+
     /// Keeps what files with several heads show, and what it takes to merge them.
     mutating func keepMerges(_ tree: FileTree) throws(StorageError) {
         try tree.forEachContested { (object) throws(StorageError) in
@@ -127,7 +164,7 @@ private struct RetainedChunks {
     }
 
     var historyNewestFirst: [VersionID] {
-        (recent + lastOfDay.values)
+        (recent + lastOfDay.values + returning)
             .sorted { ($0.time, $0.id.rawValue) > ($1.time, $1.id.rawValue) }.map(\.id)
     }
 

@@ -42,6 +42,7 @@ extension ShareVolume {
             if let failure = engine.failure {
                 status.problems.append("nothing can be changed until the next mount: \(failure)")
             }
+            if let notice = engine.mergeNotice { status.problems.append(notice) }
             status.pending.blocks = engine.pendingBlocks(remoteLengths)
         }
         return status

@@ -64,7 +64,7 @@ package final class ShareVolume: Volume {
 
     /// Runs a call that changes something, then seals a full block and passes on what the caller's
     /// kernel does not know: changes under other names than those it named itself.
-    private func change<Result>(
+    func change<Result>(
         naming own: [OwnName] = [], _ body: (inout Engine) throws(VolumeError) -> Result
     ) throws(VolumeError) -> Result {
         var others: [ViewChange] = []

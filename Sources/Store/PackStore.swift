@@ -33,6 +33,8 @@ package final class PackStore: ChunkStorage {
         var file: PackFile?
         /// Whether the file stays open: it has no seal yet.
         var isPinned: Bool
+        /// Of the file that has the payloads, if that is another: its sequence number.
+        var data: UInt64?
         var lastUse: UInt64 = 0
     }
 
@@ -47,6 +49,7 @@ package final class PackStore: ChunkStorage {
         /// Addresses that anyone appended or asked for during a collection; nil without one.
         var touched: Set<Bytes32>?
         var damages: [String] = []
+        var released: [Released] = []
     }
 
     /// What appends change: held while a record is written.
@@ -138,8 +141,7 @@ package final class PackStore: ChunkStorage {
         let wanted = min(location.length - offset, buffer.count)
         // The slice lies within the caller's buffer.
         let slice = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted])
-        let count = try unsafe file.descriptor.read(
-            at: UInt64(location.offset + offset), into: slice)
+        let count = try unsafe file.readPayload(at: location.offset + offset, into: slice)
         guard count == wanted else {
             throw file.damaged("chunk \(address) at byte \(location.offset): the end is missing")
         }
@@ -167,11 +169,10 @@ package final class PackStore: ChunkStorage {
             case .open(let location, let file): return (location, file)
             case .closed(let name, let number):
                 // A collection may have removed the file meanwhile, and moved the chunk: look again.
-                guard let file = try directory.existingFile(name.fileName, O_RDONLY) else {
+                guard let opened = try PackFile.open(name, in: directory) else {
                     try checkIsGone(name, number)
                     continue
                 }
-                let opened = PackFile(file)
                 index.withLock { $0.opened(opened, pack: number, named: name) }
             }
         }

@@ -50,6 +50,7 @@ struct Application {
         case .explain: try context.explain()
         case .restore: try context.restore()
         case .retain: try context.retention()
+        case .merging: try context.merging()
         case .check: try context.check()
         case .dht: try context.dht()
         case .warm: try context.warm()

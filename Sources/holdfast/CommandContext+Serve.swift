@@ -29,15 +29,23 @@ extension CommandContext {
     private func shareToMount() throws(CommandFailure) -> KnownShare {
         guard let word = parsed.value("share") else {
             let share = try share()
+            try endDeadMount(of: share)
             try check(share.mountPoint)
             return share
         }
         let share = try KnownShare.named(word, among: service.shares())
+        try endDeadMount(of: share)
         let path = path(0)
         try check(path)
         guard share.mountPoint != path else { return share }
         try refuseIfTaken(path)
         return try service.move(share, to: path)
+    }
+
+    /// A look at a mount whose daemon was killed may never end.
+    private func endDeadMount(of share: KnownShare) throws(CommandFailure) {
+        guard ControlClient(folder: share.folder).isAnsweredByNobody else { return }
+        try hosted { () throws(HostError) in try KernelMount.abort(share.mountPoint) }
     }
 
     private func check(_ mountPoint: String) throws(CommandFailure) {

@@ -1,7 +1,7 @@
 /// The commands there are.
 enum CommandName: String, CaseIterable {
     case create, join, mount, unmount, invite, status, peers, pause, resume, log, restore, retain
-    case conflicts, resolve, explain, check
+    case merging, conflicts, resolve, explain, check
     case dht, warm, doctor, help
 }
 

@@ -131,6 +131,23 @@ enum CommandTable {
                     + "back once a day."
             ]),
         CommandSpecification(
+            name: .merging, summary: "show or set by which rules texts merge",
+            arguments: [mountPoint("where the share is mounted")],
+            options: [
+                OptionSpecification(
+                    name: "rules", value: .text("RULES"),
+                    help: "a number, newest for the newest that this release knows, or none")
+            ] + common,
+            details: [
+                "A setting of the share: it holds for all its devices. What two of them changed without "
+                    + "knowing of each other is merged on each of them by the same rules, to the same "
+                    + "bytes; without rules every version shows under a name of its own. No bytes are "
+                    + "lost either way, and the setting can be changed back.",
+                "A device whose release does not know the rules does not merge: it shows every version "
+                    + "until it is updated, and says so in its status. Shares made before there were "
+                    + "rules have none.",
+            ]),
+        CommandSpecification(
             name: .conflicts, summary: "list what devices changed without knowing of each other",
             arguments: [
                 ArgumentSpecification(

@@ -36,6 +36,7 @@ final class MountedShare: RunningShare {
     private let wayfinder: Wayfinder
     private let virtual: MountFolder
     private let mount: FuseMount
+    private let mountGuard: MountGuard?
     private let isStopping = Atomic(false)
     private let restoring = Mutex(())
     /// Held for as long as this lives.
@@ -113,6 +114,12 @@ final class MountedShare: RunningShare {
             throw error
         }
         let mount = mount
+        do throws(HostError) {
+            mountGuard = try MountGuard(of: settings.mountPoint)
+        } catch {
+            log.write("programs may hang if this process is killed: \(error)")
+            mountGuard = nil
+        }
         virtual.begin { [weak self] in self?.status }
         loop.submit { [loop] in
             loop.add(
@@ -194,6 +201,7 @@ final class MountedShare: RunningShare {
 
     func wait() throws(CommandFailure) {
         mounting.drain()
+        mountGuard?.end()
         workers.drain()
         virtual.end()
         defer {
@@ -258,6 +266,8 @@ final class MountedShare: RunningShare {
             return ControlResponse(restored: report)
         case .retain:
             return ControlResponse(retention: try retention(request.retention))
+        case .merging:
+            return ControlResponse(merging: try merging(request.mergeRules))
         case .check:
             let report = try storing { () throws(StorageError) in
                 try ShareCheck(volume: volume, packs: packs, folder: folder).run()
@@ -301,6 +311,25 @@ final class MountedShare: RunningShare {
             throw CommandFailure(.general, "\(error)")
         }
         return volume.retention
+    }
+
+    private func merging(_ rules: UInt64?) throws(CommandFailure) -> MergeSetting {
+        guard let rules else { return volume.mergeSetting }
+        do throws(VolumeError) {
+            try volume.setMergeRules(rules)
+        } catch {
+            switch error {
+            case .notSupported:
+                throw CommandFailure(
+                    .usage,
+                    "this release knows no rules after \(volume.mergeSetting.newest), and the share has or "
+                        + "would have newer ones: update holdfast on this device first")
+            case .readOnly:
+                throw CommandFailure(.denied, "this device is no member that may write yet")
+            default: throw CommandFailure(.general, "\(error)")
+            }
+        }
+        return volume.mergeSetting
     }
 
     private func link() throws(CommandFailure) -> String {

@@ -18,5 +18,7 @@ if calledAs.hasPrefix(MountHelperCall.prefix) {
     exit(MountHelper(application: application).run(words))
 } else if words.first?.hasPrefix(MountHelperCall.prefix) == true {
     exit(MountHelper(application: application).run(Array(words.dropFirst())))
+} else if words.first == MountGuard.word {
+    exit(MountGuard.stand(Array(words.dropFirst())))
 }
 exit(application.run(words).rawValue)

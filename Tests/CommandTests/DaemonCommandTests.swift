@@ -113,6 +113,22 @@ import Testing
         }
     }
 
+    @Test func `merging is shown, and set with a word on what it means for all members`() throws {
+        try withDaemon { bench, running in
+            func last() -> UInt64? { running.state.withLock { $0.requests.last?.mergeRules } }
+            #expect(bench.run("merging", ".") == .success)
+            #expect(bench.console.output.hasPrefix("texts are not merged"))
+            #expect(last() == nil)
+            #expect(bench.run("merging", ".", "--rules", "newest") == .success)
+            #expect(last() == 1)
+            #expect(bench.console.output.contains("texts merge by rules 1\n"))
+            #expect(bench.console.output.contains("for every member"))
+            #expect(bench.run("merging", ".", "--rules", "none") == .success)
+            #expect(last() == 0)
+            #expect(bench.run("merging", ".", "--rules", "soon") == .usage)
+        }
+    }
+
     @Test func `invite, pause and resume are passed on`() throws {
         try withDaemon { bench, running in
             #expect(bench.run("invite", ".") == .success)

@@ -151,6 +151,7 @@ final class FakeRunning: RunningShare {
             reply(ControlResponse(restored: report))
         case .retain:
             reply(ControlResponse(retention: request.retention ?? .standard))
+        case .merging: reply(ControlResponse(merging: MergeSetting(rules: request.mergeRules ?? 0)))
         case .check: reply(ControlResponse(lines: ["checked"]))
         case .unmount: reply(ControlResponse(error: .init(message: "not mine", exitCode: 1)))
         }

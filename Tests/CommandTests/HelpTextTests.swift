@@ -49,7 +49,7 @@ import Testing
                 "HOLDFAST_UID", "HOLDFAST_GID", "HOLDFAST_CACHE_SECONDS", "HOLDFAST_SHARE",
                 "HOLDFAST_KEEP", "HOLDFAST_TOOL",
                 "HOLDFAST_VERSION", "HOLDFAST_AT", "HOLDFAST_TO", "HOLDFAST_ALL", "HOLDFAST_DAILY",
-                "HOLDFAST_SPACE",
+                "HOLDFAST_SPACE", "HOLDFAST_RULES",
             ])
     }
 
@@ -59,6 +59,7 @@ import Testing
             "NUMBER": "5", "SECONDS": "5", "WHOSE": "user", "NAME|ID": "demo",
             "ours|theirs|both|VERSION": "ours", "COMMAND": "meld",
             "VERSION": "3f9a2b1c.1.2", "TIME": "2h", "PATH": "/x", "DAYS": "5", "MEGABYTES": "5",
+            "RULES": "newest",
             "KEY": String(repeating: "5a", count: 32),
         ]
         for command in CommandTable.commands where command.name != .help {

@@ -127,6 +127,22 @@ import Testing
         #expect(try alice.directory("b") == moved)
     }
 
+    @Test func `who moves a file made seconds ago over another has seen what came in since`()
+        throws
+    {
+        let (network, alice, bob) = try two(16) { alice, _ in try alice.write("a", "alice's\n") }
+        let saved = try alice.directory("b")
+        try alice.rename("a", "b")
+        network.run(seconds: 3)
+        for device in [alice, bob] {
+            #expect(try device.names() == ["b"])
+            #expect(try device.text("b") == "alice's\n")
+            #expect(device.volume.status().conflicts == 0)
+        }
+        // The file goes on being the same, for edits elsewhere that nobody has seen.
+        #expect(try alice.directory("b") == saved)
+    }
+
     @Test func `nor is a file temporary that is edited, and was edited before`() throws {
         let (network, alice, bob) = try two(7) { alice, network in
             try alice.write("a", "alice's\n")

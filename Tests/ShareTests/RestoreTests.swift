@@ -215,6 +215,37 @@ import Testing
         #expect(try alice.read("x1") == texts[1])
     }
 
+    @Test func `a removed file keeps its bytes while an edit may still bring it back`() throws {
+        let (network, alice, bob) = try pair(seed: 8)
+        var random = SeededRandom(seed: 11)
+        let (first, second) = (random.bytes(100_000), random.bytes(100_000))
+        try alice.write("f", first)
+        try bob.write("other", "bob has written")
+        network.run(seconds: 5)
+        network.disconnectAll()
+        try alice.write("f", second)
+        try alice.unlink("f")
+        network.run(seconds: 1)
+        // Longer than anything that is gone is kept. Bob knows nothing of it, and writes.
+        alice.clockSkew = 500 * 86400
+        _ = try alice.volume.collectChunks()
+        try bob.write("f", "bob's\n")
+        network.connect(bob, alice)
+        network.run()
+        for device in [alice, bob] {
+            #expect(device.volume.status().pending.chunks == 0)
+            let shown = try device.names().map { try device.read($0) }
+            #expect(shown.contains(second))
+        }
+        // Now everybody knows.
+        for name in try alice.names() where name != "other" { try alice.unlink(name) }
+        network.run(seconds: 5)
+        try bob.write("other", "bob knows")
+        network.run(seconds: 5)
+        alice.clockSkew = 1000 * 86400
+        #expect(try alice.volume.collectChunks() >= 100_000)
+    }
+
     @Test func `of what was, the newest has room first`() throws {
         let (network, alice, _) = try pair(seed: 7)
         var random = SeededRandom(seed: 10)
