@@ -46,6 +46,7 @@ extension Engine {
         for name in tree.takeNewHolders() { recent.changed(name) }
         try takeQuestions()
         try want(written)
+        if checkpointsChanged, let newest = checkpoints.last { try want(newest.content.pieces) }
         // Nobody wanted what nobody could see.
         for object in tree.takeRevived() {
             try want(try storage.heads(of: object).map(\.id))
@@ -97,7 +98,7 @@ extension Engine {
         case .applied(let refusedOperations):
             refused &+= UInt64(refusedOperations)
             takeIn(block, of: slot, number: number, written: &written)
-            countBlock(block.operations)
+            countBlock()
         }
         codecs[slot] = codec
         applied[slot] = number + 1
@@ -116,6 +117,7 @@ extension Engine {
             case .write:
                 written.append(id)
                 recent.arrived(id)
+            case .checkpoint(let checkpoint): noteCheckpoint(checkpoint, id, block.time)
             case .set(let setting): take(setting, Stamp(time: block.time, operation: id))
             case .some(let operation) where operation.isMembership:
                 let isAllowed = membership.apply(
@@ -216,6 +218,7 @@ extension Engine {
             try want(content.pieces)
         }
         try wantForMerges()
+        if let newest = checkpoints.last { try want(newest.content.pieces) }
         markDirty()
     }
 }

@@ -112,9 +112,17 @@ struct Engine {
     var divergences: [Divergence] = []
     /// How many digests could be compared since the start.
     var comparedCheckpoints: UInt64 = 0
-    /// Since anybody wrote a digest, as far as is known since the start.
-    var blocksSinceCheckpoint: UInt64 = 0
-    var lastBlockAt: Instant?
+    let checkpointPolicy: CheckpointPolicy
+    /// Published ones, by time.
+    var checkpoints: [PublishedCheckpoint] = []
+    /// Not stored yet.
+    var checkpointsChanged = false
+    /// The one that this device is about to publish.
+    var publishing: CheckpointPublishing?
+    /// When a block was last written or applied.
+    var lastBlockAt: Instant
+    /// Since when the logs have grown enough for a checkpoint.
+    var checkpointDueSince: Instant?
     /// Slots that once were the own log's, by age.
     var retiredSlots: [RetiredSlot] = []
     /// Slots whose channels must begin anew: another log stands behind them.
