@@ -47,16 +47,12 @@ static inline void holdfast_own_files(void) {
 enum { HOLDFAST_O_PATH = 010000000 };  // the same everywhere but alpha, parisc, sparc
 enum { HOLDFAST_XATTR_CREATE = 1, HOLDFAST_XATTR_REPLACE = 2 };
 
-// More than there are threads: most have a place of their own.
-enum { HOLDFAST_READERS = 256 };
-
 // One mount's user data: what the callbacks find, and what the hook below remembers.
 struct holdfast_session {
     void *filesystem;        // the Swift object, unretained
     uint32_t offered;        // the kernel's INIT flags, bits 0 to 31
     uint32_t wanted;         // flags to add to the INIT reply, if offered
     int negotiated;          // whether the INIT reply has gone by
-    int readers[HOLDFAST_READERS];  // threads that wait for requests, by their number's remainder
     uint64_t requests[64];   // how many came, by opcode; those of greater opcodes under 0
 };
 
@@ -71,6 +67,7 @@ enum {
     HOLDFAST_IN_OPCODE = 4,          // u32
     HOLDFAST_OPCODE_INIT = 26,
     HOLDFAST_INIT_IN_FLAGS = 12,     // u32, from the body's start
+    HOLDFAST_READ_IN_SIZE = 16,      // u32, from the body's start; in fuse_write_in, too
     HOLDFAST_OUT_UNIQUE = 8,         // u64, in fuse_out_header
     HOLDFAST_OUT_ERROR = 4,          // i32, in fuse_out_header
     HOLDFAST_INIT_OUT_SIZE = 64,
@@ -79,15 +76,6 @@ enum {
 
 static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *userdata) {
     struct holdfast_session *session = (struct holdfast_session *)userdata;
-    static __thread int thread;
-    if (thread == 0) {
-        thread = (int)syscall(SYS_gettid);
-        sigset_t wake;
-        sigemptyset(&wake);
-        sigaddset(&wake, SIGURG);
-        pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
-    }
-    __atomic_store_n(&session->readers[thread % HOLDFAST_READERS], thread, __ATOMIC_RELAXED);
     ssize_t count = read(fd, buffer, size);
     if (count < HOLDFAST_IN_HEADER)
         return count;
@@ -103,18 +91,23 @@ static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *use
 // What the signal below is for is done by the time it is handled: read returns EINTR.
 static inline void holdfast_wake(int number) { (void)number; }
 
-// Makes threads that wait for a request return to libfuse's loop, where the first sees that the session
-// has ended, and ends the others. Those at work get there by themselves; those gone are not hurt.
-static inline void holdfast_wake_readers(struct holdfast_session *session) {
+// The calling thread may be woken by holdfast_wake_thread.
+static inline void holdfast_take_wakes(void) {
+    sigset_t wake;
+    sigemptyset(&wake);
+    sigaddset(&wake, SIGURG);
+    pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+}
+
+// Makes a thread that waits for a request return, with EINTR. One at work gets on; one that is gone is
+// not hurt.
+static inline void holdfast_wake_thread(int32_t thread) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = holdfast_wake;
     sigaction(SIGURG, &action, NULL);
-    for (int index = 0; index < HOLDFAST_READERS; index++) {
-        int thread = __atomic_load_n(&session->readers[index], __ATOMIC_RELAXED);
-        if (thread != 0)
-            syscall(SYS_tgkill, getpid(), thread, SIGURG);
-    }
+    if (thread != 0)
+        syscall(SYS_tgkill, getpid(), thread, SIGURG);
 }
 
 static inline uint64_t holdfast_request_count(struct holdfast_session *session, uint32_t opcode) {
@@ -152,21 +145,6 @@ static inline int holdfast_install_hook(struct fuse_session *session) {
     io.read = holdfast_read;
     io.writev = holdfast_writev;
     return fuse_session_custom_io(session, &io, fuse_session_fd(session));
-}
-
-// fuse_session_loop_mt is a versioned symbol or a macro, depending on the build of libfuse.
-// Returns 0, a negative errno, or a signal's number.
-static inline int holdfast_session_loop(struct fuse_session *session, unsigned threads,
-                                        unsigned idle, unsigned clone_fd) {
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    if (config == NULL)
-        return -ENOMEM;
-    fuse_loop_cfg_set_max_threads(config, threads);
-    fuse_loop_cfg_set_idle_threads(config, idle);
-    fuse_loop_cfg_set_clone_fd(config, clone_fd);
-    int result = fuse_session_loop_mt(session, config);
-    fuse_loop_cfg_destroy(config);
-    return result;
 }
 
 // Bit fields of fuse_file_info, which Swift cannot set one by one.

@@ -31,6 +31,8 @@ extension FileState {
         let reader: ContentReader
         let size: UInt64
         let dirty: [Range<UInt64>]
+        /// Those that may become chunks where they are.
+        let inPlace: [Range<UInt64>]
         /// The base as it is: no bytes lie over it.
         let isStored: Bool
     }
@@ -92,7 +94,7 @@ extension FileState {
                     state.work = Work(
                         ticket: state.ticket(number),
                         reader: ContentReader(.inline(bytes), storage: chunks),
-                        size: UInt64(bytes.count), dirty: [], isStored: true)
+                        size: UInt64(bytes.count), dirty: [], inPlace: [], isStored: true)
                 } else if !state.cut(number) {
                     return nil
                 }
@@ -142,6 +144,15 @@ extension FileState {
                 throw .io(code: ErrorCode.cancelled, action: "publishing")
             }
             try unsafe state.overlay.readCut(range, into: buffer, gaps: &gaps)
+        }
+    }
+
+    /// Parts of what is in place are to become chunks there: from now on nothing changes them.
+    ///
+    /// - Returns: nil if somebody changed them since the cut.
+    func freeze(_ ranges: [Range<UInt64>]) -> StagedData? {
+        access { state in
+            state.isCancelled ? nil : state.overlay.freeze(ranges)
         }
     }
 
@@ -205,6 +216,7 @@ extension FileState {
             }
             if particulars.settlesStaging { state.hasRecord = false }
             ending.isClean = !state.isDirty
+            if ending.isClean { state.overlay.retireOutgrown() }
             ending.needsRecord = state.hasRecord && state.isDirty
             ending.isOutdated = state.isOutdated && !state.isDirty
             if ending.isOutdated { state.isOutdated = false }
@@ -384,6 +396,9 @@ extension FileState {
         access { state in
             if record.staged.isSynced {
                 state.synced = max(state.synced, generation)
+                if record.staged.file == state.overlay.staged?.file?.id {
+                    state.overlay.retireOutgrown()
+                }
                 // Unless a job has put another base below meanwhile.
                 let base = state.overlay.baseSize == 0 ? .empty : state.reader?.content
                 if base == record.staged.base {
@@ -438,6 +453,7 @@ extension FileState.State {
         let cut = overlay.beginCut()
         work = FileState.Work(
             ticket: ticket(number), reader: reader, size: cut.size, dirty: cut.dirty.ranges,
+            inPlace: cut.inPlace.ranges,
             isStored: cut.dirty.isEmpty && cut.size == reader.size)
         return true
     }

@@ -13,7 +13,8 @@ extension FileState {
     func write(
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, in depot: StagingDepot
     ) throws(StorageError) -> Change {
-        try change(writing: offset..<offset + UInt64(bytes.count)) {
+        let range = offset..<offset + UInt64(bytes.count)
+        return try change(touching: range, writing: range) {
             (state, _) throws(StorageError) in
             try unsafe state.overlay.write(bytes, at: offset, in: depot)
         }
@@ -22,7 +23,9 @@ extension FileState {
     func truncate(to size: UInt64, in depot: StagingDepot, chunks: any ChunkStorage)
         throws(StorageError) -> Change
     {
-        try change { (state, now) throws(StorageError) in
+        // An emptied file leaves its staging file to the job.
+        let touched = size == 0 ? 0..<0 : size..<UInt64.max
+        return try change(touching: touched) { (state, now) throws(StorageError) in
             try state.overlay.truncate(to: size, in: depot, now: now)
             if size == 0 { state.reader = ContentReader(.empty, storage: chunks) }
         }
@@ -32,7 +35,7 @@ extension FileState {
     func zero(_ range: Range<UInt64>, grows: Bool, in depot: StagingDepot)
         throws(StorageError) -> Change
     {
-        try change { (state, now) throws(StorageError) in
+        try change(touching: range) { (state, now) throws(StorageError) in
             if grows, range.upperBound > state.overlay.size {
                 try state.overlay.truncate(to: range.upperBound, in: depot, now: now)
             }
@@ -75,26 +78,53 @@ extension FileState {
         }
     }
 
+    /// Waits for moments if a job is about to end that makes chunks of what changes.
+    ///
+    /// - Parameter touched: whatever changes is in it, or past the end.
     /// - Parameter range: all that changes, if that is known.
     private func change(
-        writing range: Range<UInt64>? = nil,
+        touching touched: Range<UInt64>, writing range: Range<UInt64>? = nil,
         _ body: (inout State, Instant) throws(StorageError) -> Void
     ) throws(StorageError) -> Change {
-        try access { (state) throws(StorageError) in
-            if let before = state.before { state.goBack(to: before) }
-            state.noteWriting(range)
-            do throws(StorageError) {
-                try body(&state, Clock.now())
-            } catch {
-                state.endJournal()
-                throw error
+        var held: Latch?
+        while true {
+            let change = try access { (state) throws(StorageError) -> Change? in
+                guard !state.overlay.isHeld(touched) else {
+                    if held == nil {
+                        let latch = Latch()
+                        state.waiting.append { _ in latch.open() }
+                        held = latch
+                    }
+                    return nil
+                }
+                return try state.change(range, setsTime: !hasKernelTimes, body)
             }
-            return state.noteChange(setsTime: !hasKernelTimes)
+            if let change { return change }
+            // The job may have let go without ending.
+            held?.wait(until: Clock.now() + MountLimits.heldWriterInterval)
         }
     }
 }
 
 extension FileState.State {
+    fileprivate mutating func change(
+        _ range: Range<UInt64>?, setsTime: Bool,
+        _ body: (inout Self, Instant) throws(StorageError) -> Void
+    ) throws(StorageError) -> FileState.Change {
+        if let before { goBack(to: before) }
+        noteWriting(range)
+        let outgrown = overlay.outgrownCount
+        do throws(StorageError) {
+            try body(&self, Clock.now())
+        } catch {
+            endJournal()
+            throw error
+        }
+        // It is another file that the next record must name.
+        if overlay.outgrownCount != outgrown { endJournal() }
+        return noteChange(setsTime: setsTime)
+    }
+
     /// Bytes come that were written on the content before.
     fileprivate mutating func goBack(to before: FileState.Before) {
         reader = before.reader

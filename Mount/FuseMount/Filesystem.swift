@@ -46,7 +46,9 @@ final class Filesystem: Sendable {
         self.chunks = chunks
         self.options = options
         self.log = log
-        depot = StagingDepot(area: staging, bytesMax: options.stagedBytesMax)
+        depot = StagingDepot(
+            area: staging, bytesMax: options.stagedBytesMax,
+            adoptedBytesMin: options.adoptedBytesMin)
         interrupts = try SerialThread(name: "interrupts")
         pending = try PendingReplies(interrupts: interrupts)
         symlinks = options.containSymlinks ? SymlinkPolicy() : nil

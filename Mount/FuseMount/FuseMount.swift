@@ -16,6 +16,7 @@ internal import Synchronization
     private let filesystem: Filesystem
     private let log: @Sendable (String) -> Void
     private let session: OpaquePointer
+    private let loop: SessionLoop
     /// What the session's callbacks find; freed after the session.
     private let userdata: UnsafeMutablePointer<holdfast_session>
     private let phase = Mutex(Phase.mounted)
@@ -53,6 +54,7 @@ internal import Synchronization
             unsafe userdata.deallocate()
             throw error
         }
+        loop = unsafe SessionLoop(session)
         place = MountedPlace(mountedAt: options.mountPoint)
         // All is there: if this throws, `deinit` takes the mount away.
         try filesystem.recover()
@@ -107,9 +109,11 @@ internal import Synchronization
             return true
         }
         guard runs else { return ended.wait() }
-        let code = unsafe holdfast_session_loop(
-            session, UInt32(MountLimits.threadsMax), UInt32(MountLimits.idleThreadsMax), 0)
-        if code < 0 { log("serving \(options.mountPoint) ended with errno \(-code)") }
+        do throws(MountError) {
+            try loop.run()
+        } catch {
+            log("serving \(options.mountPoint) ended: \(error)")
+        }
         end()
     }
 
@@ -136,10 +140,10 @@ internal import Synchronization
             if isAway, ended.wait(until: Clock.now() + MountLimits.endPatience) { return }
             filesystem.failWriters()
             unsafe fuse_session_exit(session)
-            unsafe holdfast_wake_readers(userdata)
+            loop.wakeReader()
             while !ended.wait(until: Clock.now() + MountLimits.endPatience) {
                 // A thread that waits for the kernel must look up to see that it is over.
-                unsafe holdfast_wake_readers(userdata)
+                loop.wakeReader()
             }
         }
     }

@@ -18,6 +18,12 @@ enum MountLimits {
     /// Threads that stay when there is nothing to do. Further ones come when all are busy, and go again:
     /// each time it costs as much as several requests.
     static let idleThreadsMax = 10
+    /// Microseconds after which it is looked whether the leader is still at the same request, and how often
+    /// nothing is seen to happen before nobody looks any more.
+    static let leaderTick: UInt32 = 500
+    static let leaderIdleTicks = 8
+    /// Bytes of a read or write that the leader answers itself.
+    static let quickTransferMax: UInt32 = 64 << 10
     /// Read-ahead and pages written back under way, so that slow fetches do not stop read-ahead. Fewer
     /// than the threads: pages that wait for room must leave some to answer everybody else.
     static let backgroundRequestsMax: UInt32 = 32
@@ -78,6 +84,8 @@ enum MountLimits {
     static let recordAfter = Duration.milliseconds(400)
     /// The kernel is asked for written pages so long after the last time.
     static let writeBackAfter = Duration.milliseconds(500)
+    /// A writer that waits for the end of a job looks so often whether it may go on.
+    static let heldWriterInterval = Duration.milliseconds(50)
     /// A file kept open is published when nobody wrote to it for so long.
     static let publishAfter = Duration.milliseconds(1000)
     /// A publication that failed is tried again after this.

@@ -39,6 +39,9 @@ package struct MountOptions: Equatable, Sendable {
     package var writeBack = true
     /// The bound on staged bytes that no version holds yet; writers wait at it.
     package var stagedBytesMax: UInt64 = 2 << 30
+    /// So many bytes written past what was there become chunks where they are staged. Fewer are copied,
+    /// which is as fast and leaves fewer files.
+    package var adoptedBytesMin: UInt64 = 16 << 20
 
     /// Whether writing back is asked for and can happen.
     var wantsWriteBack: Bool { writeBack && !readOnly }

@@ -18,11 +18,15 @@ struct Overlay {
         let dirty: RangeSet
         /// Parts of `dirty` that are zeros.
         let zeroed: RangeSet
+        /// Parts of `dirty` that need not be copied to become chunks.
+        let inPlace: RangeSet
         fileprivate let staged: StagedData?
         fileprivate var aside: StagedData?
         fileprivate var preserved = RangeSet()
         /// The file was emptied since: the cut has the staging file for itself.
         fileprivate(set) var isDetached = false
+        /// Some of what is in place was written over.
+        fileprivate(set) var isSpoiled = false
         /// Too much would have had to be copied aside: the job's bytes are worthless.
         fileprivate(set) var isAbandoned = false
 
@@ -57,6 +61,9 @@ struct Overlay {
     private var zeroed = RangeSet()
     private(set) var cut: Cut?
     private var dirtySinceCut = RangeSet()
+    /// Staging files that others took the place of: a record may name them until the next.
+    private var outgrown: [StagedData] = []
+    var outgrownCount: Int { outgrown.count }
 
     init(base: Content) {
         size = base.size
@@ -91,7 +98,7 @@ struct Overlay {
             }
             return
         }
-        let staged = try stage(in: depot)
+        let staged = try stage(in: depot, toChange: min(size, range.lowerBound)..<range.upperBound)
         try fillGap(to: range.lowerBound)
         try preserve(range, in: depot)
         try unsafe staged.write(bytes, at: offset)
@@ -110,7 +117,8 @@ struct Overlay {
             resizeMemory(to: newSize)
         } else if newSize < size {
             // In memory there is nothing that is longer than `newSize` here.
-            if let staged {
+            if staged != nil {
+                let staged = try stage(in: depot, toChange: newSize..<UInt64.max)
                 try preserve(newSize..<UInt64.max, in: depot)
                 // Also what is not dirty any more and waits to be punched: past the size there are
                 // only zeros.
@@ -121,7 +129,9 @@ struct Overlay {
             dirtySinceCut.remove(newSize..<UInt64.max)
             size = newSize
         } else if newSize > size {
-            if memory != nil || size < min(newSize, zerosFrom) { _ = try stage(in: depot) }
+            if memory != nil || size < min(newSize, zerosFrom) {
+                _ = try stage(in: depot, toChange: size..<newSize)
+            }
             try fillGap(to: newSize)
             size = newSize
         }
@@ -138,7 +148,7 @@ struct Overlay {
             }
             return
         }
-        let staged = try stage(in: depot)
+        let staged = try stage(in: depot, toChange: range)
         try preserve(range, in: depot)
         try staged.punchHole(range)
         zeroed.insert(range)
@@ -170,6 +180,7 @@ struct Overlay {
     mutating func discard() {
         // Until the removal of the file is durable, a crash brings it back, with its record.
         staged?.retire(now: Clock.now())
+        retireOutgrown()
         staged = nil
         memory = nil
         dirty = RangeSet()
@@ -277,13 +288,46 @@ struct Overlay {
 
     /// Freezes the bytes as they are now, for a job.
     ///
+    /// What was written past the base stands in the staging file as it will in chunks. What was written
+    /// over it is copied: that staging file serves the next who writes over a file, which is faster.
+    ///
     /// - Precondition: no cut is being worked on, and the content is not in memory.
     mutating func beginCut() -> Cut {
         precondition(cut == nil && memory == nil)
-        let cut = Cut(size: size, dirty: dirty, zeroed: zeroed, staged: staged)
+        var inPlace = RangeSet()
+        if let staged, staged.file != nil {
+            inPlace = dirty
+            inPlace.remove(zeroed)
+            inPlace.remove(0..<baseSize)
+            if inPlace.byteCount < staged.adoptedBytesMin { inPlace = RangeSet() }
+        }
+        let cut = Cut(
+            size: size, dirty: dirty, zeroed: zeroed, inPlace: inPlace, staged: staged)
         self.cut = cut
         dirtySinceCut = RangeSet()
         return cut
+    }
+
+    /// Keeps parts of what is in place from being changed.
+    ///
+    /// - Returns: nil if they were changed since the cut.
+    func freeze(_ ranges: [Range<UInt64>]) -> StagedData? {
+        guard let cut, !cut.isSpoiled, !cut.isAbandoned, let staged = cut.staged else { return nil }
+        staged.freeze(ranges)
+        return staged
+    }
+
+    /// Whether a range cannot be changed until the cut has ended.
+    func isHeld(_ range: Range<UInt64>) -> Bool {
+        guard cut != nil, let staged else { return false }
+        return staged.isFrozen(range)
+    }
+
+    /// A durable record names the staging file there is, or none needs to: what it took the place of is
+    /// given back.
+    mutating func retireOutgrown() {
+        for file in outgrown { file.retire(now: Clock.now()) }
+        outgrown = []
     }
 
     /// The cut's content is stored as `content` and lies below now.
@@ -324,7 +368,7 @@ struct Overlay {
     func punch(_ ranges: [Range<UInt64>], of file: StagedData) throws(StorageError) {
         guard staged === file, cut == nil else { return }
         for range in ranges {
-            var unused = RangeSet(range)
+            var unused = file.withoutFrozen(RangeSet(range))
             for part in dirty.intersection(range) { unused.remove(part) }
             for part in unused.ranges { try file.punchHole(part) }
         }
@@ -358,6 +402,7 @@ struct Overlay {
         cut?.isDetached = true
         // The cut takes its staging file along.
         if let staged, cut?.staged !== staged { depot.retire(staged, isSpare: false, now: now) }
+        retireOutgrown()
         staged = nil
         dirty = RangeSet()
         zeroed = RangeSet()
@@ -369,8 +414,15 @@ struct Overlay {
     }
 
     /// The staging file, made if need be; content held in memory goes there.
-    private mutating func stage(in depot: StagingDepot) throws(StorageError) -> StagedData {
-        if let staged { return staged }
+    ///
+    /// - Parameter range: must not be frozen in it.
+    private mutating func stage(in depot: StagingDepot, toChange range: Range<UInt64>? = nil)
+        throws(StorageError) -> StagedData
+    {
+        if let staged {
+            guard let range, staged.isFrozen(range) else { return staged }
+            return try outgrow(staged, in: depot)
+        }
         let made = depot.make(expecting: max(size, baseSize))
         if let memory, !memory.isEmpty {
             let written = Result { () throws(StorageError) in
@@ -386,6 +438,32 @@ struct Overlay {
         }
         memory = nil
         staged = made
+        return made
+    }
+
+    /// Another file takes the place of one that a chunk storage has adopted parts of.
+    private mutating func outgrow(_ staged: StagedData, in depot: StagingDepot)
+        throws(StorageError) -> StagedData
+    {
+        // Whoever changes a file waits for the end of the cut: see `isHeld`.
+        guard cut?.staged !== staged else {
+            throw .io(code: ErrorCode.busy, action: "writing over what becomes chunks")
+        }
+        let made = depot.make(expecting: max(size, baseSize))
+        do throws(StorageError) {
+            var held = dirty
+            held.remove(zeroed)
+            for range in held.ranges { try copy(range, from: staged, to: made) }
+            // It may have bytes of whose it was before.
+            for range in zeroed.ranges { try made.punchHole(range) }
+        } catch {
+            made.remove()
+            throw error
+        }
+        made.count(staged.byteCount)
+        staged.count(0)
+        outgrown.append(staged)
+        self.staged = made
         return made
     }
 
@@ -411,6 +489,10 @@ struct Overlay {
         throws(StorageError)
     {
         guard var cut, !cut.isDetached, !cut.isAbandoned, let staged = cut.staged else { return }
+        if !cut.inPlace.intersection(range).isEmpty {
+            cut.isSpoiled = true
+            self.cut?.isSpoiled = true
+        }
         var needed = RangeSet()
         for part in cut.dirty.intersection(range) { needed.insert(part) }
         needed.remove(cut.preserved)

@@ -22,6 +22,9 @@ final class StagedData: Sendable {
     private let backing: Mutex<Backing>
     /// About how many bytes there will be, at the least.
     private let expected: UInt64
+    /// What a chunk storage has made its own, in the staging file: nobody may change it any more.
+    private let frozen = Mutex(RangeSet())
+    private let hasFrozen = Atomic(false)
     /// How far zeros were asked for that memory does not hold. Changed under the lock only.
     private let zerosEnd = Atomic<UInt64>(0)
 
@@ -197,16 +200,62 @@ final class StagedData: Sendable {
     /// As `remove`, once everything done so far is durable.
     func retire(now: Instant) { depot.retire(self, isSpare: false, now: now) }
 
-    /// Gives the bytes and their space back; no call may follow.
+    /// Gives the bytes and their space back, but for what is frozen; no call may follow.
     func remove() {
         backing.withLock { backing in
             switch backing {
             case .memory(let held): depot.countMemory(from: held.count, to: 0)
-            case .file(let file, _): file.remove()
+            case .file(let file, let end):
+                // Space that is not given back now is found when the storage is opened again.
+                if isAdopted { try? punchAllButFrozen(of: file, upTo: end) }
+                file.remove()
             case .removed: break
             }
             backing = .removed
         }
+    }
+
+    // MARK: What is frozen
+
+    /// So many bytes are worth being adopted.
+    var adoptedBytesMin: UInt64 { depot.adoptedBytesMin }
+
+    /// Whether something is, or was.
+    var isAdopted: Bool { hasFrozen.load(ordering: .acquiring) }
+
+    func isFrozen(_ range: Range<UInt64>) -> Bool {
+        isAdopted && frozen.withLock { !$0.intersection(range).isEmpty }
+    }
+
+    /// Those of `ranges` that may be changed.
+    func withoutFrozen(_ ranges: RangeSet) -> RangeSet {
+        var rest = ranges
+        if isAdopted { rest.remove(frozen.withLock { $0 }) }
+        return rest
+    }
+
+    /// From now on the ranges are a chunk storage's.
+    func freeze(_ ranges: [Range<UInt64>]) {
+        frozen.withLock { frozen in
+            for range in ranges { frozen.insert(range) }
+        }
+        hasFrozen.store(true, ordering: .releasing)
+    }
+
+    /// The storage did not want them.
+    func thaw(_ ranges: [Range<UInt64>]) {
+        let isFree = frozen.withLock { frozen in
+            for range in ranges { frozen.remove(range) }
+            return frozen.isEmpty
+        }
+        if isFree { hasFrozen.store(false, ordering: .releasing) }
+    }
+
+    private func punchAllButFrozen(of file: any StagingFile, upTo end: UInt64) throws(StorageError)
+    {
+        var rest = RangeSet(0..<end)
+        rest.remove(frozen.withLock { $0 })
+        for range in rest.ranges { try file.punchHole(range) }
     }
 
     /// Whether memory holds the bytes and is as long as `end` now.

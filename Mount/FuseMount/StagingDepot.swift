@@ -34,15 +34,19 @@ final class StagingDepot: Sendable {
     private let retired = Mutex<[Retired]>([])
     private let spares = Mutex(StagingSpares())
     let bytesMax: UInt64
+    /// Fewer bytes of a file are copied into chunks.
+    let adoptedBytesMin: UInt64
     private let memoryMax: Int
 
     /// - Parameter memoryMax: bytes that are held in memory; soft by those of one file.
     init(
-        area: any StagingArea, bytesMax: UInt64, memoryMax: Int = MountLimits.stagedMemoryMax
+        area: any StagingArea, bytesMax: UInt64, memoryMax: Int = MountLimits.stagedMemoryMax,
+        adoptedBytesMin: UInt64 = .max
     ) {
         self.area = area
         self.bytesMax = bytesMax
         self.memoryMax = memoryMax
+        self.adoptedBytesMin = adoptedBytesMin
     }
 
     var journal: (any StagingJournal)? { area.journal }
@@ -114,6 +118,7 @@ final class StagingDepot: Sendable {
             staged.count(0)
             return staged.remove()
         }
+        let isSpare = isSpare && !staged.isAdopted
         retired.withLock { $0.append(.file(staged, since: now, isSpare: isSpare)) }
     }
 

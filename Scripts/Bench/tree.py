@@ -39,6 +39,14 @@ def measure(place, report, options):
     opened = run(place, "open", homes[large])[0]
     report.add(f"open, {large:,} files", opened["seconds"], "s", note="until the root is listed")
     report.add(f"memory after that, {large:,} files", opened["MiB"], "MiB")
+    late = 10_000 if options.quick else 100_000
+    back = run(place, "return", place.path("tree-return"), str(late))[0]
+    what = f"a device returns with {late:,} operations to one with as many"
+    report.add(what, back["seconds"], "s", note="all that the other device does until it has them")
+    report.add(
+        "calls meanwhile, p99", back["p99 ms"], "ms",
+        note=f"p50 {back['p50 ms']:.2f}, longest {back['longest ms']:.0f} ms")
+    report.add("memory that it takes", back["MiB"], "MiB")
 
 
 def fill(place, home, count):

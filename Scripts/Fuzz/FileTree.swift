@@ -1,4 +1,4 @@
-// modules: Base Wire Crypto FileTree
+// modules: Base Wire Crypto TextMerge FileTree
 import Base
 import FileTree
 import Wire

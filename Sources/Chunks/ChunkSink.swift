@@ -5,6 +5,8 @@ struct ChunkSink {
     private let cipher: ChunkCipher
     private let storage: any ChunkStorage
     private var ciphertext: [UInt8] = []
+    /// Those of the content being built that are not appended.
+    var inPlace = InPlaceChunks()
     private(set) var statistics = BuildStatistics()
 
     init(_ keys: ContentKeys, _ storage: any ChunkStorage) {
@@ -12,10 +14,15 @@ struct ChunkSink {
         self.storage = storage
     }
 
-    mutating func put(_ plaintext: Span<UInt8>) throws(StorageError) -> ChunkReference {
+    /// - Parameter offset: of the bytes in the file being cut; nil if they are no part of it.
+    mutating func put(_ plaintext: Span<UInt8>, from offset: UInt64? = nil) throws(StorageError)
+        -> ChunkReference
+    {
         let reference = cipher.seal(plaintext, into: &ciphertext)
         statistics.bytesHashed += UInt64(plaintext.count)
-        if !storage.contains(reference.address) {
+        if storage.contains(reference.address) { return reference }
+        let isInPlace = offset.map { inPlace.keep(reference, plaintext, at: $0) } ?? false
+        if !isInPlace {
             try storage.append(reference, plaintext: plaintext)
             statistics.bytesAppended += UInt64(plaintext.count)
             statistics.chunksAppended += 1

@@ -37,6 +37,15 @@ package protocol ChunkStorage: AnyObject, Sendable {
     /// - Precondition: `plaintext` has `reference.length` bytes.
     func append(_ reference: ChunkReference, plaintext: Span<UInt8>) throws(StorageError)
 
+    /// Makes chunks its own whose bytes stand in a file, where they stand: durably, when it returns. From
+    /// then on the file's owner must not change them; he may remove the file. Does nothing for those that
+    /// are here already.
+    ///
+    /// - Parameter chunks: not overlapping, by offset. The caller has checked their bytes.
+    /// - Returns: false, and nothing was done, if it cannot: append them.
+    /// - Throws: some may be here now.
+    func adopt(_ chunks: [InPlaceChunk], of file: any AdoptableFile) throws(StorageError) -> Bool
+
     /// Returns when everything appended before the call is durable.
     func sync() throws(StorageError)
 
@@ -46,4 +55,10 @@ package protocol ChunkStorage: AnyObject, Sendable {
     func collect(keeping: (Bytes32) -> Bool) throws(StorageError) -> UInt64
 
     var statistics: ChunkStatistics { get }
+}
+
+extension ChunkStorage {
+    package func adopt(_ chunks: [InPlaceChunk], of file: any AdoptableFile) throws(StorageError)
+        -> Bool
+    { false }
 }

@@ -19,6 +19,21 @@ package struct ContentBuilder {
     /// What the last content cost.
     package var statistics: BuildStatistics { sink.statistics }
 
+    /// Of what the next content takes from these ranges of its source, chunks that are new to the storage
+    /// are not appended but told by `takeInPlace`: whoever calls has a file with those bytes, at their own
+    /// offsets, and lets the storage adopt it.
+    ///
+    /// - Parameter ranges: ascending, apart.
+    package mutating func leaveInPlace(_ ranges: [Range<UInt64>]) {
+        sink.inPlace = InPlaceChunks(ranges)
+    }
+
+    /// The chunks that the last content needs and the storage has not.
+    package mutating func takeInPlace() -> [InPlaceChunk] {
+        defer { sink.inPlace = InPlaceChunks() }
+        return sink.inPlace.chunks
+    }
+
     /// Reads all of `source`.
     ///
     /// - Throws: `storage(.corrupt)` for a source above `ChunkLimits.fileSizeMax`, and what source and

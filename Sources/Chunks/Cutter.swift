@@ -66,7 +66,7 @@ struct Cutter<Source: ContentSource> {
     /// - Precondition: `count` is at most what `next` said.
     func put(_ count: Int, into sink: inout ChunkSink) throws(ContentError) -> ChunkReference {
         do {
-            return try sink.put(window.span.extracting(front..<front + count))
+            return try sink.put(window.span.extracting(front..<front + count), from: offset)
         } catch {
             throw .storage(error)
         }

@@ -62,7 +62,8 @@ package enum PackFormat {
     /// The first `headerSize` bytes of every pack.
     ///
     /// - Parameter number: 64 random bits, different for every pack.
-    package static func encodeHeader(number: UInt64) -> [UInt8] {
+    /// - Parameter version: another for packs of another layout.
+    package static func encodeHeader(number: UInt64, version: UInt32 = version) -> [UInt8] {
         var bytes: [UInt8] = []
         append(headerMagic, to: &bytes)
         append(version, to: &bytes)
@@ -72,8 +73,10 @@ package enum PackFormat {
     }
 
     /// - Returns: the pack's number.
-    /// - Throws: unless `bytes` begins with the header of a pack that can be read.
-    package static func decodeHeader(_ bytes: Span<UInt8>) throws(PackError) -> UInt64 {
+    /// - Throws: unless `bytes` begins with the header of a pack of that version.
+    package static func decodeHeader(_ bytes: Span<UInt8>, version: UInt32 = version)
+        throws(PackError) -> UInt64
+    {
         guard bytes.count >= headerSize else { throw .truncated }
         guard load(bytes, 0) as UInt64 == headerMagic else { throw .damaged("pack header") }
         let found: UInt32 = load(bytes, 8)
@@ -203,25 +206,29 @@ package enum PackFormat {
     /// Decodes the index that `trailer` describes, in the order of the records.
     ///
     /// Every entry returned lies between the header and the index, behind a record header.
-    package static func decodeIndex(_ bytes: Span<UInt8>, trailer: Trailer) throws(PackError)
-        -> [Entry]
-    {
+    ///
+    /// - Parameter isAdopted: whether the payloads are in another file: then they may touch.
+    package static func decodeIndex(
+        _ bytes: Span<UInt8>, trailer: Trailer, isAdopted: Bool = false
+    ) throws(PackError) -> [Entry] {
         guard bytes.count >= trailer.indexSize else { throw .truncated }
         let index = bytes.extracting(0..<trailer.indexSize)
         guard XXH64.hash(index) == trailer.indexChecksum else { throw .damaged("pack index") }
         var entries: [Entry] = []
         entries.reserveCapacity(trailer.entryCount)
+        let gap = isAdopted ? 0 : UInt64(recordHeaderSize)
+        let endMax = isAdopted ? packSizeMax : trailer.indexOffset
         var end = UInt64(headerSize)
         for number in 0..<trailer.entryCount {
             let start = number * entrySize
             let offset: UInt32 = load(index, start + 32)
             let length: UInt32 = load(index, start + 36)
             guard let address = Bytes32(index.extracting(start..<start + 32)),
-                UInt64(offset) >= end + UInt64(recordHeaderSize),
+                UInt64(offset) >= end + gap,
                 length <= ChunkLimits.chunkSizeMax
             else { throw .damaged("pack index") }
             end = UInt64(offset) + UInt64(length)
-            guard end <= trailer.indexOffset else { throw .damaged("pack index") }
+            guard end <= endMax else { throw .damaged("pack index") }
             entries.append(Entry(address: address, offset: offset, length: length))
         }
         return entries

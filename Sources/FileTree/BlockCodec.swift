@@ -46,6 +46,14 @@ package struct BlockCodec: Equatable, Sendable {
 
     package init(writer: WriterSlot) { writers = [writer] }
 
+    /// - Parameter writers: not empty, each once.
+    init(number: UInt64, time: HybridTime, clock: Clock, writers: [WriterSlot]) {
+        self.number = number
+        self.time = time
+        self.clock = clock
+        self.writers = writers
+    }
+
     // MARK: Encoding
 
     /// - Precondition: the block's own element of the clock is `number`, its time is later than that of
@@ -168,6 +176,15 @@ package struct BlockCodec: Equatable, Sendable {
         next.advance(to: block)
         self = next
         return block
+    }
+
+    /// The time of a block, whatever came before it.
+    package static func time(of bytes: Span<UInt8>) -> HybridTime? {
+        var reader = WireReader(bytes)
+        guard (try? reader.readUInt8()) == format, let time = try? reader.readUInt64() else {
+            return nil
+        }
+        return HybridTime(rawValue: time)
     }
 
     private struct Header {

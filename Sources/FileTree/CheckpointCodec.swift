@@ -17,12 +17,16 @@ struct CheckpointCodec {
 
     enum Tag: UInt8 {
         case end = 0
-        case object, version, xattr, entry, move
+        case object, version, xattr, entry, move, log, value
     }
 
     enum Limits {
         /// A frame's body: the largest is that of a version or of an extended attribute.
         static let frameSizeMax = 256 * 1024
+        /// The same of what the tree does not read: the list of members.
+        static let valueSizeMax = 8 << 20
+        static let valueNameSizeMax = 64
+        static let valuesMax = 64
     }
 
     /// By their numbers in the checkpoint.
@@ -41,6 +45,9 @@ struct CheckpointCodec {
         if first != second { return first < second }
         return left.rawValue < right.rawValue
     }
+
+    /// 0 for a log that is not in the checkpoint.
+    func number(of slot: WriterSlot) -> UInt64 { numbers[slot] ?? 0 }
 
     // MARK: Parts
 

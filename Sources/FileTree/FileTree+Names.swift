@@ -118,7 +118,7 @@ extension FileTree {
 
     private func store(_ entry: HeldEntry) throws(StorageError) {
         guard entry.rows.isChanged else { return }
-        try storage.put(entry.row)
+        try put(entry.row)
         entry.rows.stored = entry.row
     }
 

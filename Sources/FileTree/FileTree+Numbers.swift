@@ -28,13 +28,13 @@ extension FileTree {
     private func show(_ number: ObjectID, as bearer: ObjectID) throws(StorageError) {
         var shown = try required(try storage.object(number), "object \(number)")
         shown.bearer = bearer == number ? nil : bearer
-        try storage.put(shown)
+        try put(shown)
         var object = try required(try storage.object(bearer), "object \(bearer)")
         object.number = bearer == number ? nil : number
-        try storage.put(object)
+        try put(object)
         for var entry in try storage.entries(of: bearer) {
             entry.number = object.number
-            try storage.put(entry)
+            try put(entry)
         }
     }
 }

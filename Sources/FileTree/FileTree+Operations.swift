@@ -6,6 +6,24 @@ extension FileTree {
     /// - Returns: false if the operation was refused.
     func apply(_ operation: Operation, _ context: OperationContext) throws(StorageError) -> Bool {
         guard operation.isWellFormed else { return false }
+        if try applyKnown(operation, context) { return true }
+        // What is dead for ever has no row to change.
+        for id in operation.references where context.sees(id) {
+            if try isForgotten(id) { return true }
+        }
+        return false
+    }
+
+    private func isForgotten(_ id: OperationID) throws(StorageError) -> Bool {
+        guard id != .root, state.forgotten.covers(id) else { return false }
+        if try object(id) != nil { return false }
+        if try entry(id) != nil { return false }
+        return try storage.version(id) == nil
+    }
+
+    private func applyKnown(_ operation: Operation, _ context: OperationContext)
+        throws(StorageError) -> Bool
+    {
         switch operation {
         case .make(let make): return try apply(make, context)
         case .place(let place): return try apply(place, context)
@@ -189,9 +207,15 @@ extension FileTree {
         else { return false }
         var parents: [VersionRow] = []
         for id in write.parents {
-            guard context.sees(id), let parent = try storage.version(id),
-                parent.object == write.object, context.isAfter(parent.stamp)
-            else { return false }
+            guard context.sees(id) else { return false }
+            guard let parent = try storage.version(id) else {
+                // It was succeeded long ago.
+                guard try isForgotten(id) else { return false }
+                continue
+            }
+            guard parent.object == write.object, context.isAfter(parent.stamp) else {
+                return false
+            }
             parents.append(parent)
         }
 
@@ -199,13 +223,13 @@ extension FileTree {
         for var parent in parents where parent.isHead {
             parent.isHead = false
             object.row.heads -= 1
-            try storage.put(parent)
+            try put(parent)
         }
         let version = VersionRow(
             id: context.id, object: write.object, time: context.stamp.time,
             parents: write.parents, size: write.size, modified: write.modified,
             content: write.content)
-        try storage.put(version)
+        try put(version)
         object.row.heads += 1
         if object.row.heads == 1 {
             show([version], of: object, instead: before)
@@ -227,13 +251,14 @@ extension FileTree {
     private func close(
         _ id: VersionID, of object: Held<ObjectRow>, _ context: OperationContext
     ) throws(StorageError) -> Bool {
-        guard context.sees(id), var version = try storage.version(id),
-            version.object == object.row.id, context.isAfter(version.stamp)
-        else { return false }
+        guard context.sees(id) else { return false }
+        // Succeeded long ago: it shows nowhere.
+        guard var version = try storage.version(id) else { return try isForgotten(id) }
+        guard version.object == object.row.id, context.isAfter(version.stamp) else { return false }
         guard !version.isClosed else { return true }
         let before = try shownVersions(of: object)
         version.isClosed = true
-        try storage.put(version)
+        try put(version)
         try showHeads(of: object, instead: before)
         return true
     }
@@ -295,7 +320,7 @@ extension FileTree {
             object.row.details -= hasher.xattr(name, value: before, of: id)
         }
         if let value { object.row.details += hasher.xattr(name, value: value, of: id) }
-        try storage.put(XattrRow(object: id, name: name, value: value, stamp: context.stamp))
+        try put(XattrRow(object: id, name: name, value: value, stamp: context.stamp))
         return true
     }
 

@@ -75,7 +75,7 @@ extension FileTree {
         {
             revived.insert(object.row.id)
         }
-        try storage.put(object.row)
+        try put(object.row)
         changes.append(
             object.areAttributesSet ? .attributes(object.row.id) : .derived(object.row.id))
         if object.row.kind == .directory, object.row.isContested {

@@ -54,6 +54,9 @@ package final class FileTree {
     /// Asked since they were last taken.
     var questions: [MergeQuestion] = []
 
+    /// Where rows are left as they were, while a checkpoint is being written.
+    var snapshot: TreeSnapshot?
+
     // Since the digest was asked for.
     var unhashed = UnhashedRows()
 

@@ -44,4 +44,6 @@ package enum Limits {
     package static let newWritersPerBlockMax = Int(WriterSlot.max)
     /// Rows held in memory between `begin` and `finish` before they are written out.
     package static let heldRowsMax = 8192
+    /// Rows that may change while a checkpoint is being written before it is given up.
+    static let snapshotRowsMax = 65_536
 }

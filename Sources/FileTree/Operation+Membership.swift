@@ -104,10 +104,17 @@ extension Operation {
         }
     }
 
-    /// The digest of the view that the block's author had: of everything the block has seen, the
-    /// earlier operations of the block included.
+    /// The digest of a view: without a content, of the one that the block's author had, of everything the
+    /// block has seen.
     package struct Checkpoint: Equatable, Sendable {
         package var digest: Bytes32
-        package init(digest: Bytes32) { self.digest = digest }
+        /// What the chunk layer made of the bytes of the view that has the digest, an earlier one of this
+        /// author's; empty if there are none.
+        package var content: [UInt8]
+
+        package init(digest: Bytes32, content: [UInt8] = []) {
+            self.digest = digest
+            self.content = content
+        }
     }
 }

@@ -14,7 +14,8 @@ extension Operation {
             isXattrName(xattr.name) && xattr.value.count <= Limits.xattrValueSizeMax
         case .removeXattr(let xattr): isXattrName(xattr.name)
         case .admit(let admit): admit.name.count <= Limits.deviceNameSizeMax
-        case .retire, .checkpoint: true
+        case .retire: true
+        case .checkpoint(let checkpoint): checkpoint.content.count <= Limits.contentSizeMax
         case .revoke(let revoke): revoke.length <= Limits.blocksPerLogMax
         case .invite(let invite): invite.expiresMilliseconds <= Limits.millisecondsMax
         case .set(let setting):

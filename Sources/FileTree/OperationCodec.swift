@@ -18,7 +18,7 @@ import Wire
 //    10 revoke       device (32), length
 //    11 invite       key (32), role (1), expires, uses
 //    12 set          key, value
-//    13 checkpoint   digest (32)
+//    13 checkpoint   digest (32), content to the end
 //
 // A time is its nanoseconds times 2, then the seconds since the block's as a zigzag; or its nanoseconds times
 // 2 plus 1, then the seconds since 1970 in 8 bytes, where the first form has no room.
@@ -91,6 +91,7 @@ struct OperationEncoder {
         case .checkpoint(let checkpoint):
             begin(.checkpoint)
             output.writeBytes32(checkpoint.digest)
+            output.writeRaw(checkpoint.content)
         }
         return output.bytes
     }
@@ -277,7 +278,8 @@ struct OperationDecoder {
                     key: try reader.readBuffer(max: Limits.settingKeySizeMax),
                     value: try reader.readBuffer(max: Limits.settingValueSizeMax)))
         case .checkpoint:
-            return .checkpoint(Operation.Checkpoint(digest: try reader.readBytes32()))
+            return .checkpoint(
+                Operation.Checkpoint(digest: try reader.readBytes32(), content: reader.readRest()))
         }
     }
 

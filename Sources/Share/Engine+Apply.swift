@@ -25,7 +25,8 @@ extension Engine {
     }
 
     private mutating func applyForAMoment() throws(StorageError) -> Bool {
-        let deadline = environment.now() + Limits.applyTime
+        let begin = environment.now()
+        let deadline = begin + applyShare
         var written: [VersionID] = []
         var isLate = false
         tree.begin()
@@ -39,15 +40,27 @@ extension Engine {
                 }
             }
         }
+        let applied = environment.now() - begin
         note(try tree.finish())
+        fitRound(applied: applied, all: environment.now() - begin)
         for name in tree.takeNewHolders() { recent.changed(name) }
         try takeQuestions()
         try want(written)
+        if checkpointsChanged, let newest = checkpoints.last { try want(newest.content.pieces) }
         // Nobody wanted what nobody could see.
         for object in tree.takeRevived() {
             try want(try storage.heads(of: object).map(\.id))
         }
         return isLate
+    }
+
+    /// Applying costs the lesser part: names, counters and rows are settled at the end, once for all.
+    private mutating func fitRound(applied: Duration, all: Duration) {
+        guard applied > .zero, all > .zero else { return }
+        let fitting = Limits.applyTime * (applied / all)
+        // Half way there: one round may have been unlike the others.
+        applyShare = min(
+            max((applyShare + fitting) / 2, Limits.applyTimeLeast), Limits.applyTime)
     }
 
     var hasUnapplied: Bool {
@@ -85,7 +98,7 @@ extension Engine {
         case .applied(let refusedOperations):
             refused &+= UInt64(refusedOperations)
             takeIn(block, of: slot, number: number, written: &written)
-            countBlock(block.operations)
+            countBlock()
         }
         codecs[slot] = codec
         applied[slot] = number + 1
@@ -104,6 +117,7 @@ extension Engine {
             case .write:
                 written.append(id)
                 recent.arrived(id)
+            case .checkpoint(let checkpoint): noteCheckpoint(checkpoint, id, block.time)
             case .set(let setting): take(setting, Stamp(time: block.time, operation: id))
             case .some(let operation) where operation.isMembership:
                 let isAllowed = membership.apply(
@@ -204,6 +218,7 @@ extension Engine {
             try want(content.pieces)
         }
         try wantForMerges()
+        if let newest = checkpoints.last { try want(newest.content.pieces) }
         markDirty()
     }
 }

@@ -127,7 +127,7 @@ extension Engine {
             writers: writers)
         try log.append([bytes])
         tree.seal(ownSlot, number: block.number, time: block.time)
-        countBlock(block.operations)
+        countBlock()
         open = nil
         sealedAt = environment.now()
         codecs[ownSlot] = codec
@@ -174,6 +174,11 @@ extension Engine {
             try storage.setValue(settings.encoded, of: StoredValue.settings)
             settingsChanged = false
         }
+        if checkpointsChanged {
+            try storage.setValue(
+                PublishedCheckpoint.encode(checkpoints), of: StoredValue.checkpoints)
+            checkpointsChanged = false
+        }
         try storage.setValue(Self.encode(refused), of: StoredValue.refused)
         try storage.setValue(Self.encode(acknowledged), of: StoredValue.acknowledged)
         try storage.commit()
@@ -216,6 +221,7 @@ enum StoredValue {
     static let settings = "settings"
     static let forks = "forks"
     static let divergences = "divergences"
+    static let checkpoints = "checkpoints"
     static let succession = "succession"
 }
 

@@ -37,8 +37,10 @@ package enum ShareOrigin: Sendable {
 extension Engine {
     init(
         _ identity: ShareIdentity, origin: ShareOrigin, storage: any ShareStorage,
-        chunks: any ChunkStorage, environment: any ShareEnvironment
+        chunks: any ChunkStorage, environment: any ShareEnvironment, policy: CheckpointPolicy
     ) throws(StorageError) {
+        checkpointPolicy = policy
+        lastBlockAt = environment.now()
         keys = identity.keys
         installationName = identity.deviceName
         let succession = try storage.value(StoredValue.succession).map {
@@ -122,6 +124,7 @@ extension Engine {
         _ = try openNewLogs()
         forks = try LogFork.decode(try storage.value(StoredValue.forks))
         if let pendingFork { try openBranch(pendingFork) }
+        checkpoints = try PublishedCheckpoint.decode(try storage.value(StoredValue.checkpoints))
         divergences = try Divergence.decode(try storage.value(StoredValue.divergences))
         try loadApplied()
         markDirty()

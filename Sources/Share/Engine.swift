@@ -14,15 +14,20 @@ struct Engine {
         /// An open block is sealed when it holds this much, or has waited long enough. Sealing takes a
         /// signature and a transaction, which the call that filled the block waits for.
         static let blockSize = 256 * 1024
-        static let blockOperations = 8192
+        /// A block is applied whole, while callers wait: some 10 to 20 ms for so many.
+        static let blockOperations = 1024
         static let sealAfterIdle = Duration.milliseconds(3)
         static let sealAfter = Duration.milliseconds(250)
         /// From one block to the next, unless it is full: a burst of changes becomes few transactions.
         static let sealInterval = Duration.milliseconds(50)
         /// Received changes are committed this long after the first.
         static let commitAfter = Duration.milliseconds(50)
-        /// How long one round of applying received blocks may keep callers waiting.
-        static let applyTime = Duration.milliseconds(5)
+        /// How long one round of applying received blocks is to keep callers waiting, with all that follows
+        /// from them; a single block may take longer.
+        static let applyTime = Duration.milliseconds(16)
+        /// What of it goes to the blocks themselves, at least: what late moves of directories cost does not
+        /// depend on how many there are.
+        static let applyTimeLeast = Duration.milliseconds(2)
         /// Files made since the start whose birth is remembered, to tell a save by rename.
         static let recentFiles = 4096
     }
@@ -56,6 +61,8 @@ struct Engine {
     var ownSlot: WriterSlot
     var applied: [WriterSlot: UInt64] = [:]
     var codecs: [WriterSlot: BlockCodec] = [:]
+    /// How long blocks are applied in one round, so that the round takes `Limits.applyTime`.
+    var applyShare = Limits.applyTimeLeast
     var appliedChanged: Set<WriterSlot> = []
     var hybrid: HybridClock
 
@@ -105,9 +112,17 @@ struct Engine {
     var divergences: [Divergence] = []
     /// How many digests could be compared since the start.
     var comparedCheckpoints: UInt64 = 0
-    /// Since anybody wrote a digest, as far as is known since the start.
-    var blocksSinceCheckpoint: UInt64 = 0
-    var lastBlockAt: Instant?
+    let checkpointPolicy: CheckpointPolicy
+    /// Published ones, by time.
+    var checkpoints: [PublishedCheckpoint] = []
+    /// Not stored yet.
+    var checkpointsChanged = false
+    /// The one that this device is about to publish.
+    var publishing: CheckpointPublishing?
+    /// When a block was last written or applied.
+    var lastBlockAt: Instant
+    /// Since when the logs have grown enough for a checkpoint.
+    var checkpointDueSince: Instant?
     /// Slots that once were the own log's, by age.
     var retiredSlots: [RetiredSlot] = []
     /// Slots whose channels must begin anew: another log stands behind them.

@@ -60,7 +60,7 @@ package struct Membership: Equatable, Sendable {
     /// Takes in one operation of a member's log.
     ///
     /// - Returns: whether it was one that the author may make; others change nothing.
-    mutating func apply(_ operation: Operation, stamp: Stamp, author: Bytes32) -> Bool {
+    package mutating func apply(_ operation: Operation, stamp: Stamp, author: Bytes32) -> Bool {
         guard let role = members[author]?.role else { return false }
         switch operation {
         case .admit(let admission):

@@ -143,6 +143,7 @@ extension Engine {
     /// - Parameter telling: whether the kernel may have seen the old view.
     mutating func rebuildView(telling: Bool) throws(StorageError) {
         if !telling { try commit() }
+        endPublishing()
         try storage.removeView()
         tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
         applied = [:]

@@ -10,6 +10,7 @@ extension ShareVolume {
         var finished: [(@Sendable (Bool) -> Void, Bool)] = []
         var (changes, notices) = commitAndApply(now: now, next: &next)
         changes += mergeVersions(now: now, next: &next)
+        writeCheckpoint(now: now, next: &next)
         peers.withLock { table in
             followForks(&table, now: now)
             announce(&table, now: now)
@@ -42,7 +43,7 @@ extension ShareVolume {
         engine.withLock { engine in
             do throws(StorageError) {
                 if try engine.applyStored() { next = now }
-                try engine.publishCheckpointIfDue(now: now)
+                try engine.beginCheckpointIfDue(now: now)
                 if let deadline = engine.checkpointDeadline { next = min(next, max(deadline, now)) }
                 let sealDeadline = engine.sealDeadline ?? .distantFuture
                 let commitDeadline =

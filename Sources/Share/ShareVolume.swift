@@ -34,7 +34,8 @@ package final class ShareVolume: Volume {
     package init(
         _ identity: ShareIdentity, origin: ShareOrigin, storage: any ShareStorage,
         chunks: any ChunkStorage, environment: any ShareEnvironment,
-        diskSpace: @escaping @Sendable () -> (total: UInt64, free: UInt64)
+        diskSpace: @escaping @Sendable () -> (total: UInt64, free: UInt64),
+        checkpoints policy: CheckpointPolicy = .standard
     ) throws(StorageError) {
         keys = identity.keys
         self.chunks = chunks
@@ -43,7 +44,8 @@ package final class ShareVolume: Volume {
         self.diskSpace = diskSpace
         barrier = storage.barrier
         let opened = try Engine(
-            identity, origin: origin, storage: storage, chunks: chunks, environment: environment)
+            identity, origin: origin, storage: storage, chunks: chunks, environment: environment,
+            policy: policy)
         var table = PeerTable()
         for wanted in try storage.wantedChunks() {
             if chunks.contains(wanted.reference.address) {

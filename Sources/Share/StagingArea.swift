@@ -1,7 +1,8 @@
 package import Base
+package import Chunks
 
 /// A sparse file with the dirty bytes of one node, at their own offsets. Thread-safe.
-package protocol StagingFile: AnyObject, Sendable {
+package protocol StagingFile: AdoptableFile {
     var id: UInt64 { get }
     /// - Returns: bytes read; fewer than asked only at the end of the file.
     func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError)

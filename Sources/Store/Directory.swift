@@ -64,6 +64,22 @@ final class Directory: Sendable {
         }
     }
 
+    /// Gives a file a further name in another directory; one of that name that is there already stays.
+    ///
+    /// - Returns: false where that cannot be: on another disk, or one that knows no such names.
+    func link(_ name: String, to newName: String, in other: Directory) throws(StorageError) -> Bool
+    {
+        // The strings outlive the call.
+        if unsafe linkat(descriptor.raw, name, other.descriptor.raw, newName, 0) == 0 {
+            return true
+        }
+        switch errno {
+        case EEXIST: return true
+        case EXDEV, EPERM, EMLINK, EOPNOTSUPP, ENOSYS: return false
+        default: throw .system("linking \(path)/\(name) to \(other.path)/\(newName)")
+        }
+    }
+
     /// Makes what was created, renamed and removed here durable.
     func sync() throws(StorageError) { try descriptor.sync() }
 
@@ -121,10 +137,13 @@ final class Directory: Sendable {
         return try file.read(limit, at: 0)
     }
 
+    /// What ends the name of a file that is being made.
+    static let temporarySuffix = ".new"
+
     /// Writes a small file (mode 0600) so that a crash leaves the old one or the new one, whole and
     /// durable.
     func replace(_ name: String, with bytes: [UInt8]) throws(StorageError) {
-        let temporary = "\(name).new"
+        let temporary = name + Self.temporarySuffix
         try remove(temporary)
         do {
             let file = try file(temporary, O_WRONLY | O_CREAT | O_EXCL)
@@ -137,7 +156,7 @@ final class Directory: Sendable {
 
     /// As `replace`, but an existing file is an error (EEXIST): for keys, which are made once.
     func create(_ name: String, with bytes: [UInt8]) throws(StorageError) {
-        let temporary = "\(name).new"
+        let temporary = name + Self.temporarySuffix
         try remove(temporary)
         do {
             let file = try file(temporary, O_WRONLY | O_CREAT | O_EXCL)

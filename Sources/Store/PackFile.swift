@@ -1,6 +1,7 @@
 internal import Base
 internal import Chunks
 internal import Glibc
+internal import Synchronization
 
 /// The name of a pack file: `000001.pack`.
 struct PackName: Hashable, Sendable {
@@ -9,16 +10,18 @@ struct PackName: Hashable, Sendable {
 
     var fileName: String {
         let digits = String(sequence)
-        return String(repeating: "0", count: max(0, 6 - digits.count)) + digits + ".pack"
+        return String(repeating: "0", count: max(0, 6 - digits.count)) + digits + Self.suffix
     }
+
+    static let suffix = ".pack"
 
     init(sequence: UInt64) { self.sequence = sequence }
 
     /// - Returns: nil unless this is the name of a pack.
     init?(fileName: String) {
-        guard fileName.hasSuffix(".pack"), let sequence = UInt64(fileName.dropLast(5)) else {
-            return nil
-        }
+        guard fileName.hasSuffix(Self.suffix),
+            let sequence = UInt64(fileName.dropLast(Self.suffix.count))
+        else { return nil }
         self.sequence = sequence
         guard self.fileName == fileName else { return nil }
     }
@@ -27,8 +30,55 @@ struct PackName: Hashable, Sendable {
 /// An open pack file. Thread-safe: only positioned reads, and writes past all records.
 final class PackFile: Sendable {
     let descriptor: FileDescriptor
+    /// Where the payloads are, unless they are in this file.
+    let adopted: AdoptedPack?
+    /// The file that has them.
+    private let data: PackFile?
+    /// Of the payloads of an adopted pack, once somebody has asked.
+    private let offsets = Mutex<[UInt32]?>(nil)
 
-    init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+    init(_ descriptor: consuming FileDescriptor) {
+        self.descriptor = descriptor
+        adopted = nil
+        data = nil
+    }
+
+    private init(_ descriptor: consuming FileDescriptor, _ adopted: AdoptedPack, _ data: PackFile) {
+        self.descriptor = descriptor
+        self.adopted = adopted
+        self.data = data
+    }
+
+    /// Opens a pack, and the file that has its payloads if that is another.
+    ///
+    /// - Returns: nil if either is not there.
+    static func open(_ name: PackName, in directory: Directory, _ flags: Int32 = O_RDONLY)
+        throws(StorageError) -> PackFile?
+    {
+        guard let plain = try existing(name.fileName, in: directory, flags) else { return nil }
+        guard let adopted = try plain.decodeAdopted() else { return plain }
+        let dataName = DataName(sequence: adopted.data).fileName
+        guard let data = try existing(dataName, in: directory, O_RDONLY),
+            let again = try directory.existingFile(name.fileName, flags)
+        else { return nil }
+        return PackFile(again, adopted, data)
+    }
+
+    private static func existing(_ name: String, in directory: Directory, _ flags: Int32)
+        throws(StorageError) -> PackFile?
+    {
+        guard let descriptor = try directory.existingFile(name, flags) else { return nil }
+        return PackFile(descriptor)
+    }
+
+    private func decodeAdopted() throws(StorageError) -> AdoptedPack? {
+        let front = try descriptor.read(AdoptedPack.frontSize, at: 0)
+        do {
+            return try AdoptedPack.decode(front: front.span)
+        } catch {
+            throw damaged("the header")
+        }
+    }
 
     enum Seal {
         case none
@@ -40,7 +90,8 @@ final class PackFile: Sendable {
     func number() throws(StorageError) -> UInt64? {
         let header = try descriptor.read(PackFormat.headerSize, at: 0)
         do {
-            return try PackFormat.decodeHeader(header.span)
+            return try PackFormat.decodeHeader(
+                header.span, version: adopted == nil ? PackFormat.version : AdoptedPack.version)
         } catch .truncated {
             return nil
         } catch .unknownVersion(let version) {
@@ -66,13 +117,21 @@ final class PackFile: Sendable {
         guard let trailer else { return .none }
         let bytes = try descriptor.read(trailer.indexSize, at: trailer.indexOffset)
         do {
-            let entries = try PackFormat.decodeIndex(bytes.span, trailer: trailer)
+            let entries = try PackFormat.decodeIndex(
+                bytes.span, trailer: trailer, isAdopted: adopted != nil)
             // Holdfast's own packs are smaller than the format allows.
             let fits = entries.allSatisfy { $0.offset < ChunkTable.Location.offsetMax }
-            return fits ? .whole(entries) : .damaged
+            return fits && hasHeaders(of: entries, upTo: trailer.indexOffset)
+                ? .whole(entries) : .damaged
         } catch {
             return .damaged
         }
+    }
+
+    private func hasHeaders(of entries: [PackFormat.Entry], upTo end: UInt64) -> Bool {
+        guard adopted != nil else { return true }
+        return end
+            == UInt64(AdoptedPack.frontSize + entries.count * PackFormat.recordHeaderSize)
     }
 
     /// The records from the front to the first that is not whole.
@@ -108,9 +167,22 @@ final class PackFile: Sendable {
         }
     }
 
-    /// The record header that precedes a payload.
+    /// Copies bytes of payloads, from `offset` on as the index counts.
+    ///
+    /// - Returns: how many; fewer than asked only at the end of the file.
+    func readPayload(at offset: Int, into buffer: UnsafeMutableRawBufferPointer)
+        throws(StorageError) -> Int
+    {
+        guard let adopted, let data else {
+            return try unsafe descriptor.read(at: UInt64(offset), into: buffer)
+        }
+        return try unsafe data.descriptor.read(
+            at: adopted.position(ofPayload: offset), into: buffer)
+    }
+
+    /// The record header that belongs to a payload.
     func recordHeader(payloadOffset: Int) throws(StorageError) -> PackFormat.RecordHeader {
-        let start = UInt64(max(0, payloadOffset - PackFormat.recordHeaderSize))
+        let start = try headerPosition(payloadOffset: payloadOffset)
         let bytes = try descriptor.read(PackFormat.recordHeaderSize, at: start)
         do {
             return try PackFormat.decodeRecordHeader(bytes.span)
@@ -122,11 +194,41 @@ final class PackFile: Sendable {
     /// A record's header and payload, checked against each other.
     func record(payloadOffset: Int) throws(StorageError) -> (PackFormat.RecordHeader, [UInt8]) {
         let header = try recordHeader(payloadOffset: payloadOffset)
-        let payload = try descriptor.read(header.payloadSize, at: UInt64(payloadOffset))
-        guard payload.count == header.payloadSize,
-            PackFormat.checksum(payload.span) == header.checksum
+        var payload = [UInt8](repeating: 0, count: header.payloadSize)
+        var span = payload.mutableSpan
+        let count = try unsafe span.withUnsafeMutableBytes { (buffer) throws(StorageError) in
+            // The buffer is read into during the call only.
+            try unsafe readPayload(at: payloadOffset, into: buffer)
+        }
+        guard count == header.payloadSize, PackFormat.checksum(payload.span) == header.checksum
         else { throw damaged("chunk \(header.reference.address) at byte \(payloadOffset)") }
         return (header, payload)
+    }
+
+    private func headerPosition(payloadOffset: Int) throws(StorageError) -> UInt64 {
+        guard adopted != nil else {
+            return UInt64(max(0, payloadOffset - PackFormat.recordHeaderSize))
+        }
+        let offsets = try payloadOffsets()
+        var (low, high) = (0, offsets.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if Int(offsets[middle]) < payloadOffset { low = middle + 1 } else { high = middle }
+        }
+        guard low < offsets.count, Int(offsets[low]) == payloadOffset else {
+            throw damaged("the index")
+        }
+        return UInt64(AdoptedPack.frontSize + low * PackFormat.recordHeaderSize)
+    }
+
+    private func payloadOffsets() throws(StorageError) -> [UInt32] {
+        if let known = offsets.withLock({ $0 }) { return known }
+        guard let number = try number(),
+            case .whole(let entries) = try seal(number: number, size: descriptor.size())
+        else { throw damaged("the index") }
+        let read = entries.map(\.offset)
+        offsets.withLock { $0 = read }
+        return read
     }
 
     func damaged(_ what: String) -> StorageError {

@@ -15,6 +15,7 @@ extension PackStore {
     ///   before the run is about to refer to. Called without a lock.
     package func collect(keeping: (Bytes32) -> Bool) throws(StorageError) -> UInt64 {
         try collection.withLock { _ throws(StorageError) in
+            try punchReleased()
             index.withLock { $0.touched = [] }
             defer { index.withLock { $0.touched = nil } }
             return try collectAll(keeping)
@@ -119,8 +120,9 @@ extension PackStore {
     {
         guard let pack = index.withLock({ $0.packs[place] }), !pack.isPinned else { return nil }
         // A descriptor of its own: nothing else removes files while the collection's lock is held.
-        let file = PackFile(try directory.file(pack.name.fileName, O_RDONLY))
-        guard let entries = try sealedEntries(of: file) else { return nil }
+        guard let file = try PackFile.open(pack.name, in: directory),
+            let entries = try sealedEntries(of: file)
+        else { return nil }
         return (OpenPack(place: place, name: pack.name, size: pack.size, file: file), entries)
     }
 
@@ -148,6 +150,7 @@ extension PackStore {
         } while !wanted.isEmpty
         try directory.remove(pack.name.fileName)
         try directory.sync()
+        if let adopted = pack.file.adopted { try release(entries, of: adopted) }
         return pack.size > movedBytes ? pack.size - movedBytes : 0
     }
 

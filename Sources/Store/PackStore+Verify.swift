@@ -30,7 +30,10 @@ extension PackStore {
             for place in places() {
                 guard let pack = index.withLock({ $0.packs[place] }) else { continue }
                 // A descriptor of its own: every pack is visited once.
-                let file = PackFile(try directory.file(pack.name.fileName, O_RDONLY))
+                guard let file = try PackFile.open(pack.name, in: directory) else {
+                    report.problems.append("\(pack.name.fileName) or its data is missing")
+                    continue
+                }
                 for entry in try entries(of: file, place: place) {
                     check(entry, in: file, place: place, isRight, &report)
                 }

@@ -33,6 +33,8 @@ package final class PackStore: ChunkStorage {
         var file: PackFile?
         /// Whether the file stays open: it has no seal yet.
         var isPinned: Bool
+        /// Of the file that has the payloads, if that is another: its sequence number.
+        var data: UInt64?
         var lastUse: UInt64 = 0
     }
 
@@ -49,6 +51,7 @@ package final class PackStore: ChunkStorage {
         var damages: [String] = []
         /// Those that no seal or record tells the end of.
         var damagedPacks: [PackName] = []
+        var released: [Released] = []
     }
 
     /// What appends change: held while a record is written.
@@ -140,8 +143,7 @@ package final class PackStore: ChunkStorage {
         let wanted = min(location.length - offset, buffer.count)
         // The slice lies within the caller's buffer.
         let slice = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted])
-        let count = try unsafe file.descriptor.read(
-            at: UInt64(location.offset + offset), into: slice)
+        let count = try unsafe file.readPayload(at: location.offset + offset, into: slice)
         guard count == wanted else {
             throw file.damaged("chunk \(address) at byte \(location.offset): the end is missing")
         }
@@ -169,11 +171,10 @@ package final class PackStore: ChunkStorage {
             case .open(let location, let file): return (location, file)
             case .closed(let name, let number):
                 // A collection may have removed the file meanwhile, and moved the chunk: look again.
-                guard let file = try directory.existingFile(name.fileName, O_RDONLY) else {
+                guard let opened = try PackFile.open(name, in: directory) else {
                     try checkIsGone(name, number)
                     continue
                 }
-                let opened = PackFile(file)
                 index.withLock { $0.opened(opened, pack: number, named: name) }
             }
         }

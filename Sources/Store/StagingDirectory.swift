@@ -34,7 +34,23 @@ package final class StagingDirectory: StagingArea {
                     + " were not shared yet, is missing: restore it from a backup, or go on with the"
                     + " file as it was last shared")
         }
-        return SparseFile(file, id: id, in: directory, isNew: false)
+        let opened = SparseFile(file, id: id, in: directory, isNew: false)
+        guard try opened.isAdopted() else { return opened }
+        return try separate(opened)
+    }
+
+    /// Puts a copy in the place of a file that the pack store adopted just before the last run ended: what
+    /// is its own must not change any more.
+    private func separate(_ adopted: SparseFile) throws(StorageError) -> SparseFile {
+        let name = Self.name(of: adopted.id)
+        let temporary = name + Directory.temporarySuffix
+        try directory.remove(temporary)
+        let file = try directory.file(temporary, O_RDWR | O_CREAT | O_EXCL)
+        let copy = SparseFile(file, id: adopted.id, in: directory, isNew: false)
+        try adopted.copy(to: copy)
+        try directory.rename(temporary, to: name)
+        try directory.sync()
+        return copy
     }
 
     package func removeAll(except kept: Set<UInt64>) throws(StorageError) {
@@ -45,19 +61,22 @@ package final class StagingDirectory: StagingArea {
     }
 
     /// Sixteen hexadecimal digits.
-    fileprivate static func name(of id: UInt64) -> String {
+    static func name(of id: UInt64) -> String {
         let digits = String(id, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 }
 
-private final class SparseFile: StagingFile {
+/// A staging file.
+final class SparseFile: StagingFile {
     let id: UInt64
     private let descriptor: FileDescriptor
     private let directory: Directory
     private let gate = SyncGate()
     /// Whether the file's name is on the disk.
     private let hasSyncedName: Atomic<Bool>
+    /// Of the second name that the pack store gave it: its sequence number.
+    private let data = Mutex<UInt64?>(nil)
 
     init(_ descriptor: consuming FileDescriptor, id: UInt64, in directory: Directory, isNew: Bool) {
         self.descriptor = descriptor
@@ -96,6 +115,41 @@ private final class SparseFile: StagingFile {
                 try directory.sync()
                 hasSyncedName.store(true, ordering: .releasing)
             }
+        }
+    }
+
+    /// Whether the pack store has a name for the file.
+    func isAdopted() throws(StorageError) -> Bool { try descriptor.status().st_nlink > 1 }
+
+    func copy(to other: SparseFile) throws(StorageError) {
+        var offset: UInt64 = 0
+        while let data = try descriptor.nextData(after: offset) {
+            var position = data.lowerBound
+            while position < data.upperBound {
+                let count = Int(min(1 << 20, data.upperBound - position))
+                let bytes = try descriptor.read(count, at: position)
+                try other.descriptor.write(bytes.span, at: position)
+                position += UInt64(count)
+            }
+            offset = data.upperBound
+        }
+        try other.truncate(to: descriptor.size())
+        try other.sync()
+    }
+
+    /// Gives the file a second name, that of a data file of the pack store; or finds that it has one.
+    ///
+    /// - Parameter sequence: of the name, if it has none yet.
+    /// - Returns: the name's sequence number; nil where files have no second names.
+    func link(into packs: Directory, orAs sequence: UInt64) throws(StorageError) -> UInt64? {
+        try data.withLock { (data) throws(StorageError) in
+            let wanted = data ?? sequence
+            let name = DataName(sequence: wanted).fileName
+            if try directory.link(StagingDirectory.name(of: id), to: name, in: packs) {
+                data = wanted
+                return wanted
+            }
+            return nil
         }
     }
 

@@ -109,6 +109,7 @@ func measureTree(_ words: [String]) throws {
     guard words.count >= 2 else { throw MeasureError.usage }
     let (part, home) = (words[0], words[1])
     let count = words.count > 2 ? Int(words[2]) ?? 0 : 0
+    if part == "return" { return try measureReturn(home: home, operations: count) }
     let start = monotonicNow()
     let share = try MeasuredShare(home: home)
     let tree = TreeMeasuring(share)
@@ -136,5 +137,5 @@ func measureTree(_ words: [String]) throws {
 
 enum MeasureError: Error, CustomStringConvertible {
     case usage
-    var description: String { "usage: measure tree fill|operations|open HOME [COUNT]" }
+    var description: String { "usage: measure tree fill|operations|open|return HOME [COUNT]" }
 }

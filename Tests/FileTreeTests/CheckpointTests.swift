@@ -110,11 +110,11 @@ import TreeModel
         func take(_ bytes: [UInt8]) throws(CheckpointError) -> Bytes32 {
             do {
                 let tree = try FileTree(storage: MemoryTreeStorage(), writers: WriterTable())
-                var rest = bytes[...]
-                try tree.read(checkpoint: digest) {
-                    defer { rest = rest.dropFirst(100) }
-                    return rest.isEmpty ? nil : Array(rest.prefix(100))
+                var reader = CheckpointReader(tree: tree)
+                for start in stride(from: 0, to: bytes.count, by: 100) {
+                    try reader.feed(Array(bytes[start..<min(start + 100, bytes.count)]))
                 }
+                _ = try reader.finish(digest)
                 return tree.digest
             } catch let error as CheckpointError {
                 throw error
@@ -145,9 +145,102 @@ import TreeModel
 
 extension Device {
     /// The bytes of a checkpoint of what this device has.
-    func checkpoint() throws -> [UInt8] {
+    func checkpoint(settled: Clock = Clock(), _ time: HybridTime = .zero) throws -> [UInt8] {
+        try seal()
         var bytes: [UInt8] = []
-        try tree.writeCheckpoint { bytes += $0 }
+        var writer = try tree.beginCheckpoint(
+            settled: settled, settledTime: time, states: states, values: [])
+        defer { writer.end() }
+        while try writer.write(objects: 7, { bytes += $0 }) != .done {}
         return bytes
+    }
+}
+
+/// What a checkpoint leaves out can be missed by nobody who has seen what is settled.
+@Suite struct SettledHistoryTests {
+    /// What every device has referenced, as one of them knows it.
+    private func settled(_ devices: [Device], at one: Device) -> (Clock, HybridTime) {
+        var clock = Clock()
+        var time = HybridTime.zero
+        for element in one.tree.clock.elements {
+            let key = one.writers.key(of: element.writer)
+            let seen = devices.map { one.references(of: $0.key, to: key) }.min() ?? 0
+            clock[element.writer] = min(seen, element.count)
+        }
+        for element in clock.elements {
+            time = max(time, one.time(of: element.writer, block: element.count - 1))
+        }
+        return (clock, time)
+    }
+
+    @Test(arguments: 0..<60)
+    func `a cut anywhere leads to the same view without what is settled`(_ round: Int) throws {
+        let seed = UInt64(round) + 1000
+        var history = RandomHistory(seed: seed, odd: false)
+        let count = 2 + round % 3
+        var devices: [Device] = []
+        for index in 0..<count {
+            let device = try Device("device \(index)", strangers: index * 2)
+            device.wallSkew = Int64(history.below(100)) - 50
+            devices.append(device)
+        }
+        var late: [Device] = []
+        var forgotten = 0
+        for step in 0..<120 {
+            let device = devices[history.below(devices.count)]
+            try history.step(on: device)
+            if history.below(4) == 0 {
+                let other = devices[history.below(devices.count)]
+                if other !== device { try device.pull(from: other, using: &history.rng) }
+            }
+            guard history.below(10) == 0 else { continue }
+            for one in devices { try one.seal() }
+            let (clock, time) = settled(devices, at: device)
+            let whole = try device.checkpoint()
+            let bytes = try device.checkpoint(settled: clock, time)
+            forgotten += whole.count - bytes.count
+            let newcomer = try Device("newcomer \(step)", strangers: history.below(5))
+            try newcomer.start(from: device, bytes)
+            #expect(newcomer.tree.digest == device.tree.digest, "seed \(seed) step \(step)")
+            #expect(newcomer.tree.totals == device.tree.totals, "seed \(seed) step \(step)")
+            if history.below(3) == 0, devices.count < 6 {
+                // It counts from its first block on, which has seen what it started from.
+                try history.step(on: newcomer)
+                try newcomer.seal()
+                for one in devices { try one.pull(from: newcomer, using: &history.rng) }
+                devices.append(newcomer)
+            } else {
+                late.append(newcomer)
+            }
+        }
+        let all = devices + late
+        try converge(all, seed: seed)
+        let logs = all[0].logs.sorted { $0.key < $1.key }.map { (key: $0.key, blocks: $0.value) }
+        let model = try NaiveTree(logs).picture()
+        for device in all {
+            let differences = Picture.differences(try device.picture(), model)
+            #expect(differences.isEmpty, "seed \(seed): \(differences.joined(separator: "\n"))")
+            #expect(device.tree.digest == all[0].tree.digest, "seed \(seed)")
+        }
+    }
+
+    @Test func `a checkpoint holds its moment while the view goes on`() throws {
+        for seed in 0..<20 as Range<UInt64> {
+            var history = RandomHistory(seed: seed + 2000, odd: true)
+            let device = try Device("device")
+            for _ in 0..<60 { try history.step(on: device) }
+            let expected = try device.checkpoint()
+            let digest = device.tree.digest
+            var bytes: [UInt8] = []
+            var writer = try device.tree.beginCheckpoint(
+                settled: Clock(), settledTime: .zero, states: device.states, values: [])
+            while try writer.write(objects: 1, { bytes += $0 }) != .done {
+                try history.step(on: device)
+            }
+            writer.end()
+            #expect(bytes == expected, "seed \(seed)")
+            #expect(writer.digest == digest)
+            #expect(device.tree.digest != digest)
+        }
     }
 }

@@ -182,23 +182,40 @@ final class Device {
     }
 
     /// Starts from a checkpoint of what another device has, instead of from its blocks.
-    func start(from other: Device) throws {
-        try other.seal()
-        var bytes: [UInt8] = []
-        try other.tree.writeCheckpoint { bytes += $0 }
-        var rest = bytes[...]
-        try tree.read(checkpoint: other.tree.digest) {
-            defer { rest = rest.dropFirst(1000) }
-            return rest.isEmpty ? nil : Array(rest.prefix(1000))
+    ///
+    /// - Parameter checkpoint: what `checkpoint` of the other one gave, before it went on.
+    func start(from other: Device, _ checkpoint: [UInt8]? = nil, digest: Bytes32? = nil) throws {
+        let bytes = try checkpoint ?? other.checkpoint()
+        var reader = CheckpointReader(tree: tree)
+        for start in stride(from: 0, to: bytes.count, by: 1000) {
+            try reader.feed(Array(bytes[start..<min(start + 1000, bytes.count)]))
         }
-        for (key, blocks) in other.logs where !blocks.isEmpty {
-            logs[key] = blocks
-            _ = writers.insert(key)
+        for state in try reader.finish(digest ?? other.tree.digest).states {
+            let key = writers.key(of: state.writer)
+            logs[key] = Array(other.logs[key]!.prefix(Int(state.number)))
+            codecs[key] = state
         }
-        for key in other.logs.keys.sorted() where !other.logs[key]!.isEmpty {
-            try rewindCodec(of: key)
-        }
+        if codecs[key] == nil { codecs[key] = BlockCodec(writer: slot) }
         hybridClock.observe(tree.newestTime)
+    }
+
+    /// The logs' codecs, by log.
+    var states: [BlockCodec] {
+        codecs.sorted { $0.key < $1.key }.map(\.value).filter { tree.clock[$0.writer] > 0 }
+    }
+
+    /// What another device's last block here has seen of a log.
+    func references(of other: Bytes32, to key: Bytes32) -> UInt64 {
+        guard let state = codecs[other], state.number > 0 else { return 0 }
+        if key == other { return state.number }
+        return writers.slot(of: key).map { state.clock[$0] } ?? 0
+    }
+
+    /// The time of a block here.
+    func time(of writer: WriterSlot, block: UInt64) -> HybridTime {
+        let bytes = logs[writers.key(of: writer)]![Int(block)]
+        return HybridTime(
+            rawValue: bytes[1..<9].reversed().reduce(0) { $0 << 8 | UInt64($1) })
     }
 
     private func rewindCodec(of key: Bytes32) throws {

@@ -37,6 +37,9 @@ final class FakeChunks: ChunkStorage {
         var appended = 0
         var delayMilliseconds: UInt32 = 0
         var isFull = false
+        var adopted: [Bytes32: (chunk: InPlaceChunk, file: FakeStagingFile)] = [:]
+        var adopts = true
+        var adoptionDelayMilliseconds: UInt32 = 0
     }
 
     private let storage = MemoryChunkStorage()
@@ -57,6 +60,16 @@ final class FakeChunks: ChunkStorage {
 
     func setFull(_ isFull: Bool) { state.withLock { $0.isFull = isFull } }
 
+    /// Whether staging files may be adopted.
+    func setAdopts(_ adopts: Bool) { state.withLock { $0.adopts = adopts } }
+
+    func delayAdoption(milliseconds: UInt32) {
+        state.withLock { $0.adoptionDelayMilliseconds = milliseconds }
+    }
+
+    /// How many chunks are where they were staged.
+    var adopted: Int { state.withLock { $0.adopted.count } }
+
     var appended: Int { state.withLock { $0.appended } }
 
     /// A version may only name chunks that a crash leaves.
@@ -73,17 +86,49 @@ final class FakeChunks: ChunkStorage {
     }
 
     func contains(_ address: Bytes32) -> Bool {
-        !state.withLock { $0.hidden.contains(address) } && storage.contains(address)
+        let (isHidden, isAdopted) = state.withLock {
+            ($0.hidden.contains(address), $0.adopted[address] != nil)
+        }
+        return !isHidden && (isAdopted || storage.contains(address))
     }
 
     func reference(of address: Bytes32) throws(StorageError) -> ChunkReference? {
-        contains(address) ? storage.reference(of: address) : nil
+        guard contains(address) else { return nil }
+        let adopted = state.withLock { $0.adopted[address]?.chunk.reference }
+        return adopted ?? storage.reference(of: address)
     }
 
     func read(_ address: Bytes32, at offset: Int, into buffer: UnsafeMutableRawBufferPointer)
         throws(StorageError) -> Int?
     {
-        contains(address) ? storage.read(address, at: offset, into: buffer) : nil
+        guard contains(address) else { return nil }
+        guard let (chunk, file) = state.withLock({ $0.adopted[address] }) else {
+            return storage.read(address, at: offset, into: buffer)
+        }
+        let count = min(buffer.count, Int(chunk.reference.length) - offset)
+        guard count > 0 else { return 0 }
+        let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+        return try file.read(at: chunk.offset + UInt64(offset), into: part)
+    }
+
+    /// Whoever changes the file changes the chunks.
+    func adopt(_ chunks: [InPlaceChunk], of file: any AdoptableFile) throws(StorageError) -> Bool {
+        let (adopts, delay) = state.withLock { ($0.adopts, $0.adoptionDelayMilliseconds) }
+        guard adopts, let file = file as? FakeStagingFile else { return false }
+        for chunk in chunks {
+            var bytes = [UInt8](repeating: 0, count: Int(chunk.reference.length))
+            do {
+                _ = try bytes.withUnsafeMutableBytes { try file.read(at: chunk.offset, into: $0) }
+            } catch {
+                throw .io(code: EIO, action: "adopting: \(error)")
+            }
+            precondition(PackFormat.checksum(bytes.span) == chunk.checksum, "other bytes")
+        }
+        state.withLock { state in
+            for chunk in chunks { state.adopted[chunk.reference.address] = (chunk, file) }
+        }
+        if delay > 0 { sleepMilliseconds(delay) }
+        return true
     }
 
     func append(_ reference: ChunkReference, plaintext: Span<UInt8>) throws(StorageError) {

@@ -4,6 +4,8 @@ import Glibc
 import Share
 import Synchronization
 
+@testable import FuseMount
+
 /// A share in dictionaries: one lock, no peers, no disk. What a peer would do, tests call.
 final class FakeVolume: Volume {
     struct Object {
@@ -32,6 +34,8 @@ final class FakeVolume: Volume {
         var demandMilliseconds: UInt32 = 20
         /// Nobody ever answers.
         var isSilent = false
+        /// Changes of extended attributes wait at it, with the thread that asks.
+        var gate: Latch?
         weak var observer: (any VolumeObserver)?
     }
 
@@ -399,6 +403,7 @@ final class FakeVolume: Volume {
     func setExtendedAttribute(
         _ name: [UInt8], of node: NodeID, to value: [UInt8], mustExist: Bool, mustBeNew: Bool
     ) throws(VolumeError) {
+        state.withLock { $0.gate }?.wait()
         try with { (state) throws(VolumeError) in
             let old = try state.object(node).xattrs[name]
             if mustExist, old == nil { throw .noAttribute }

@@ -160,6 +160,84 @@ struct MountTests {
     }
 
     @Test
+    func `a large new file becomes chunks where it was staged`() throws {
+        let mount = try TestMount { $0.adoptedBytesMin = 1 << 20 }
+        defer { mount.end() }
+        var bytes = randomBytes(12_000_000, seed: 9)
+        try writeFile(mount.at("a"), bytes)
+        mount.eventually("it is published", seconds: 15) { !mount.volume.saves.isEmpty }
+        #expect(mount.chunks.adopted > 20)
+        // Only the list of them.
+        #expect(mount.chunks.appended < 5)
+        #expect(try mount.volume.bytes("a") == bytes)
+        mount.eventually("its staging file is given back") { mount.staging.files.isEmpty }
+
+        // Whatever is done to it, the version of before keeps its bytes.
+        let first = bytes
+        let file = try check(open(mount.at("a"), O_RDWR))
+        for step in 0..<30 {
+            let part = randomBytes(50_000, seed: UInt64(step))
+            let offset = step * 400_000
+            try pwriteAll(file, part, at: offset)
+            bytes.replaceSubrange(offset..<min(bytes.count, offset + 50_000), with: part)
+        }
+        try check(ftruncate(file, off_t(bytes.count - 100_000)))
+        bytes.removeLast(100_000)
+        #expect(try readAll(file) == bytes)
+        close(file)
+        try mount.eventually("the other is published", seconds: 15) {
+            try mount.volume.bytes("a") == bytes
+        }
+        let before = try #require(mount.volume.saves.first)
+        #expect(try contentBytes(before.content, mount.chunks) == first)
+    }
+
+    @Test(arguments: [false, true])
+    func `a large file that is written while its chunks are adopted keeps both`(writeBack: Bool)
+        throws
+    {
+        let mount = try TestMount {
+            $0.writeBack = writeBack
+            $0.adoptedBytesMin = 1 << 20
+        }
+        defer { mount.end() }
+        mount.chunks.delayAdoption(milliseconds: 300)
+        var bytes = randomBytes(10_000_000, seed: 10)
+        let first = bytes
+        let file = try check(open(mount.at("a"), O_CREAT | O_RDWR, 0o644))
+        try pwriteAll(file, bytes, at: 0)
+        try check(fsync(file))
+        let second = try check(open(mount.at("a"), O_RDWR))
+        close(second)
+        mount.eventually("chunks are adopted", seconds: 15) { mount.chunks.adopted > 0 }
+        try pwriteAll(file, [1, 2, 3], at: 5_000_000)
+        bytes.replaceSubrange(5_000_000..<5_000_003, with: [1, 2, 3])
+        try pwriteAll(file, [4, 5, 6], at: bytes.count)
+        bytes += [4, 5, 6]
+        try check(fsync(file))
+        #expect(try readAll(file) == bytes)
+        close(file)
+        try mount.eventually("all is published", seconds: 15) {
+            try mount.volume.bytes("a") == bytes
+        }
+        let before = try #require(mount.volume.saves.first)
+        #expect(try contentBytes(before.content, mount.chunks) == first)
+    }
+
+    @Test
+    func `where nothing can be adopted a large file is copied`() throws {
+        let mount = try TestMount { $0.adoptedBytesMin = 1 << 20 }
+        defer { mount.end() }
+        mount.chunks.setAdopts(false)
+        let bytes = randomBytes(10_000_000, seed: 11)
+        try writeFile(mount.at("a"), bytes)
+        try mount.eventually("it is published", seconds: 15) {
+            try mount.volume.bytes("a") == bytes
+        }
+        #expect(mount.chunks.adopted == 0)
+    }
+
+    @Test
     func `what was written and is no version yet is counted`() throws {
         let mount = try TestMount()
         defer { mount.end() }

@@ -16,9 +16,12 @@ private struct OverlayModel {
     var pending: [Overlay.Leftovers] = []
     /// What a job sees: the bytes at the cut, over the base of that time.
     var cut: (bytes: [UInt8], reader: ContentReader, isDetached: Bool)?
+    /// What a chunk storage has made its own.
+    var adopted: [(file: any StagingFile, offset: UInt64, bytes: [UInt8])] = []
 
     init(base: [UInt8], memoryMax: Int = 0) throws {
-        depot = StagingDepot(area: staging, bytesMax: 1 << 40, memoryMax: memoryMax)
+        depot = StagingDepot(
+            area: staging, bytesMax: 1 << 40, memoryMax: memoryMax, adoptedBytesMin: 1)
         bytes = base
         let content = try Self.content(base, chunks)
         overlay = Overlay(base: content)
@@ -79,6 +82,33 @@ private struct OverlayModel {
         if !cut.isDetached { reader = ContentReader(content, storage: chunks) }
         retire(leftovers)
         pending.append(leftovers)
+    }
+
+    /// A job makes some of what is in place chunks, unless that was written over.
+    mutating func adopt(using random: inout SeededRandom) {
+        guard let cut, let inPlace = overlay.cut?.inPlace.ranges else { return }
+        let ranges = inPlace.compactMap { range -> Range<UInt64>? in
+            let start = UInt64.random(in: range, using: &random)
+            return Bool.random(using: &random)
+                ? start..<UInt64.random(in: start + 1...range.upperBound, using: &random) : nil
+        }
+        guard !ranges.isEmpty, let staged = overlay.freeze(ranges), let file = staged.file else {
+            return
+        }
+        for range in ranges {
+            let bytes = Array(cut.bytes[Int(range.lowerBound)..<Int(range.upperBound)])
+            adopted.append((file, range.lowerBound, bytes))
+        }
+    }
+
+    func isAdoptedIntact() throws -> Bool {
+        try adopted.allSatisfy { part in
+            var found = [UInt8](repeating: 0, count: part.bytes.count)
+            let count = try found.withUnsafeMutableBytes { buffer in
+                try part.file.read(at: part.offset, into: buffer)
+            }
+            return count == part.bytes.count && found == part.bytes
+        }
     }
 
     private func retire(_ leftovers: Overlay.Leftovers) {
@@ -150,12 +180,19 @@ struct OverlayTests {
                 if step % 5 == 0 { try model.truncate(to: Bool.random(using: &random) ? 0 : 60) }
             case 8: try model.zero(offset..<offset + count)
             case 9: model.beginCut()
-            case 10: try model.endCut(success: true)
+            case 10:
+                if Bool.random(using: &random) { model.adopt(using: &random) }
+                try model.endCut(success: true)
             case 11: try model.punch()
-            default: if step % 3 == 0 { try model.endCut(success: false) }
+            default:
+                if step % 3 == 0 {
+                    model.adopt(using: &random)
+                    try model.endCut(success: false)
+                }
             }
             #expect(model.overlay.size == UInt64(model.bytes.count), "seed \(seed) step \(step)")
             #expect(try model.shown() == model.bytes, "seed \(seed) step \(step)")
+            #expect(try model.isAdoptedIntact(), "seed \(seed) step \(step)")
             if let cut = model.cut, model.overlay.cut?.isAbandoned == false {
                 #expect(try model.shownCut() == cut.bytes, "seed \(seed) cut at \(step)")
             }
@@ -174,10 +211,51 @@ struct OverlayTests {
         model.overlay.discard()
         try model.depot.release(now: .zero) {}
         model.depot.dropSpares()
+        #expect(try model.isAdoptedIntact(), "seed \(seed)")
         #expect(model.staging.files.isEmpty, "seed \(seed)")
         #expect(model.depot.bytesUsed == 0, "seed \(seed)")
         #expect(model.depot.bytesInMemory == 0, "seed \(seed)")
         if memoryMax == 1 << 20 { #expect(model.staging.made == 0, "seed \(seed)") }
+    }
+
+    @Test
+    func `what a chunk storage adopted is written over in another file`() throws {
+        var model = try OverlayModel(base: [])
+        try model.write(randomBytes(100_000, seed: 1), at: 0)
+        let first = try #require(model.overlay.staged)
+        model.beginCut()
+        try model.write(randomBytes(5000, seed: 2), at: 100_000)
+        #expect(model.overlay.cut?.isSpoiled == false)
+        #expect(model.overlay.freeze([0..<90_000]) === first)
+        #expect(model.overlay.isHeld(80_000..<80_001))
+        #expect(!model.overlay.isHeld(90_000..<200_000))
+        try model.endCut(success: true)
+        #expect(!model.overlay.isHeld(80_000..<80_001))
+        // What goes on at the end stays in the file.
+        try model.write([1, 2, 3], at: 105_000)
+        #expect(model.overlay.staged === first)
+        try model.write([9, 9], at: 50)
+        #expect(model.overlay.staged !== first)
+        #expect(try model.shown() == model.bytes)
+        // Until a record names the other one.
+        #expect(model.staging.files.count == 2)
+        model.overlay.retireOutgrown()
+        try model.punch()
+        #expect(model.staging.files.count == 1)
+        #expect(try model.shown() == model.bytes)
+    }
+
+    @Test
+    func `what was written over since the cut is not adopted`() throws {
+        var model = try OverlayModel(base: [])
+        try model.write(randomBytes(100_000, seed: 1), at: 0)
+        model.beginCut()
+        #expect(model.overlay.cut?.inPlace.ranges == [0..<100_000])
+        try model.write([7], at: 99_999)
+        #expect(model.overlay.freeze([0..<10]) == nil)
+        #expect(try model.shownCut().last != 7 || randomBytes(100_000, seed: 1).last == 7)
+        try model.endCut(success: true)
+        #expect(try model.shown() == model.bytes)
     }
 
     @Test

@@ -1,4 +1,5 @@
 import Base
+import Chunks
 import FileTree
 import Testing
 
@@ -8,6 +9,9 @@ import Testing
 @Suite struct CheckpointTests {
     private func pair(seed: UInt64) throws -> (Network, Network.Device, Network.Device) {
         let network = Network(seed: seed)
+        network.checkpointPolicy = CheckpointPolicy(
+            growthMin: 32 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .zero,
+            objectsPerTurn: 100)
         let alice = try network.addDevice("alice")
         let bob = try network.addDevice("bob")
         network.connect(bob, alice)
@@ -22,29 +26,51 @@ import Testing
         device.volume.engine.withLock { $0.comparedCheckpoints }
     }
 
-    @Test func `after many blocks and some quiet one device writes it and the other compares`()
+    @Test
+    func `when the logs have grown and some quiet one device publishes and the other compares`()
         throws
     {
         let (network, alice, bob) = try pair(seed: 1)
-        for device in [alice, bob] {
-            device.volume.engine.withLock {
-                $0.blocksSinceCheckpoint = Engine.CheckpointLimits.blocks - 1
-            }
-        }
+        #expect(alice.checkpoints.isEmpty)
+        for index in 0..<20 { try alice.write("f\(index)", String(repeating: "x", count: 3000)) }
         network.run(seconds: 60)
-        #expect(compared(alice) + compared(bob) == 0)
-        try alice.write("f", "three")
-        network.run(seconds: 60)
-        #expect(compared(alice) + compared(bob) == 1, "\(network.log)")
+        #expect(alice.checkpoints.count == 1, "\(network.log)")
+        #expect(alice.checkpoints == bob.checkpoints)
+        // The one that published it, and the other's word that it has seen it.
+        #expect(compared(alice) == 1)
+        #expect(compared(bob) == 1)
         let blocks = alice.volume.status().clock.values.reduce(0, +)
         network.run(seconds: 300)
         #expect(alice.volume.status().clock.values.reduce(0, +) == blocks)
         for device in [alice, bob] {
             #expect(device.volume.status().disagreeing.isEmpty)
-            #expect(device.volume.engine.withLock { $0.blocksSinceCheckpoint } < 10)
             let report = try device.volume.check(scratch: MemoryShareStorage())
             #expect(report.problems.isEmpty)
         }
+    }
+
+    @Test func `two checkpoints have most pieces in common, and both devices hold them`() throws {
+        let (network, alice, bob) = try pair(seed: 4)
+        for index in 0..<2000 { try alice.write("f\(index)", String(repeating: "x", count: 200)) }
+        network.run(seconds: 60)
+        let before = try #require(alice.checkpoints.last)
+        for index in 0..<120 { try bob.write("g\(index)", String(repeating: "y", count: 3000)) }
+        network.run(seconds: 60)
+        let after = try #require(alice.checkpoints.last)
+        #expect(after != before)
+        func addresses(_ checkpoint: PublishedCheckpoint, _ device: Network.Device) throws -> Set<
+            Bytes32
+        > {
+            var walk = ReferenceWalk(device.volume.chunks)
+            var result: Set<Bytes32> = []
+            try walk.forEachReference(in: checkpoint.content) { result.insert($0.address) }
+            #expect(walk.missingLists.isEmpty)
+            return result
+        }
+        let (old, new) = (try addresses(before, alice), try addresses(after, alice))
+        #expect(old.count > 8)
+        #expect(new.subtracting(old).count <= 6, "\(old.count) \(new.count)")
+        for address in new { #expect(bob.volume.chunks.contains(address)) }
     }
 
     @Test func `a digest that is not what the blocks mean is told, also after a restart`() throws {
@@ -81,5 +107,17 @@ import Testing
         network.run()
         #expect(compared(bob) == 0)
         #expect(bob.volume.status().disagreeing.isEmpty)
+    }
+}
+
+extension Network.Device {
+    var checkpoints: [PublishedCheckpoint] {
+        volume.engine.withLock { engine in
+            engine.checkpoints.map { checkpoint in
+                var common = checkpoint
+                common.logBytes = 0
+                return common
+            }
+        }
     }
 }

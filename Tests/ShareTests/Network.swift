@@ -63,6 +63,8 @@ final class Network {
     private var nextConnection: UInt64 = 1
     let shareKey: Bytes32
     let inviteSeed = Bytes32(repeating: 0x1e)
+    /// Of devices opened from now on.
+    var checkpointPolicy = CheckpointPolicy.standard
 
     init(seed: UInt64) {
         random = SeededRandom(seed: seed)
@@ -116,7 +118,7 @@ final class Network {
                 keys: ShareKeys(shareKey: shareKey), device: KeyPair(seed: device.key),
                 deviceName: device.installationName),
             origin: origin, storage: device.storage, chunks: device.chunks, environment: device,
-            diskSpace: { (1 << 40, 1 << 39) })
+            diskSpace: { (1 << 40, 1 << 39) }, checkpoints: checkpointPolicy)
     }
 
     func connect(_ first: Device, _ second: Device) {

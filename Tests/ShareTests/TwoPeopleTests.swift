@@ -12,7 +12,10 @@ import Testing
 ///     write PATH TEXT   dir PATH   move PATH PATH   remove PATH   removeTree PATH
 ///     symlink PATH TARGET   executable PATH   times PATH SECONDS
 ///
-/// In what they see, `{alice}` stands for what a conflict name says of her.
+///     empty PATH   clock SECONDS (from then on, how far the own clock is ahead)
+///
+/// In what they see, `{alice}` stands for what a conflict name says of her, and `{alice #}` where that was
+/// taken and a hash is added. `times` is in seconds. `again` is what both do apart once more after that.
 @Suite struct TwoPeopleTests {
     struct Situation: CustomTestStringConvertible {
         let name: String
@@ -20,10 +23,14 @@ import Testing
         let alice: [String]
         let bob: [String]
         let both: [String]
+        var times: [String: Int64] = [:]
+        var again: (alice: [String], bob: [String])?
         var testDescription: String { name }
     }
 
-    @Test(arguments: apart + contents + renames + removals + directories)
+    @Test(
+        arguments: apart + contents + renames + removals + directories + attributes + moves + rings
+            + revivals + rounds + crowds)
     func `both see the same`(_ situation: Situation) throws {
         let network = Network(seed: 21)
         let alice = try network.addDevice("alice")
@@ -42,14 +49,33 @@ import Testing
         network.run(seconds: 1)
         network.connect(alice, bob)
         network.run(seconds: 5)
-        let expected = situation.both.map { line in
-            ["alice", "bob"].reduce(line) { text, name in
-                text.replacing("{\(name)}", with: " (conflict \(name) 2023-11-14)")
+        if let again = situation.again {
+            network.disconnectAll()
+            for words in again.alice { try alice.take(words) }
+            network.run(seconds: 1)
+            for words in again.bob { try bob.take(words) }
+            network.run(seconds: 1)
+            network.connect(alice, bob)
+            network.run(seconds: 5)
+        }
+        let expected = situation.both.map(Self.expanded)
+        let (hers, his) = (try alice.everything(), try bob.everything())
+        #expect(hers == expected.sorted())
+        #expect(his == hers)
+        for (path, seconds) in situation.times {
+            for device in [alice, bob] {
+                let shown = try device.volume.attributes(of: try device.directory(path)).modified
+                #expect(shown.seconds == seconds, "\(path)")
             }
         }
-        #expect(try alice.everything() == expected.sorted())
-        #expect(try bob.everything() == expected.sorted())
         #expect(alice.volume.status().digest == bob.volume.status().digest)
+    }
+
+    fileprivate static func expanded(_ line: String) -> String {
+        ["alice", "bob"].reduce(line) { text, name in
+            text.replacing("{\(name)}", with: " (conflict \(name) 2023-11-14)")
+                .replacing("{\(name) #}", with: " (conflict \(name) 2023-11-14 #)")
+        }
     }
 
     static let apart = [
@@ -278,10 +304,12 @@ import Testing
 
 extension Network.Device {
     fileprivate func take(_ words: String) throws {
-        let parts = words.split(separator: " ").map { String($0) }
+        let parts = words.split(separator: " ").map { TwoPeopleTests.expanded(String($0)) }
         switch parts[0] {
         case "write": try write(parts[1], parts[2])
         case "dir": try mkdir(parts[1])
+        case "empty": try write(parts[1], "")
+        case "clock": clockSkew = Int64(parts[1])!
         case "move": try rename(parts[1], parts[2])
         case "remove": try unlink(parts[1])
         case "removeTree": try removeTree(parts[1])
@@ -315,17 +343,19 @@ extension Network.Device {
     fileprivate func everything(_ path: String = "") throws -> [String] {
         var lines: [String] = []
         for item in try volume.list(try directory(path)) {
-            let below = path + String(decoding: item.name, as: UTF8.self)
+            let name = String(decoding: item.name, as: UTF8.self)
+            let below = path + name.replacing(#/ [0-9a-f]{8,}\)/#, with: " #)")
             switch item.kind {
             case .directory:
-                let inside = try everything(below + "/")
+                let inside = try everything(path + name + "/")
                 lines += inside.isEmpty ? [below + "/"] : inside
             case .symlink:
                 let target = String(decoding: try volume.readLink(item.node), as: UTF8.self)
                 lines.append("\(below) -> \(target)")
             default:
                 let mode = try volume.attributes(of: item.node).mode
-                lines.append("\(below)\(mode & 0o100 != 0 ? "*" : "") = \(try text(below) ?? "?")")
+                lines.append(
+                    "\(below)\(mode & 0o100 != 0 ? "*" : "") = \(try text(path + name) ?? "?")")
             }
         }
         return lines.sorted()

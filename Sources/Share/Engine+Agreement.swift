@@ -6,53 +6,6 @@ import Wire
 /// Equal clocks must have equal views: members write down the digest of theirs from time to time, and who has
 /// seen just the same compares.
 extension Engine {
-    enum CheckpointLimits {
-        /// Blocks after which a digest is due.
-        static let blocks: UInt64 = 1000
-        /// How long nothing may have happened before it is written, so that others have the same clock.
-        static let quiet = Duration.seconds(10)
-        /// Devices take their turns within this time: mostly one writes, and the others compare.
-        static let turns: UInt64 = 20_000
-        static let divergences = 64
-    }
-
-    /// When this device is to write the digest of its view, if nothing happens before.
-    var checkpointDeadline: Instant? {
-        guard blocksSinceCheckpoint >= CheckpointLimits.blocks, isAdmitted,
-            let last = lastBlockAt, let key = ownLog?.key
-        else { return nil }
-        let turn = key.bytes.prefix(4).reduce(0) { $0 << 8 | UInt64($1) } % CheckpointLimits.turns
-        return last + CheckpointLimits.quiet + .milliseconds(Int64(turn))
-    }
-
-    mutating func countBlock(_ operations: [Operation?]) {
-        lastBlockAt = environment.now()
-        if case .checkpoint? = operations.first {
-            blocksSinceCheckpoint = 0
-        } else {
-            blocksSinceCheckpoint &+= 1
-        }
-    }
-
-    /// Writes the digest if it is due.
-    mutating func publishCheckpointIfDue(now: Instant) throws(StorageError) {
-        guard let deadline = checkpointDeadline, deadline <= now else { return }
-        guard open == nil, !hasUnapplied else {
-            // Another time: nobody else has the same clock now.
-            lastBlockAt = now
-            return
-        }
-        try tree.save()
-        do throws(VolumeError) {
-            try author(.checkpoint(.init(digest: tree.digest)))
-        } catch {
-            if case .storage(let error) = error { throw error }
-            // Nothing can be written now; the next block brings it up again.
-            blocksSinceCheckpoint = 0
-        }
-        try commit()
-    }
-
     /// Compares a digest that another device wrote with the view here, if both have seen the same.
     ///
     /// To be called before the block is applied, in a batch; the batch goes on.
@@ -60,7 +13,7 @@ extension Engine {
         throws(StorageError)
     {
         guard slot != ownSlot, case .checkpoint(let checkpoint)? = block.operations.first,
-            block.clock == tree.clock
+            checkpoint.content.isEmpty, block.clock == tree.clock
         else { return }
         note(try tree.finish())
         tree.begin()
@@ -71,7 +24,7 @@ extension Engine {
             divergences.remove(at: known)
         } else {
             guard checkpoint.digest != tree.digest,
-                divergences.count < CheckpointLimits.divergences
+                divergences.count < Divergence.Limits.count
             else { return }
             notices.append(Self.disagreement(with: deviceName(log: key)))
             divergences.append(
@@ -95,6 +48,10 @@ extension Engine {
 
 /// A view that should have been this device's, and was another.
 struct Divergence: Equatable, Sendable {
+    enum Limits {
+        static let count = 64
+    }
+
     /// Who wrote the digest, and in which block.
     var log: Bytes32
     var block: UInt64
@@ -120,7 +77,7 @@ struct Divergence: Equatable, Sendable {
             var reader = WireReader(bytes.span)
             guard try reader.readUInt8() == 1 else { throw .invalid("format") }
             let count = try reader.readCount(
-                max: Engine.CheckpointLimits.divergences, minimumElementSize: 34)
+                max: Divergence.Limits.count, minimumElementSize: 34)
             var divergences: [Divergence] = []
             for _ in 0..<count {
                 divergences.append(

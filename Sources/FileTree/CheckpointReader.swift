@@ -1,76 +1,20 @@
 package import Base
 import Wire
 
-/// Starting from a checkpoint instead of from the first blocks.
-extension FileTree {
-    /// Makes an empty tree the view that a checkpoint holds: the blocks after its clock may be applied
-    /// then.
-    ///
-    /// - Parameters:
-    ///   - digest: of the view, as whoever published the checkpoint signed it.
-    ///   - next: the next bytes of it; nil at the end.
-    /// - Throws: after an error storage holds part of a view: remove it.
-    package func read(
-        checkpoint digest: Bytes32, _ next: () throws(StorageError) -> [UInt8]?
-    ) throws(CheckpointError) {
-        guard clock.elements.isEmpty, totals == TreeTotals() else {
-            throw .malformed("the tree is not empty")
-        }
-        var input = CheckpointInput(tree: self)
-        do throws(StorageError) {
-            try input.read(next)
-        } catch {
-            throw .storage(error)
-        }
-        if let problem = input.problem { throw .malformed(problem) }
-        do throws(StorageError) {
-            try finishCheckpoint(clock: input.clock, newestTime: input.newestTime)
-            guard try everyDirectoryReachesTheRoot(input.directories) else {
-                throw .corrupt(what: "a checkpoint with directories in a ring")
-            }
-        } catch {
-            throw .storage(error)
-        }
-        guard self.digest == digest else { throw .otherView }
-    }
-
-    private func finishCheckpoint(clock: Clock, newestTime: HybridTime) throws(StorageError) {
-        try settleCheckpoint()
-        state.clock = clock
-        state.newestTime = newestTime
-        try save()
-    }
-
-    func settleCheckpoint() throws(StorageError) {
-        try flush()
-        changes.removeAll()
-        contestedDirectories.removeAll()
-    }
-
-    /// What walks towards the root must end there.
-    private func everyDirectoryReachesTheRoot(_ directories: [ObjectID]) throws(StorageError)
-        -> Bool
-    {
-        var good: Set<ObjectID> = [.root]
-        for directory in directories {
-            var path: Set<ObjectID> = []
-            var current = directory
-            while !good.contains(current) {
-                guard path.insert(current).inserted, let row = try storage.object(current),
-                    let id = row.entry
-                else { break }
-                current = try required(try storage.entry(id), "entry \(id)").placement.parent
-            }
-            guard good.contains(current) else { return false }
-            good.formUnion(path)
-        }
-        return true
-    }
+/// What a checkpoint holds besides the view.
+package struct CheckpointContents {
+    /// The logs' codecs after the last block that the view has, in the order of the logs' keys.
+    package var states: [BlockCodec] = []
+    /// As they were given to `beginCheckpoint`.
+    package var values: [String: [UInt8]] = [:]
 }
 
-/// Frames on their way in. Whatever is wrong with them ends up in `problem`; nothing is trusted that would
-/// be refused in a block.
-private struct CheckpointInput {
+/// Makes an empty tree the view that a checkpoint holds, some bytes at a time: the blocks after its clock
+/// may be applied then.
+///
+/// Nothing is trusted that would be refused in a block. After an error storage holds part of a view: remove
+/// it.
+package struct CheckpointReader {
     private enum Frame {
         case header
         case object(ObjectRow)
@@ -78,15 +22,19 @@ private struct CheckpointInput {
         case xattr(name: [UInt8], value: [UInt8]?, Stamp)
         case entry(EntryRow)
         case move(MoveRow)
+        case log(BlockCodec)
+        case value(String, [UInt8])
         case end
     }
 
-    let tree: FileTree
-    private(set) var clock = Clock()
-    private(set) var newestTime = HybridTime.zero
-    private(set) var problem: String?
+    private let tree: FileTree
+    private var contents = CheckpointContents()
+    private var clock = Clock()
+    private var newestTime = HybridTime.zero
+    /// Whatever is wrong with the bytes ends up here.
+    private var problem: String?
     /// Those that have a place.
-    private(set) var directories: [ObjectID] = []
+    private var directories: [ObjectID] = []
     private var codec = CheckpointCodec(slots: [])
     private var hasHeader = false
     private var hasEnded = false
@@ -95,31 +43,89 @@ private struct CheckpointInput {
     /// The object whose versions and attributes follow.
     private var current: Held<ObjectRow>?
     private var versions: [VersionID: VersionRow] = [:]
+    private var waiting: [UInt8] = []
 
-    init(tree: FileTree) { self.tree = tree }
+    /// - Precondition: the tree is empty.
+    package init(tree: FileTree) {
+        precondition(tree.clock.elements.isEmpty && tree.totals == TreeTotals())
+        self.tree = tree
+    }
 
-    mutating func read(_ next: () throws(StorageError) -> [UInt8]?) throws(StorageError) {
-        var waiting: [UInt8] = []
-        while problem == nil, let bytes = try next() {
-            guard !hasEnded else { return refuse("bytes after the end") }
-            waiting += bytes
-            var used = 0
+    /// Takes the next bytes.
+    package mutating func feed(_ bytes: [UInt8]) throws(CheckpointError) {
+        var waiting = self.waiting
+        self.waiting = []
+        waiting += bytes
+        var used = 0
+        do throws(StorageError) {
             while problem == nil, !hasEnded, used < waiting.count {
                 let rest = waiting.span.extracting(used..<waiting.count)
                 guard let (frame, count) = parse(rest) else { break }
                 used += count
                 try take(frame)
             }
-            if hasEnded, used < waiting.count { refuse("bytes after the end") }
-            waiting.removeFirst(used)
-            if waiting.count >= frameSizeMax { refuse("a frame that is too long") }
+        } catch {
+            throw .storage(error)
         }
-        if problem == nil, !hasEnded { refuse("it ends early") }
+        if hasEnded, used < waiting.count { refuse("bytes after the end") }
+        waiting.removeFirst(used)
+        if waiting.count >= frameSizeMax { refuse("a frame that is too long") }
+        self.waiting = waiting
+        if let problem { throw .malformed(problem) }
+    }
+
+    /// Ends the reading: the tree has the view, if it is the one that was promised.
+    ///
+    /// - Parameter digest: of the view, as whoever published the checkpoint signed it.
+    package mutating func finish(_ digest: Bytes32) throws(CheckpointError) -> CheckpointContents {
+        guard hasEnded else { throw .malformed("it ends early") }
+        let known = Set(contents.states.map(\.writer))
+        guard known == Set(clock.elements.map(\.writer)) else {
+            throw .malformed("logs without their state")
+        }
+        do throws(StorageError) {
+            try settle()
+            tree.state.clock = clock
+            tree.state.newestTime = newestTime
+            try tree.save()
+            guard try everyDirectoryReachesTheRoot() else {
+                throw .corrupt(what: "a checkpoint with directories in a ring")
+            }
+        } catch {
+            throw .storage(error)
+        }
+        guard tree.digest == digest else { throw .otherView }
+        return contents
+    }
+
+    private func settle() throws(StorageError) {
+        try tree.flush()
+        tree.changes.removeAll()
+        tree.shownBefore.removeAll()
+        tree.contestedDirectories.removeAll()
+        tree.revived.removeAll()
+    }
+
+    /// What walks towards the root must end there.
+    private func everyDirectoryReachesTheRoot() throws(StorageError) -> Bool {
+        var good: Set<ObjectID> = [.root]
+        for directory in directories {
+            var path: Set<ObjectID> = []
+            var current = directory
+            while !good.contains(current) {
+                guard path.insert(current).inserted, let row = try tree.storage.object(current),
+                    let id = row.entry, let entry = try tree.storage.entry(id)
+                else { return false }
+                current = entry.placement.parent
+            }
+            good.formUnion(path)
+        }
+        return true
     }
 
     /// A header names every log; a frame holds one row.
     private var frameSizeMax: Int {
-        hasHeader ? CheckpointCodec.Limits.frameSizeMax + 16 : 64 * (Int(WriterSlot.max) + 1)
+        hasHeader ? CheckpointCodec.Limits.valueSizeMax + 128 : 64 * (Int(WriterSlot.max) + 1)
     }
 
     private mutating func refuse(_ what: String) {
@@ -142,7 +148,10 @@ private struct CheckpointInput {
             guard tag != .end else { return (.end, 1) }
             guard tag.section >= lastTag.section else { throw .invalid("rows out of order") }
             lastTag = tag
-            let body = try reader.readBuffer(max: CheckpointCodec.Limits.frameSizeMax)
+            let limit =
+                tag == .value
+                ? CheckpointCodec.Limits.valueSizeMax : CheckpointCodec.Limits.frameSizeMax
+            let body = try reader.readBuffer(max: limit)
             guard let frame = frame(tag, body) else { return nil }
             return (frame, bytes.count - reader.remaining)
         } catch {
@@ -158,18 +167,20 @@ private struct CheckpointInput {
         guard try reader.readUInt8() == CheckpointCodec.format else { throw .invalid("format") }
         let time = HybridTime(rawValue: try reader.readUInt64())
         let count = try reader.readUInt(max: UInt64(WriterSlot.max))
-        var keys: [(Bytes32, UInt64)] = []
+        var keys: [(key: Bytes32, blocks: UInt64, forgotten: UInt64)] = []
         for _ in 0..<count {
             let key = try reader.readBytes32()
             let blocks = try reader.readUInt(max: FileTree.OperationLimits.blocksPerLogMax)
-            guard key > keys.last?.0 ?? .zero, blocks > 0 else { throw .invalid("logs") }
-            keys.append((key, blocks))
+            let forgotten = try reader.readUInt(max: blocks)
+            guard key > keys.last?.key ?? .zero, blocks > 0 else { throw .invalid("logs") }
+            keys.append((key, blocks, forgotten))
         }
         var slots: [WriterSlot] = []
-        for (key, blocks) in keys {
+        for (key, blocks, forgotten) in keys {
             guard let slot = tree.writers.insert(key) else { throw .invalid("too many logs") }
             slots.append(slot)
             clock[slot] = blocks
+            tree.state.forgotten[slot] = forgotten
         }
         newestTime = time
         codec = CheckpointCodec(slots: slots)
@@ -197,6 +208,10 @@ private struct CheckpointInput {
                 frame = .xattr(name: name, value: isThere ? value : nil, stamp)
             case .entry: frame = .entry(try entry(&reader))
             case .move: frame = .move(try move(&reader))
+            case .log: frame = .log(try log(&reader))
+            case .value:
+                let name = try reader.readString(max: CheckpointCodec.Limits.valueNameSizeMax)
+                frame = .value(name, reader.readRest())
             }
             guard reader.isAtEnd else { throw .invalid("bytes left over") }
             return frame
@@ -282,6 +297,23 @@ private struct CheckpointInput {
             previous: previous)
     }
 
+    private func log(_ reader: inout WireReader) throws(WireError) -> BlockCodec {
+        let time = HybridTime(rawValue: try reader.readUInt64())
+        let count = try reader.readCount(max: codec.slots.count, minimumElementSize: 2)
+        var slots: [WriterSlot] = []
+        var seen = Clock()
+        for index in 0..<count {
+            let number = try reader.readUInt(max: UInt64(codec.slots.count))
+            guard number > 0 else { throw .invalid("a log that is not in the clock") }
+            let slot = codec.slots[Int(number) - 1]
+            guard !slots.contains(slot) else { throw .invalid("a log named twice") }
+            slots.append(slot)
+            seen[slot] = try reader.readUInt(max: index == 0 ? 0 : clock[slot])
+        }
+        guard let writer = slots.first, time <= newestTime else { throw .invalid("state of a log") }
+        return BlockCodec(number: clock[writer], time: time, clock: seen, writers: slots)
+    }
+
     private func name(_ reader: inout WireReader) throws(WireError) -> [UInt8] {
         let name = try reader.readBuffer(max: FileTree.OperationLimits.nameSizeMax)
         guard isEntryName(name) else { throw .invalid("name") }
@@ -305,6 +337,15 @@ private struct CheckpointInput {
         case .move(let row):
             try finishObject()
             try take(row)
+        case .log(let state):
+            try finishObject()
+            contents.states.append(state)
+        case .value(let name, let value):
+            try finishObject()
+            guard contents.values.count < CheckpointCodec.Limits.valuesMax else {
+                return refuse("too many values")
+            }
+            contents.values[name] = value
         case .end:
             try finishObject()
         }
@@ -354,8 +395,12 @@ private struct CheckpointInput {
         guard let object = current else { return }
         current = nil
         for row in versions.values.sorted(by: { $0.id.rawValue < $1.id.rawValue }) {
-            guard row.parents.allSatisfy({ versions[$0] != nil }) else {
-                return refuse("a version without its parents")
+            // Parents that are not here were succeeded long ago.
+            for id in row.parents {
+                guard let parent = versions[id] else { continue }
+                guard parent.time <= row.time, parent.id != row.id else {
+                    return refuse("a version before its parents")
+                }
             }
             try tree.storage.put(row)
             if row.isHead { object.row.heads += 1 }
@@ -369,7 +414,7 @@ private struct CheckpointInput {
     }
 
     private func flushIfMany() throws(StorageError) {
-        if tree.held.count > tree.heldRowsMax { try tree.settleCheckpoint() }
+        if tree.held.count > tree.heldRowsMax { try settle() }
     }
 
     private func directory(_ id: ObjectID) throws(StorageError) -> Held<ObjectRow>? {
@@ -414,7 +459,8 @@ extension CheckpointCodec.Tag {
         case .object, .version, .xattr: 0
         case .entry: 1
         case .move: 2
-        case .end: 3
+        case .log, .value: 3
+        case .end: 4
         }
     }
 }

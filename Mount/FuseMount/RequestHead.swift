@@ -1,0 +1,41 @@
+internal import CFuse3
+
+/// What stands at the beginning of a request (linux/fuse.h: fuse_in_header, fuse_read_in).
+struct RequestHead {
+    private let kind: RequestKind?
+    /// Bytes that a read asks for, or a write brings; 0 for others.
+    private let size: UInt32
+
+    /// - Parameter buffer: as it came from the kernel.
+    init(_ buffer: borrowing fuse_buf) {
+        let bytes = unsafe UnsafeRawBufferPointer(start: buffer.mem, count: buffer.size)
+        func word(at offset: Int) -> UInt32? {
+            guard bytes.count >= offset + 4 else { return nil }
+            return unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+        }
+        kind = word(at: HOLDFAST_IN_OPCODE).flatMap(RequestKind.init(rawValue:))
+        size =
+            kind == .read || kind == .write
+            ? word(at: HOLDFAST_IN_HEADER + HOLDFAST_READ_IN_SIZE) ?? 0 : 0
+    }
+
+    /// Whether somebody waits for the answer.
+    var isWaitedFor: Bool { kind?.isWaitedFor ?? true }
+
+    /// Whether the kernel forgets something after the answer, and so has a request that nobody waits for.
+    var isForgottenAfter: Bool {
+        switch kind {
+        case .unlink, .rmdir, .rename, .rename2: true
+        default: false
+        }
+    }
+
+    /// Whether the answer takes longer than it takes another thread to wake up.
+    var takesLong: Bool {
+        switch kind {
+        case .fsync, .fsyncdir, .syncfs, .fallocate, .copyFileRange, .setlkw: true
+        case .read, .write: size > MountLimits.quickTransferMax
+        default: false
+        }
+    }
+}

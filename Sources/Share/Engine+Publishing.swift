@@ -1,0 +1,156 @@
+import Base
+import Chunks
+import FileTree
+import Hypercore
+
+/// A checkpoint on its way into chunks.
+struct CheckpointPublishing {
+    var writer: CheckpointWriter
+    var content: SegmentedContent
+}
+
+/// Publishing checkpoints: any member may. See <doc:Checkpoints>.
+extension Engine {
+    enum CheckpointStep {
+        case idle
+        /// Pieces to be stored, without the engine's lock; whether they are the last.
+        case pieces([[UInt8]], isLast: Bool)
+    }
+
+    // MARK: When
+
+    /// Whether the logs have grown enough since the newest checkpoint.
+    private var checkpointGrowth: (bytes: UInt64, due: UInt64) {
+        let bytes = logBytes
+        let last = checkpoints.last
+        let known = last?.logBytes ?? 0
+        return (
+            bytes > known ? bytes - known : 0,
+            max(checkpointPolicy.growthMin, (last?.content.size ?? 0) / 4)
+        )
+    }
+
+    private var logBytes: UInt64 { logs.values.reduce(0) { $0 &+ $1.byteLength } }
+
+    /// When this device is to publish one, or to say that it has seen one, if nothing happens before.
+    var checkpointDeadline: Instant? {
+        guard isAdmitted, publishing == nil, failure == nil, let key = ownLog?.key else {
+            return nil
+        }
+        let growth = checkpointGrowth
+        guard growth.bytes >= growth.due || owesWord else { return nil }
+        let turns = UInt64(max(1, checkpointPolicy.turns.nanosecondsClamped / 1_000_000))
+        let turn = key.bytes.prefix(4).reduce(0) { $0 << 8 | UInt64($1) } % turns
+        let wait = checkpointPolicy.quiet + .milliseconds(Int64(turn))
+        // Where it is never quiet, one is written all the same.
+        let isOverdue = growth.bytes >= 4 * growth.due
+        return (isOverdue ? checkpointDueSince ?? lastBlockAt : lastBlockAt) + wait
+    }
+
+    /// Whether another member has published a checkpoint since this device last wrote: it says what it has
+    /// seen, so that history becomes stable where people only read.
+    private var owesWord: Bool {
+        guard let last = checkpoints.last, let slot = writers.slot(of: last.log), slot != ownSlot
+        else { return false }
+        return codecs[ownSlot].map { $0.clock[slot] <= last.block } ?? true
+    }
+
+    mutating func countBlock() {
+        lastBlockAt = environment.now()
+        let growth = checkpointGrowth
+        if growth.bytes < growth.due {
+            checkpointDueSince = nil
+        } else if checkpointDueSince == nil {
+            checkpointDueSince = lastBlockAt
+        }
+    }
+
+    /// Writes the digest of the view if it is time, and begins a checkpoint if one is due.
+    mutating func beginCheckpointIfDue(now: Instant) throws(StorageError) {
+        guard let deadline = checkpointDeadline, deadline <= now else { return }
+        lastBlockAt = now
+        // Nobody else has the same clock while blocks wait.
+        guard !hasUnapplied, pendingFork == nil else { return }
+        try commit()
+        let growth = checkpointGrowth
+        do throws(VolumeError) {
+            try author(.checkpoint(.init(digest: tree.digest)))
+        } catch {
+            if case .storage(let error) = error { throw error }
+            // Nothing can be written now; the next block brings it up again.
+            return
+        }
+        try commit()
+        guard growth.bytes >= growth.due else { return }
+        let settled = try settledClock()
+        publishing = CheckpointPublishing(
+            writer: try tree.beginCheckpoint(
+                settled: settled.clock, settledTime: settled.newest,
+                states: codecs.values.filter { tree.clock[$0.writer] > 0 },
+                values: [
+                    (StoredValue.membership, membership.encoded),
+                    (StoredValue.settings, settings.encoded),
+                ]),
+            content: SegmentedContent(keys: keys.contentKeys, storage: chunks))
+    }
+
+    // MARK: How
+
+    mutating func nextCheckpointPieces() throws(StorageError) -> CheckpointStep {
+        guard publishing != nil else { return .idle }
+        var pieces: [[UInt8]] = []
+        let progress = try publishing?.writer.write(objects: checkpointPolicy.objectsPerTurn) {
+            pieces.append($0)
+        }
+        switch progress {
+        case .more: return .pieces(pieces, isLast: false)
+        case .done: return .pieces(pieces, isLast: true)
+        case .lost, nil:
+            endPublishing()
+            return .idle
+        }
+    }
+
+    mutating func endPublishing() {
+        publishing?.writer.end()
+        publishing = nil
+    }
+
+    /// Its pieces are durable: tells everybody.
+    mutating func publish(_ content: Content) throws(StorageError) {
+        guard let digest = publishing?.writer.digest else { return }
+        endPublishing()
+        let checkpoint = Operation.Checkpoint(digest: digest, content: content.encode())
+        do throws(VolumeError) {
+            let id = try author(.checkpoint(checkpoint))
+            noteCheckpoint(checkpoint, id, open?.time ?? .zero)
+        } catch {
+            guard case .storage(let error) = error else { return }
+            throw error
+        }
+        try commit()
+    }
+
+    // MARK: Known ones
+
+    /// Takes note of one that a member has published.
+    mutating func noteCheckpoint(
+        _ operation: Operation.Checkpoint, _ id: OperationID, _ time: HybridTime
+    ) {
+        guard !operation.content.isEmpty,
+            let content = try? Content(decoding: operation.content)
+        else { return }
+        let new = PublishedCheckpoint(
+            log: writers.key(of: id.writer), block: id.block, time: time.rawValue,
+            digest: operation.digest, content: content, logBytes: logBytes)
+        guard !checkpoints.contains(where: { $0.log == new.log && $0.block == new.block }) else {
+            return
+        }
+        checkpoints.append(new)
+        checkpoints.sort { ($0.time, $0.log) < ($1.time, $1.log) }
+        if checkpoints.count > PublishedCheckpoint.Limits.count { checkpoints.removeFirst() }
+        checkpointsChanged = true
+        checkpointDueSince = nil
+        markDirty()
+    }
+}

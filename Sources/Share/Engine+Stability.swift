@@ -1,0 +1,56 @@
+import Base
+import FileTree
+import Hypercore
+
+/// What every active member has seen: no later operation can be concurrent with it.
+extension Engine {
+    /// Per log, the least block that every active member's last block here has referenced. Closed: what
+    /// each of the members has seen is.
+    func stableClock() -> Clock {
+        let active = membership.logs.compactMap { writers.slot(of: $0) }
+        var stable = tree.clock
+        for slot in active {
+            guard let state = codecs[slot], state.number > 0 else { return Clock() }
+            for element in stable.elements where element.writer != slot {
+                stable[element.writer] = min(element.count, state.clock[element.writer])
+            }
+        }
+        return stable
+    }
+
+    /// What is stable and older than the grace period, and the greatest time in it.
+    func settledClock() throws(StorageError) -> (clock: Clock, newest: HybridTime) {
+        let grace = UInt64(checkpointPolicy.grace.nanosecondsClamped / 1_000_000)
+        let newest = tree.newestTime.milliseconds
+        let end = HybridTime(milliseconds: newest > grace ? newest - grace : 0)
+        var settled = stableClock()
+        var last = HybridTime.zero
+        for element in settled.elements {
+            let count = try blocks(of: element.writer, before: end, limit: element.count)
+            settled[element.writer] = count
+            if count > 0, let time = try time(of: element.writer, block: count - 1) {
+                last = max(last, time)
+            }
+        }
+        return (settled, last)
+    }
+
+    /// How many of the first blocks of a log are older than `end`: times of a log only grow.
+    private func blocks(of slot: WriterSlot, before end: HybridTime, limit: UInt64)
+        throws(StorageError) -> UInt64
+    {
+        var (low, high): (UInt64, UInt64) = (0, limit)
+        while low < high {
+            let middle = (low + high) / 2
+            // What is not here any more is old.
+            let isOlder = try time(of: slot, block: middle).map { $0 < end } ?? true
+            if isOlder { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private func time(of slot: WriterSlot, block: UInt64) throws(StorageError) -> HybridTime? {
+        guard let bytes = try logs[slot]?.block(at: block) else { return nil }
+        return BlockCodec.time(of: bytes.span)
+    }
+}
