@@ -15,7 +15,10 @@ extension PackStore {
             let names = index.withLock { $0.damagedPacks.sorted { $0.sequence < $1.sequence } }
             for name in names {
                 try moveReadable(of: name)
-                try directory.rename(name.fileName, to: name.fileName + Self.asideEnding)
+                let data = dataName(of: name)
+                for name in [name.fileName, data].compactMap({ $0 }) {
+                    try directory.rename(name, to: name + Self.asideEnding)
+                }
             }
             try directory.sync()
             index.withLock { index in
@@ -27,6 +30,19 @@ extension PackStore {
     }
 
     private static let asideEnding = ".damaged"
+
+    /// The file with the payloads of a pack, if that is another, and no other pack's too.
+    private func dataName(of name: PackName) -> String? {
+        // One that cannot tell has none that could be found.
+        guard let file = try? PackFile.open(name, in: directory), let data = file.adopted?.data
+        else {
+            return nil
+        }
+        let isUsed = index.withLock { index in
+            index.packs.contains { $0?.data == data && $0?.name != name }
+        }
+        return isUsed ? nil : DataName(sequence: data).fileName
+    }
 
     private func moveReadable(of name: PackName) throws(StorageError) {
         let place = index.withLock { index in index.packs.firstIndex { $0?.name == name } }
