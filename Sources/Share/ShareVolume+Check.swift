@@ -70,6 +70,12 @@ extension Engine {
             report.blocks += found.blocks
             report.problems += found.problems
         }
+        if !report.problems.isEmpty {
+            report.problems.append(
+                "what is damaged in logs cannot be made again here: everything else can still be read;"
+                    + " copy what only this device has, then leave the share and join it again"
+                    + " through another member")
+        }
         let replay = try Replay(
             writers: writers, deviceNames: deviceNames,
             logs: logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
