@@ -8,6 +8,13 @@ extension Filesystem {
     func read(
         _ handle: FileHandle, at offset: UInt64, count: Int, _ reply: consuming FuseReply
     ) {
+        do {
+            if let parts = try handle.file.stored(at: offset, count: count) {
+                return reply.stored(parts)
+            }
+        } catch {
+            return reply.fail(code(.storage(error)))
+        }
         let buffer = unsafe buffers.borrow(count)
         // The reply is sent before the buffer goes back.
         defer { unsafe buffers.giveBack(buffer) }
