@@ -175,6 +175,12 @@ internal import Synchronization
         try filesystem.publisher.flushAll(deadline: Clock.now() + MountLimits.stopPatience)
     }
 
+    /// Waits until programs see what the volume was changed to before this call, not by them.
+    ///
+    /// - Returns: false if that takes longer than a few seconds.
+    @discardableResult
+    package func awaitShown() -> Bool { filesystem.invalidator.awaitShown() }
+
     /// Records and publishes files that are kept open; to be called a few times a second.
     package func tick() {
         guard !isTicking.exchange(true, ordering: .acquiring) else { return }

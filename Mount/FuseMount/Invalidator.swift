@@ -52,6 +52,15 @@ final class Invalidator: VolumeObserver {
         latch.wait(until: Clock.now() + .seconds(2))
     }
 
+    /// Waits until what was changed so far is shown.
+    ///
+    /// - Returns: false if that takes longer than whoever asked may be kept.
+    func awaitShown() -> Bool {
+        let latch = Latch()
+        thread.run { latch.open() }
+        return latch.wait(until: Clock.now() + MountLimits.showPatience)
+    }
+
     /// The session is about to be destroyed.
     func end() {
         replayer.withLock { $0 = nil }

@@ -61,6 +61,8 @@ enum MountLimits {
     static let statusSizeMax = 16_384
     /// An extended attribute's value (Linux allows no more).
     static let attributeValueSizeMax = 65_536
+    /// How long a command that changed something waits until programs see that.
+    static let showPatience = Duration.seconds(5)
     /// Changes of other devices that wait to be replayed; more are shown without telling watchers.
     static let replayedChangesMax = 10_000
     /// Directories below one another that one batch of changes makes or removes in order.

@@ -211,6 +211,7 @@ def damage_rounds(place, program, seed, count, deadline, log):
                 outcomes["not rebuilt"] += 1
                 if not rebuilt.stderr.strip():
                     raise Failure("check --rebuild failed without a word")
+                log(f"{what}: {rebuilt.stderr.strip()}")
             done += 1
             if done % 10 == 0:
                 log(f"{done} damages: {dict(outcomes)}")

@@ -33,14 +33,19 @@ package struct ControlClient: Sendable {
         return (try receiveLine(from: descriptor.number, deadline), process)
     }
 
+    /// Who listens here; nil if nobody does, or if it cannot be told.
+    package var process: Int32? {
+        guard let opened = try? ControlSocket.connect(in: folder) else { return nil }
+        let descriptor = Descriptor(opened)
+        guard let peer = try? ControlSocket.peer(of: descriptor.number), peer.process > 0 else {
+            return nil
+        }
+        return peer.process
+    }
+
     /// Whether somebody listens here who has been killed: threads that wait in the kernel for the
     /// process's own mount keep its sockets, its lock and that mount.
-    package var isAnsweredByNobody: Bool {
-        guard let opened = try? ControlSocket.connect(in: folder) else { return false }
-        let descriptor = Descriptor(opened)
-        guard let peer = try? ControlSocket.peer(of: descriptor.number) else { return false }
-        return Self.hasEnded(peer.process)
-    }
+    package var isAnsweredByNobody: Bool { process.map { Self.hasEnded($0) } ?? false }
 
     /// Whether a process's first thread is no more, by proc_pid_stat(5).
     private static func hasEnded(_ process: Int32) -> Bool {

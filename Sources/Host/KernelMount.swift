@@ -63,13 +63,21 @@ package enum KernelMount {
     /// Takes a mount away at once, whatever is open in it; for a daemon that is gone.
     package static func detach(_ path: String) throws(HostError) {
         try abort(path)
-        let arguments = ["fusermount3", "-u", "-z", "--", path]
+        try unmount(path, isLazy: true)
+    }
+
+    /// Takes a mount away as umount(8) does: its daemon goes on saving.
+    ///
+    /// - Parameter isLazy: at once for whoever looks for it, later for who is inside; else it is
+    ///   refused while anybody is.
+    package static func unmount(_ path: String, isLazy: Bool) throws(HostError) {
+        let arguments = ["fusermount3", "-u"] + (isLazy ? ["-z"] : []) + ["--", path]
         var child = ChildProcess(executable: fusermount, arguments: arguments, environment: [])
         child.errors = .null
         let code = ChildProcess.waitForExit(try child.start())
         let isGone = try !isMounted(path)
         guard code == 0 || isGone else {
-            throw .system(code: EBUSY, action: "fusermount3 -uz \(path) failed (exit \(code))")
+            throw .system(code: EBUSY, action: "unmounting \(path)")
         }
     }
 

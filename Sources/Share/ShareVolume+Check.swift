@@ -8,6 +8,8 @@ package struct CheckReport: Codable, Equatable, Sendable {
     package var blocks: UInt64 = 0
     package var chunks: UInt64 = 0
     package var files: UInt64 = 0
+    /// Chunks in use that are not here, and known not to be: other members may have them.
+    package var awaitedChunks: UInt64 = 0
     /// Of the view as it is stored, and as the logs say it must be.
     package var digest = ""
     package var replayedDigest = ""
@@ -68,6 +70,12 @@ extension Engine {
             report.blocks += found.blocks
             report.problems += found.problems
         }
+        if !report.problems.isEmpty {
+            report.problems.append(
+                "what is damaged in logs cannot be made again here: everything else can still be read;"
+                    + " copy what only this device has, then leave the share and join it again"
+                    + " through another member")
+        }
         let replay = try Replay(
             writers: writers, deviceNames: deviceNames,
             logs: logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
@@ -121,8 +129,11 @@ extension Engine {
             }
             try walk.forEachReference(in: content) { (reference) throws(StorageError) in
                 guard seen.insert(reference.address).inserted else { return }
-                guard !chunks.contains(reference.address), !wanted.contains(reference.address)
-                else { return }
+                guard !chunks.contains(reference.address) else { return }
+                guard !wanted.contains(reference.address) else {
+                    report.awaitedChunks += 1
+                    return
+                }
                 missing.insert(reference.address)
             }
         }

@@ -29,6 +29,7 @@ struct PackLoader: ~Copyable {
                 try load(name)
             } catch .corrupt(let what) {
                 index.damages.append(what)
+                index.damagedPacks.append(name)
             }
         }
         try removeLeftovers(names)
@@ -121,6 +122,7 @@ struct PackLoader: ~Copyable {
                 "\(file.descriptor.path) is damaged from byte \(unsealed.end) on; the chunks before"
                     + " were found; run `holdfast check --rebuild`, which has the others fetched"
                     + " again from other members")
+            index.damagedPacks.append(name)
             index.sealed(place, size: size)
             return
         }

@@ -155,7 +155,7 @@ extension PackStore {
     }
 
     /// - Returns: the bytes appended; 0 if the chunk was not here any more.
-    private func move(_ entry: PackFormat.Entry, from pack: OpenPack) throws(StorageError)
+    func move(_ entry: PackFormat.Entry, from pack: OpenPack) throws(StorageError)
         -> UInt64
     {
         let location = entry.location(in: pack.place)
@@ -180,6 +180,13 @@ extension PackStore.Index {
         table.remove(address)
     }
 
+    /// Forgets a pack, and what of it has not moved.
+    mutating func forget(_ entries: [PackFormat.Entry], of place: Int) {
+        for entry in entries { remove(entry.address, at: entry.location(in: place)) }
+        if packs[place]?.file != nil, packs[place]?.isPinned == false { openCount -= 1 }
+        packs[place] = nil
+    }
+
     /// Forgets a pack and all that is in it.
     ///
     /// - Returns: what must be moved first; then nothing was done.
@@ -190,9 +197,7 @@ extension PackStore.Index {
             isTouched($0.address) && table[$0.address] == $0.location(in: place)
         }
         guard needed.isEmpty else { return needed }
-        for entry in entries { remove(entry.address, at: entry.location(in: place)) }
-        if packs[place]?.file != nil, packs[place]?.isPinned == false { openCount -= 1 }
-        packs[place] = nil
+        forget(entries, of: place)
         return []
     }
 }

@@ -49,6 +49,8 @@ package final class PackStore: ChunkStorage {
         /// Addresses that anyone appended or asked for during a collection; nil without one.
         var touched: Set<Bytes32>?
         var damages: [String] = []
+        /// Those that no seal or record tells the end of.
+        var damagedPacks: [PackName] = []
         var released: [Released] = []
     }
 

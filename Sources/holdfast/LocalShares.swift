@@ -178,18 +178,18 @@ struct LocalShares: ShareService {
         let folder = try stated { () throws(StateError) in try openState().share(known.id) }
         let lock = try locked(folder)
         let identity = try identity(of: folder, deviceName: nil)
-        let report = try storing { () throws(StorageError) in
+        let (report, done) = try storing { () throws(StorageError) in
             let packs = try folder.openPacks()
             let volume = try ShareVolume(
                 identity, origin: rebuilds ? .damaged : .stored,
                 storage: try folder.openDatabase(), chunks: packs,
                 environment: OfflineEnvironment(), diskSpace: { (total: 0, free: 0) })
             let check = ShareCheck(volume: volume, packs: packs, folder: folder)
-            if rebuilds { try check.rebuild() }
-            return try check.run()
+            let done = rebuilds ? try check.rebuild() : []
+            return (try check.run(), done)
         }
         _ = consume lock
-        return try report.lines()
+        return try done + report.lines()
     }
 
     // MARK: Relaying

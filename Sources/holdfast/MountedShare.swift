@@ -256,13 +256,18 @@ final class MountedShare: RunningShare {
             return ControlResponse(
                 conflicts: try conflicts(
                     below: request.path, limit: request.limit ?? Limits.conflicts))
-        case .resolve: return ControlResponse(conflicts: try resolve(request))
+        case .resolve:
+            let left = try resolve(request)
+            mount.awaitShown()
+            return ControlResponse(conflicts: left)
         case .explain: return ControlResponse(explanation: try explanation(of: request.path))
         case .restore:
             // One at a time: there is one past.
             let report = try restoring.withLock { _ throws(CommandFailure) in
                 try ShareRestore(volume: volume, folder: folder).run(request)
             }
+            // Whoever gave the command looks for it now.
+            mount.awaitShown()
             return ControlResponse(restored: report)
         case .retain:
             return ControlResponse(retention: try retention(request.retention))

@@ -16,11 +16,18 @@ struct ShareCheck {
         return report
     }
 
-    /// Drops damaged chunks, makes the view again from the logs, and with it the list of chunks to
-    /// fetch.
-    func rebuild() throws(StorageError) {
+    /// Drops damaged chunks, puts damaged packs aside, makes the view again from the logs, and with
+    /// it the list of chunks to fetch.
+    ///
+    /// - Returns: what was put aside, a line each.
+    func rebuild() throws(StorageError) -> [String] {
         try packs.discard(try verifyPacks().damaged)
+        let aside = try packs.setDamagedAside()
         try volume.rebuildView()
+        return aside.map {
+            "packs/\($0) is what was damaged; what could be read of it is kept, and what is missing"
+                + " is fetched from other members when there are any"
+        }
     }
 
     private func verifyPacks() throws(StorageError) -> PackReport {
@@ -48,9 +55,16 @@ extension CheckReport {
                 .integrity,
                 problems.map { EscapedText.escaped($0) }.joined(separator: "\nholdfast: "))
         }
+        let awaited =
+            awaitedChunks == 0
+            ? []
+            : [
+                "\(awaitedChunks) of the chunks are not here: files with them cannot be read whole"
+                    + " until a member that has them was connected"
+            ]
         return [
             "\(blocks) log blocks, \(chunks) chunks in use, \(files) files: all is well",
             "digest of the view: \(digest)",
-        ]
+        ] + awaited
     }
 }

@@ -12,12 +12,17 @@ let application = Application(
             logFile: logFile)
     })
 var words = CommandLine.arguments
-// mount(8) calls a link to the program, or the script in Mount, which says so in its first word.
+// mount(8) and umount(8) call links to the program, or the script in Mount, which says so in its first
+// word.
 let calledAs = words.isEmpty ? "" : PathText.lastName(of: words.removeFirst())
 if calledAs.hasPrefix(MountHelperCall.prefix) {
     exit(MountHelper(application: application).run(words))
 } else if words.first?.hasPrefix(MountHelperCall.prefix) == true {
     exit(MountHelper(application: application).run(Array(words.dropFirst())))
+} else if calledAs.hasPrefix(UnmountHelper.prefix) {
+    exit(UnmountHelper(application: application).run(words))
+} else if words.first?.hasPrefix(UnmountHelper.prefix) == true {
+    exit(UnmountHelper(application: application).run(Array(words.dropFirst())))
 } else if words.first == MountGuard.word {
     exit(MountGuard.stand(Array(words.dropFirst())))
 }

@@ -43,6 +43,34 @@ extension EndToEndTests {
             }
         }
 
+        @Test func `umount returns when all is saved, and refuses while somebody is inside`() throws
+        {
+            try Place.use(.seconds(60), mayLeave: false) { place in
+                let alice = Device("alice", in: place)
+                try alice.create("things")
+                func unmount(_ words: String...) throws -> Outcome {
+                    let arguments = [Machine.program, "umount.fuse.holdfast", alice.mountPoint]
+                    return try place.start(arguments + words, extra: alice.environment)
+                        .finish(within: .seconds(60))
+                }
+                let bytes = [UInt8](repeating: 7, count: 30_000_000)
+                try Files.write(bytes, to: alice.path("large"))
+                let file = open(alice.path("large"), O_RDONLY)
+                #expect(try unmount("-v", "-t", "fuse.holdfast").code == 32)
+                #expect(alice.isMounted)
+                close(file)
+                // The kernel may be about to close it still.
+                #expect(try wait(.seconds(5)) { try unmount().code == 0 })
+                #expect(!alice.isMounted)
+                #expect(alice.daemons.isEmpty)
+                try alice.mount()
+                #expect(alice.read("large") == bytes)
+                #expect(try unmount("-x").code == 1)
+                #expect(try unmount("-l").code == 0)
+                #expect(wait(.seconds(10)) { alice.daemons.isEmpty })
+            }
+        }
+
         @Test(.enabled(if: Machine.isRoot))
         func `root changes a mount, shows it twice and chooses whose files are`() throws {
             try Place.use(.seconds(60), mayLeave: false) { place in

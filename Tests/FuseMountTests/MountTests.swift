@@ -28,6 +28,8 @@ struct MountTests {
         let mount = try TestMount()
         defer { mount.end() }
         try writeFile(mount.at("a"), [1, 1])
+        // Clean: it is a version.
+        mount.settle()
         let file = try check(open(mount.at("a"), O_RDONLY))
         defer { close(file) }
         #expect(try readAll(file) == [1, 1])

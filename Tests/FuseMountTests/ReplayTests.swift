@@ -14,7 +14,7 @@ struct ReplayTests {
     func `watchers hear of each change once, in order`(writeBack: Bool) throws {
         let mount = try TestMount { $0.writeBack = writeBack }
         defer { mount.end() }
-        let watcher = try Watcher(mount.path)
+        let watcher = try Watcher(mount.path, in: mount)
         let volume = mount.volume
         try volume.makeRemotely("a", .inline([1, 2]))
         #expect(watcher.events() == ["create a", "modify a", "close a"])
@@ -28,7 +28,7 @@ struct ReplayTests {
         try volume.makeDirectoryRemotely("d")
         try volume.linkRemotely("s", target: "b")
         #expect(watcher.events() == ["create d/", "create s"])
-        let inner = try Watcher(mount.at("d"))
+        let inner = try Watcher(mount.at("d"), in: mount)
         try volume.renameRemotely("b", "d/c")
         #expect(watcher.events() == ["from b #2"])
         #expect(inner.events() == ["to c #1"])
@@ -63,7 +63,7 @@ struct ReplayTests {
         defer { mount.end() }
         try writeFile(mount.at("a"), [1, 2, 3])
         mount.settle()
-        let watcher = try Watcher(mount.at("a"))
+        let watcher = try Watcher(mount.at("a"), in: mount)
         mount.volume.writeRemotely("a", .inline([4]))
         #expect(watcher.events() == ["attrib", "modify", "close"])
         #expect(try status(mount.at("a")).st_size == 1)
@@ -75,7 +75,7 @@ struct ReplayTests {
     func `what programs looked up before they heard of it is told all the same`() throws {
         let mount = try TestMount()
         defer { mount.end() }
-        let watcher = try Watcher(mount.path)
+        let watcher = try Watcher(mount.path, in: mount)
         let volume = mount.volume
         let request = MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0)
         let made = try volume.make(Array("new".utf8), in: .root, request)
@@ -102,14 +102,14 @@ struct ReplayTests {
         defer { mount.end() }
         try writeFile(mount.at("a"), [1])
         try check(mkdir(mount.at("d"), 0o755))
-        let watcher = try Watcher(mount.path)
+        let watcher = try Watcher(mount.path, in: mount)
         try mount.volume.renameRemotely("a", "d", .exchange)
         #expect(Set(watcher.events()) == ["from a #1", "to d #1", "from d/ #2", "to a/ #2"])
         #expect(try readFile(mount.at("d")) == [1])
         #expect(try names(mount.at("a")) == [])
         try check(mkdir(mount.at("over"), 0o755))
         _ = watcher.events()
-        let victim = try Watcher(mount.at("over"))
+        let victim = try Watcher(mount.at("over"), in: mount)
         try mount.volume.renameRemotely("a", "over")
         #expect(watcher.events() == ["from a/ #3", "to over/ #3"])
         #expect(victim.events() == ["attrib/", "delete self"])
@@ -176,7 +176,7 @@ struct ReplayTests {
     {
         let mount = try TestMount()
         defer { mount.end() }
-        let watcher = try Watcher(mount.path)
+        let watcher = try Watcher(mount.path, in: mount)
         for (round, change) in ["rename", "remove"].enumerated() {
             let name = "f\(round)"
             let file = try check(open(mount.at(name), O_RDWR | O_CREAT, 0o644))
@@ -244,7 +244,7 @@ struct ReplayTests {
         defer { mount.end() }
         try writeFile(mount.at("known"), [1])
         mount.settle()
-        let watcher = try Watcher(mount.path)
+        let watcher = try Watcher(mount.path, in: mount)
         var changes: [ViewChange] = [.derived(.root)]
         let request = MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0)
         for index in 0...MountLimits.replayedChangesMax {

@@ -39,9 +39,11 @@ final class TestMount: Sendable {
         let lines = Mutex<[String]>([])
     }
 
+    /// - Parameter ticks: whether the mount does what it does by itself now and then.
     init(
         volume: FakeVolume? = nil, staging: FakeStaging = FakeStaging(), path: String? = nil,
-        virtual: (any VirtualDirectory)? = nil, _ adjust: (inout MountOptions) -> Void = { _ in }
+        virtual: (any VirtualDirectory)? = nil, ticks: Bool = true,
+        _ adjust: (inout MountOptions) -> Void = { _ in }
     ) throws {
         let chunks = volume?.chunks ?? FakeChunks()
         self.chunks = chunks
@@ -63,17 +65,17 @@ final class TestMount: Sendable {
             options: options, virtual: virtual, submit: { onThread($0) },
             log: { line in log.lines.withLock { $0.append(line) } })
         watcher = Self.watch(self.path)
-        let (mount, loop, ticks) = (mount, loop, ticks)
+        let (mount, loop, ended) = (mount, loop, self.ticks)
         try startThread(name: "fuse loop") {
             mount.run()
             loop.open()
         }
         try startThread(name: "fuse tick") { [stopped = Unchecked(stopped: self)] in
             while !stopped.value.isStopped {
-                mount.tick()
+                if ticks { mount.tick() }
                 sleepMilliseconds(100)
             }
-            ticks.open()
+            ended.open()
         }
     }
 

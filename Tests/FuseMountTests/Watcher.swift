@@ -1,8 +1,11 @@
 import Glibc
 
+@testable import FuseMount
+
 /// What inotify tells of one directory or file.
 final class Watcher {
     private let queue: Int32
+    private let mount: TestMount
     private var cookies: [UInt32: Int] = [:]
 
     private static let words: [(UInt32, String)] = [
@@ -13,7 +16,8 @@ final class Watcher {
         (UInt32(IN_MOVE_SELF), "move self"), (UInt32(IN_Q_OVERFLOW), "overflow"),
     ]
 
-    init(_ paths: String...) throws {
+    init(_ paths: String..., in mount: TestMount) throws {
+        self.mount = mount
         queue = try check(inotify_init1(Int32(IN_NONBLOCK)))
         let mask = Self.words.dropLast().reduce(0) { $0 | $1.0 }
         for path in paths { try check(inotify_add_watch(queue, path, mask)) }
@@ -21,19 +25,25 @@ final class Watcher {
 
     deinit { close(queue) }
 
-    /// Events as "create a", "create d/", "from a #1"; waits until they are quiet.
+    /// Events as "create a", "create d/", "from a #1": of all that was done before.
     func events() -> [String] {
         var events: [String] = []
-        var quiet = 0
+        while true {
+            // The kernel tells of a call before that returns; those of other devices' changes are made
+            // one after the other.
+            while !mount.mount.awaitShown() {}
+            let some = pending()
+            if some.isEmpty { return events }
+            events += some
+        }
+    }
+
+    private func pending() -> [String] {
+        var events: [String] = []
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        while quiet < 30 {
+        while true {
             let count = read(queue, &buffer, buffer.count)
-            guard count > 0 else {
-                quiet += 1
-                sleepMilliseconds(10)
-                continue
-            }
-            quiet = 0
+            guard count > 0 else { return events }
             var position = 0
             while position < count {
                 buffer.withUnsafeBytes { bytes in
@@ -57,6 +67,5 @@ final class Watcher {
                 }
             }
         }
-        return events
     }
 }

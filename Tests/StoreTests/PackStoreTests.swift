@@ -200,6 +200,43 @@ import Testing
         }
     }
 
+    @Test func `packs that rotted are set aside with what cannot be read of them`() throws {
+        let all = chunks(30, size: 900...1100)
+        let store = try open(packSize: 20_000)
+        for chunk in all { try chunk.add(to: store) }
+        try store.sync()
+        let image = try directory.image()
+        let bytes = try image.bytes(of: "000001.pack")
+        // The header, a record in the middle, a payload there, the seal.
+        for (place, leastKept) in [(3, 10), (8000, 15), (bytes.count - 30, 30)] {
+            var broken = bytes
+            broken[place] ^= 0x10
+            // Without its seal the end of a record is known from the one before only.
+            try image.write(Array(broken.dropLast(5)), to: "000001.pack")
+            do {
+                let found = try PackStore(directory: image.path, packSizeMax: 20_000)
+                #expect(found.damages.count == 1, "byte \(place)")
+                #expect(try found.setDamagedAside() == ["000001.pack.damaged"])
+                #expect(found.damages == [])
+                #expect(try found.setDamagedAside() == [])
+            }
+            let again = try PackStore(directory: image.path, packSizeMax: 20_000)
+            #expect(again.damages == [], "byte \(place)")
+            let kept = try all.filter { try $0.isIn(again) }
+            #expect(kept.count >= leastKept, "byte \(place): \(kept.count)")
+            #expect(try again.verify { _, _ in true }.problems == [])
+            for chunk in all { try chunk.add(to: again) }
+            for chunk in all { #expect(try chunk.isIn(again)) }
+            #expect(try image.bytes(of: "000001.pack.damaged") == broken.dropLast(5))
+            for name in try image.names() where name != "000001.pack.damaged" {
+                try FileManager.default.removeItem(atPath: image.file(name))
+            }
+            for name in try directory.names() {
+                try image.write(try directory.bytes(of: name), to: name)
+            }
+        }
+    }
+
     @Test func `a pack of a later version is refused`() throws {
         let store = try open()
         let chunk = chunks(1)[0]
