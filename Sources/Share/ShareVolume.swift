@@ -72,9 +72,11 @@ package final class ShareVolume: Volume {
         let result = try engine.withLock { (engine) throws(VolumeError) in
             let wasDirty = engine.isDirty
             let hadBlock = engine.open != nil
+            // What came from other devices and is not told yet: nothing of it is the caller's.
+            others = engine.takeChanges()
             defer {
                 let exchanged = engine.takeExchangedNames()
-                others = engine.mergeChanges
+                others += engine.mergeChanges
                 others += engine.takeChanges().filter { change in
                     guard case .entry(let directory, let name, _) = change else {
                         return false
