@@ -47,7 +47,7 @@ package struct BlockCodec: Equatable, Sendable {
     package init(writer: WriterSlot) { writers = [writer] }
 
     /// - Parameter writers: not empty, each once.
-    init(number: UInt64, time: HybridTime, clock: Clock, writers: [WriterSlot]) {
+    package init(number: UInt64, time: HybridTime, clock: Clock, writers: [WriterSlot]) {
         self.number = number
         self.time = time
         self.clock = clock
@@ -218,6 +218,43 @@ package struct BlockCodec: Equatable, Sendable {
             changes.append((log, count))
         }
         return Header(time: blockTime, newKeys: newKeys, clockChanges: changes)
+    }
+
+    /// The operations of a block that refer to none: those on members and settings, and checkpoints. For
+    /// readers that do not know the blocks before it.
+    package static func standaloneOperations(in bytes: Span<UInt8>) throws(BlockError)
+        -> (time: HybridTime, operations: [(index: Int, operation: Operation)])
+    {
+        guard bytes.count <= Limits.blockSizeMax else { throw .invalid("block too large") }
+        var reader = WireReader(bytes)
+        do {
+            guard try reader.readUInt8() == format else { throw BlockError.invalid("format") }
+            let time = HybridTime(rawValue: try reader.readUInt64())
+            let keys = try reader.readCount(
+                max: Limits.newWritersPerBlockMax, minimumElementSize: Bytes32.count)
+            try reader.skip(keys * Bytes32.count)
+            for _
+                in 0..<(try reader.readCount(
+                    max: Int(WriterSlot.max) + 1, minimumElementSize: 2))
+            {
+                _ = try reader.readUInt()
+                _ = try reader.readUInt()
+            }
+            let bodies = try readFrames(&reader, total: bytes.count)
+            var decoder = OperationDecoder(number: 0, time: time, clock: Clock(), logs: [.none])
+            let operations = bodies.enumerated().compactMap { index, body in
+                decoder.decode(bytes.extracting(body)).flatMap { operation in
+                    operation.refersToNone ? (index, operation) : nil
+                }
+            }
+            return (time, operations)
+        } catch let error as BlockError {
+            throw error
+        } catch let error as WireError {
+            throw .malformed(error)
+        } catch {
+            throw .invalid("\(error)")
+        }
     }
 
     /// Where the operations lie in the block.

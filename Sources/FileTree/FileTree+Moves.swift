@@ -17,47 +17,78 @@ extension FileTree {
             .filter { writers.precedes(first.stamp, $0.stamp) }
             .sorted { writers.precedes($0.stamp, $1.stamp) }
 
-        var parents = ParentCache()
+        var places = Places()
         for move in later.reversed() {
             guard let previous = move.previous else { continue }
-            let entry = try directoryEntry(move.entry)
-            entry.row.placement = previous
-            parents[entry.row.object] = previous.parent
+            let object = try place(of: move.entry, &places).object
+            places.move(move.entry, object, to: previous)
         }
         var new = pending[...]
         var old = later[...]
         while let move = new.first {
             if let known = old.first, writers.precedes(known.stamp, move.stamp) {
-                try redo(old.removeFirst(), isNew: false, &parents)
+                try redo(old.removeFirst(), isNew: false, &places)
             } else {
-                try redo(new.removeFirst(), isNew: true, &parents)
+                try redo(new.removeFirst(), isNew: true, &places)
             }
         }
-        for move in old { try redo(move, isNew: false, &parents) }
+        for move in old { try redo(move, isNew: false, &places) }
+        // Most are where they were: what follows from a row that changes need not be worked out for them.
+        for (id, known) in places.entries.sorted(by: { $0.key.rawValue < $1.key.rawValue })
+        where known.now != known.before {
+            try required(try entry(id), "entry \(id)").row.placement = known.now
+        }
     }
 
-    /// The parents of directories at the current point of the order, as far as they were looked up.
-    private typealias ParentCache = [ObjectID: ObjectID]
+    /// Where directories are at the current point of the order, as far as they were looked up.
+    private struct Places {
+        struct Known {
+            let object: ObjectID
+            let before: Placement
+            var now: Placement
+        }
 
-    private func redo(_ move: MoveRow, isNew: Bool, _ parents: inout ParentCache)
+        var entries: [EntryID: Known] = [:]
+        var parents: [ObjectID: ObjectID] = [:]
+
+        mutating func move(_ entry: EntryID, _ object: ObjectID, to place: Placement) {
+            entries[entry]?.now = place
+            parents[object] = place.parent
+        }
+    }
+
+    private func place(of id: EntryID, _ places: inout Places) throws(StorageError)
+        -> Places.Known
+    {
+        if let known = places.entries[id] { return known }
+        var row = held.entry(id)?.row
+        if row == nil { row = try storage.entry(id) }
+        let found = try required(row, "entry \(id)")
+        let known = Places.Known(
+            object: found.object, before: found.placement, now: found.placement)
+        places.entries[id] = known
+        return known
+    }
+
+    private func redo(_ move: MoveRow, isNew: Bool, _ places: inout Places)
         throws(StorageError)
     {
-        let entry = try directoryEntry(move.entry)
+        let known = try place(of: move.entry, &places)
         var redone = move
-        if try isInside(move.parent, entry.row.object, &parents) {
+        if try isInside(move.parent, known.object, &places.parents) {
             redone.previous = nil
         } else {
-            redone.previous = entry.row.placement
-            entry.row.placement = Placement(
-                parent: move.parent, name: move.name, stamp: move.stamp)
-            parents[entry.row.object] = move.parent
+            redone.previous = known.now
+            places.move(
+                move.entry, known.object,
+                to: Placement(parent: move.parent, name: move.name, stamp: move.stamp))
         }
         if isNew || redone != move { try storage.put(redone) }
     }
 
     /// Whether `directory` is `ancestor` or somewhere below it.
     private func isInside(
-        _ directory: ObjectID, _ ancestor: ObjectID, _ parents: inout ParentCache
+        _ directory: ObjectID, _ ancestor: ObjectID, _ parents: inout [ObjectID: ObjectID]
     ) throws(StorageError) -> Bool {
         var current = directory
         while current != ancestor {
@@ -81,9 +112,5 @@ extension FileTree {
         var entry = held.entry(id)?.row
         if entry == nil { entry = try storage.entry(id) }
         return try required(entry, "entry \(id)").placement.parent
-    }
-
-    private func directoryEntry(_ id: EntryID) throws(StorageError) -> HeldEntry {
-        try required(try entry(id), "entry \(id)")
     }
 }

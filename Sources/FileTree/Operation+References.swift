@@ -21,6 +21,14 @@ extension Operation {
         }
     }
 
+    /// Whether it is of those that mean the same wherever they stand.
+    package var refersToNone: Bool {
+        switch self {
+        case .admit, .retire, .revoke, .invite, .set, .checkpoint: true
+        case .make, .place, .remove, .write, .setAttribute, .setXattr, .removeXattr: false
+        }
+    }
+
     /// The same operation with every identity it refers to replaced.
     package func replacingReferences(_ replace: (OperationID) -> OperationID) -> Operation {
         switch self {

@@ -48,6 +48,9 @@ package final class Log {
         wanted = set
     }
 
+    /// From here on every block is fetched, from `fetchStart` on.
+    package func wantAll() { wanted = nil }
+
     /// The first block from `start` on that is to be fetched if it is missing.
     func firstWanted(from start: UInt64) -> UInt64? {
         guard let wanted else { return start }

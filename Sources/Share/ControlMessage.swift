@@ -10,7 +10,8 @@ package import Wire
 /// Nothing else is sent before the remote's Open has been checked.
 ///
 ///     type  message  fields
-///     0     hello    device name string, has log bool, log key 32 bytes if it has one
+///     0     hello    device name string, has log bool, log key 32 bytes if it has one; then, if there
+///                    is a checkpoint to start from, the blocks that prove it (`StartingPoint`)
 ///     1     join     log key 32, manifest buffer, device name string, invite key 32,
 ///                    signature 64 by the invite key over label || handshake hash || log key
 ///     2     refused  reason string: why a join was refused
@@ -20,7 +21,7 @@ package import Wire
 ///                    signature 64 by the predecessor's device (`Operation.Succession`)
 ///     5     sees     digest 32: of the view at the clock that the last `holds` told
 package enum ControlMessage: Equatable, Sendable {
-    case hello(device: String, log: Bytes32?)
+    case hello(device: String, log: Bytes32?, start: StartingPoint? = nil)
     case join(JoinRequest)
     case refused(reason: String)
     case holds([(Bytes32, UInt64)])
@@ -51,7 +52,7 @@ package enum ControlMessage: Equatable, Sendable {
 
     package static func == (left: ControlMessage, right: ControlMessage) -> Bool {
         switch (left, right) {
-        case (.hello(let a, let b), .hello(let c, let d)): a == c && b == d
+        case (.hello(let a, let b, let c), .hello(let d, let e, let f)): a == d && b == e && c == f
         case (.join(let a), .join(let b)): a == b
         case (.refused(let a), .refused(let b)): a == b
         case (.holds(let a), .holds(let b)): a.elementsEqual(b, by: ==)
@@ -84,10 +85,11 @@ package enum ControlMessage: Equatable, Sendable {
     package var payload: [UInt8] {
         var writer = WireWriter()
         switch self {
-        case .hello(let device, let log):
+        case .hello(let device, let log, let start):
             writer.writeString(device)
             writer.writeBool(log != nil)
             if let log { writer.writeBytes32(log) }
+            start?.write(into: &writer)
         case .join(let request):
             writer.writeBytes32(request.log)
             writer.writeBuffer(request.manifest)
@@ -120,7 +122,9 @@ package enum ControlMessage: Equatable, Sendable {
         switch type {
         case 0:
             let device = try reader.readString(max: deviceNameSizeMax)
-            return .hello(device: device, log: try reader.readBool() ? reader.readBytes32() : nil)
+            let log = try reader.readBool() ? reader.readBytes32() : nil
+            let start = reader.isAtEnd ? nil : try StartingPoint(&reader)
+            return .hello(device: device, log: log, start: start)
         case 1:
             return .join(
                 JoinRequest(

@@ -34,7 +34,7 @@ extension Engine {
         markDirty()
     }
 
-    private func deviceName(log: Bytes32) -> String {
+    func deviceName(log: Bytes32) -> String {
         membership.member(log: log).map { String(decoding: $0.name, as: UTF8.self) } ?? log.hex
     }
 

@@ -10,7 +10,7 @@ extension Engine {
     /// - Returns: whether there may be more to apply.
     mutating func applyStored() throws(StorageError) -> Bool {
         try settleFork()
-        guard hasUnapplied else { return false }
+        guard starting == nil, hasUnapplied else { return false }
         if let failure { throw failure }
         // The open block's clock must go on telling the truth; and a sealed block is committed
         // before a peer can learn of it.
@@ -65,7 +65,7 @@ extension Engine {
 
     var hasUnapplied: Bool {
         logs.contains { slot, log in
-            log.contiguousLength > (applied[slot] ?? 0) && !stopped.contains(slot)
+            log.hasBlock(at: applied[slot] ?? 0) && !stopped.contains(slot)
         }
     }
 
@@ -75,7 +75,7 @@ extension Engine {
     {
         let number = applied[slot] ?? 0
         guard let log = logs[slot], slot == ownSlot || membership.isMember(log: log.key),
-            !stopped.contains(slot), number < log.contiguousLength,
+            !stopped.contains(slot),
             let bytes = try log.block(at: number)
         else { return false }
         var codec = codecs[slot] ?? BlockCodec(writer: slot)
@@ -147,13 +147,19 @@ extension Engine {
                         String(decoding: member.name, as: UTF8.self), of: slot))
             }
             guard logs[slot] == nil else { continue }
-            logs[slot] = try Log(
-                storage: storage, slot: slot, key: key,
-                cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: key))
+            logs[slot] = try openLog(key, slot)
             markDirty()
             opened.append(slot)
         }
         return opened
+    }
+
+    func openLog(_ key: Bytes32, _ slot: WriterSlot) throws(StorageError) -> Log {
+        let log = try Log(
+            storage: storage, slot: slot, key: key,
+            cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: key))
+        log.fetchStart = starts[slot]?.number ?? 0
+        return log
     }
 
     // MARK: Chunks
@@ -169,7 +175,7 @@ extension Engine {
         }
     }
 
-    private mutating func want(_ pieces: [Piece]) throws(StorageError) {
+    mutating func want(_ pieces: [Piece]) throws(StorageError) {
         for piece in pieces {
             guard let reference = piece.reference else { continue }
             let isList = if case .list = piece { true } else { false }

@@ -85,7 +85,9 @@ extension Engine {
             // written at this place would be a second history of it.
             try Self.stored { () throws(StorageError) in try beginSuccessor() }
         }
-        guard let log = ownLog else { throw .readOnly }
+        guard let log = ownLog, starting == nil, log.length >= applied[ownSlot] ?? 0 else {
+            throw .readOnly
+        }
         let now = environment.now()
         hybrid.observe(tree.newestTime)
         return OpenBlock(
@@ -222,6 +224,9 @@ enum StoredValue {
     static let forks = "forks"
     static let divergences = "divergences"
     static let checkpoints = "checkpoints"
+    static let starting = "starting"
+    static let base = "base"
+    static let starts = "starts"
     static let succession = "succession"
 }
 

@@ -7,6 +7,7 @@ import Hypercore
 extension Engine {
     /// The logs that a peer may replicate: those of members, and the own one.
     func sharedSlots(on connection: ConnectionID) -> [WriterSlot] {
+        if starting != nil { return startingSlots }
         let pendingFork = self.pendingFork
         return logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { slot in
             // Of two histories of the own log the one that peers have is replicated.
@@ -21,6 +22,7 @@ extension Engine {
             logs[slot]?.discoveryKey.bytes == discoveryKey
         }
         let slot = found.first { $0 != ownSlot } ?? found.first
+        if starting != nil, slot != ownSlot, !startingSlots.contains(slot ?? .none) { return nil }
         if let slot, slot == pendingFork?.branch, branchSource?.connection != connection {
             return nil
         }
@@ -107,7 +109,10 @@ extension Engine {
 
     private mutating func noteStored(_ effects: [LogReplication.Effect]) {
         for effect in effects {
-            if case .stored = effect { markDirty() }
+            if case .stored = effect {
+                markDirty()
+                noteStartProgress()
+            }
         }
     }
 

@@ -113,6 +113,10 @@ extension Engine {
             else { continue }
             names[slot] = String(decoding: member.name, as: UTF8.self)
         }
+        if try storage.value(StoredValue.starting) != nil {
+            // A checkpoint was being read: it is read anew.
+            try storage.removeView()
+        }
         tree = try FileTree(storage: storage, writers: writers, deviceNames: names)
         hybrid = HybridClock(newest: tree.newestTime)
 
@@ -120,8 +124,14 @@ extension Engine {
             storage: storage, slot: slot, keyPair: device,
             namespace: identity.keys.logNamespace(generation: 0),
             encryptionKey: identity.keys.logEncryptionKey)
+        try loadStarts()
         membershipGrew = true
         _ = try openNewLogs()
+        if slot != writers.slot(of: foundingLog), tree.clock.elements.isEmpty, base == nil,
+            logs.values.allSatisfy({ $0.contiguousLength == 0 })
+        {
+            starting = Starting(deadline: environment.now() + Starting.Limits.patience)
+        }
         forks = try LogFork.decode(try storage.value(StoredValue.forks))
         if let pendingFork { try openBranch(pendingFork) }
         checkpoints = try PublishedCheckpoint.decode(try storage.value(StoredValue.checkpoints))
@@ -174,7 +184,8 @@ extension Engine {
                     what: "the view and log \(writers.key(of: slot)) do not agree:"
                         + " run `holdfast check --rebuild`")
             }
-            guard let log = logs[slot], blocks <= log.length else {
+            let length = max(logs[slot]?.length ?? 0, starts[slot]?.number ?? 0)
+            guard blocks <= length else {
                 throw .corrupt(
                     what: "log \(writers.key(of: slot)) is shorter than the \(blocks) blocks that"
                         + " the view has of it: run `holdfast check --rebuild`")

@@ -133,6 +133,14 @@ extension Engine {
 
     // MARK: Known ones
 
+    /// For people.
+    func report(_ checkpoint: PublishedCheckpoint) -> ShareStatus.Checkpoint {
+        ShareStatus.Checkpoint(
+            device: deviceName(log: checkpoint.log),
+            time: HybridTime(rawValue: checkpoint.time).milliseconds,
+            bytes: checkpoint.content.size)
+    }
+
     /// Takes note of one that a member has published.
     mutating func noteCheckpoint(
         _ operation: Operation.Checkpoint, _ id: OperationID, _ time: HybridTime

@@ -119,6 +119,18 @@ struct Engine {
     var checkpointsChanged = false
     /// The one that this device is about to publish.
     var publishing: CheckpointPublishing?
+    /// What was last offered to new devices.
+    var offered: (checkpoint: PublishedCheckpoint, point: StartingPoint)?
+    /// Set while this device is new and knows no block.
+    var starting: Starting?
+    /// Why a checkpoint was not taken, for people.
+    var startRefusal: String?
+    /// The checkpoint that this device started from; nil if from the first blocks.
+    var base: PublishedCheckpoint?
+    /// The logs' codecs at it.
+    var starts: [WriterSlot: BlockCodec] = [:]
+    /// Channels of logs are to be opened on every connection.
+    var mustOpenLogs = false
     /// When a block was last written or applied.
     var lastBlockAt: Instant
     /// Since when the logs have grown enough for a checkpoint.

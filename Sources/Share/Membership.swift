@@ -45,6 +45,11 @@ package struct Membership: Equatable, Sendable {
 
     package func member(log: Bytes32) -> Member? { members[log] }
 
+    /// The block that admitted a log.
+    func admission(of log: Bytes32) -> (log: Bytes32, block: UInt64)? {
+        members[log].map { ($0.admitted.writer, $0.admitted.block) }
+    }
+
     package func isMember(log: Bytes32) -> Bool { members[log] != nil }
 
     package func member(device: Bytes32) -> Member? {

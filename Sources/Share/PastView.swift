@@ -112,12 +112,20 @@ extension ShareVolume {
     /// - Parameters:
     ///   - time: milliseconds since 1970.
     ///   - scratch: empty, and used by the view alone from now on.
+    /// - Throws: `.notFound` for a moment before the checkpoint that this device started from.
     package func past(at time: UInt64, scratch: any ShareStorage) throws(VolumeError) -> PastView {
-        try Engine.stored { () throws(StorageError) in
-            var replay = try engine.withLock { (engine) throws(StorageError) in
+        let past = try Engine.stored { () throws(StorageError) -> PastView? in
+            let begun = try engine.withLock { (engine) throws(StorageError) -> PastReplay? in
                 try engine.commit()
+                if let base = engine.base,
+                    time < HybridTime(rawValue: base.time).milliseconds
+                {
+                    return nil
+                }
                 return try PastReplay(engine, until: time, scratch: scratch)
             }
+            guard var replay = begun else { return nil }
+            try replay.readBase(from: chunks)
             // The lock is taken for a stretch of blocks at a time.
             while try engine.withLock({ (engine) throws(StorageError) in
                 try replay.read(256, from: engine)
@@ -127,6 +135,8 @@ extension ShareVolume {
             try scratch.commit()
             return PastView(replay.tree, time: time)
         }
+        guard let past else { throw .notFound }
+        return past
     }
 }
 
@@ -140,13 +150,24 @@ private struct PastReplay {
     private var codecs: [WriterSlot: BlockCodec] = [:]
     private var positions: [WriterSlot: UInt64] = [:]
     private var ended: Set<WriterSlot> = []
+    private let base: PublishedCheckpoint?
 
     init(_ engine: Engine, until time: UInt64, scratch: any ShareStorage) throws(StorageError) {
         self.time = time
         writers = WriterTable(copying: engine.writers)
         tree = try FileTree(storage: scratch, writers: writers, deviceNames: engine.deviceNames)
+        base = engine.base
         ends = engine.applied.sorted { $0.key.rawValue < $1.key.rawValue }
             .map { (slot: $0.key, blocks: $0.value) }
+    }
+
+    /// Begins with what this device started from. Needs no lock.
+    mutating func readBase(from chunks: any ChunkStorage) throws(StorageError) {
+        guard let base else { return }
+        for state in try Engine.read(base, from: chunks, into: tree).states {
+            codecs[state.writer] = state
+            positions[state.writer] = state.number
+        }
     }
 
     /// - Returns: whether there is more.

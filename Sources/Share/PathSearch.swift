@@ -78,6 +78,13 @@ struct LogWalk {
 
     init(_ engine: Engine) {
         slots = engine.logs.keys.sorted { $0.rawValue > $1.rawValue }
+        begin(engine)
+    }
+
+    /// Of what a checkpoint stands for there are no blocks.
+    private mutating func begin(_ engine: Engine) {
+        codec = slots.last.flatMap { engine.starts[$0] }
+        number = codec?.number ?? 0
     }
 
     /// - Returns: whether there is more.
@@ -91,8 +98,7 @@ struct LogWalk {
                 let bytes = try log.block(at: number)
             else {
                 slots.removeLast()
-                codec = nil
-                number = 0
+                begin(engine)
                 continue
             }
             var codec = codec ?? BlockCodec(writer: slot)

@@ -20,10 +20,11 @@ struct Replay {
         tree = try FileTree(storage: scratch, writers: writers, deviceNames: deviceNames)
     }
 
+    /// - Parameter starts: the logs' codecs at what the tree holds already.
     /// - Returns: how many blocks could be applied; all, if the logs are in order.
-    func run() throws(StorageError) -> UInt64 {
-        var codecs: [WriterSlot: BlockCodec] = [:]
-        var applied: [WriterSlot: UInt64] = [:]
+    func run(from starts: [WriterSlot: BlockCodec]) throws(StorageError) -> UInt64 {
+        var codecs = starts
+        var applied = starts.mapValues(\.number)
         var total: UInt64 = 0
         tree.begin()
         var progress = true

@@ -60,6 +60,15 @@ package struct ShareStatus: Codable, Equatable, Sendable {
         package var hindrance: String?
     }
 
+    /// The view at some moment, as a new device starts from it.
+    package struct Checkpoint: Codable, Equatable, Sendable {
+        /// Who published it.
+        package var device: String
+        /// Milliseconds since 1970.
+        package var time: UInt64
+        package var bytes: UInt64
+    }
+
     /// The share's public id, hexadecimal.
     package var share = ""
     package var name = ""
@@ -81,6 +90,12 @@ package struct ShareStatus: Codable, Equatable, Sendable {
     package var refused: UInt64 = 0
     package var conflicts: UInt64 = 0
     package var forks: [Fork] = []
+    /// The newest checkpoint.
+    package var checkpoint: Checkpoint?
+    /// The one that this device started from: there is no earlier history here.
+    package var start: Checkpoint?
+    /// Whether this device is on its way to one.
+    package var isStarting = false
     /// Devices that have, or had, the same blocks and see other things.
     package var disagreeing: [String] = []
 

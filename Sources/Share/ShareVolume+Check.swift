@@ -81,14 +81,15 @@ extension Engine {
             logs: logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
                 logs[slot].map { (slot, $0, applied[slot] ?? 0) }
             }, scratch: scratch)
-        let replayed = try replay.run()
+        _ = try readBase(into: replay.tree)
+        let replayed = try replay.run(from: starts)
         // The same questions have the same answers: what is known of them is taken over.
         for question in replay.tree.takeQuestions() {
             guard let merge = try tree.merge(of: question.object), merge.question == question
             else { continue }
             _ = try replay.tree.answer(question, merge.verdict)
         }
-        let expected = applied.values.reduce(0, &+)
+        let expected = applied.values.reduce(0, &+) &- starts.values.reduce(0) { $0 &+ $1.number }
         if replayed != expected {
             report.problems.append(
                 "only \(replayed) of \(expected) blocks can be applied again")
@@ -146,6 +147,16 @@ extension Engine {
         }
     }
 
+    /// What a checkpoint says besides the view, where the logs can no longer tell it.
+    private mutating func take(_ contents: CheckpointContents) throws(StorageError) {
+        adopt(contents.states)
+        if membership.logs.count <= 1, let bytes = contents.values[StoredValue.membership] {
+            membership = try Membership(decoding: bytes, foundingLog: membership.foundingLog)
+            (membershipChanged, membershipGrew) = (true, true)
+        }
+        _ = try openNewLogs()
+    }
+
     /// - Parameter telling: whether the kernel may have seen the old view.
     mutating func rebuildView(telling: Bool) throws(StorageError) {
         if !telling { try commit() }
@@ -158,6 +169,8 @@ extension Engine {
         refused = 0
         hybrid = HybridClock()
         merges = MergeQueue()
+        try loadStarts()
+        if let contents = try readBase(into: tree) { try take(contents) }
         markDirty()
         if let pendingFork { stopped.insert(pendingFork.branch) }
         // What is read again has not come in again: a save by rename goes on knowing its parents.

@@ -62,7 +62,9 @@ extension ShareVolume {
                 }
             }
             try retained.keepMerges(engine.tree)
-            for checkpoint in engine.checkpoints.suffix(2) { try retained.keep(checkpoint.content) }
+            for checkpoint in engine.checkpoints.suffix(2) + [engine.base].compactMap(\.self) {
+                try retained.keep(checkpoint.content)
+            }
             for staged in try engine.storage.stagedFiles() { try retained.keep(staged.base) }
             for id in retained.historyNewestFirst {
                 guard let row = try engine.storage.version(id) else { continue }

@@ -1,6 +1,7 @@
 import Base
 import Chunks
 import Crypto
+import FileTree
 import Hypercore
 import Protomux
 import Wire
@@ -57,7 +58,10 @@ extension ShareVolume {
         let handshakeHash = session.handshakeHash
         let messages = try stored { (engine) throws(StorageError) in
             let log = engine.isAdmitted ? engine.ownLog?.key : nil
-            var messages = [ControlMessage.hello(device: engine.deviceName, log: log)]
+            let start = try engine.startingPoint()
+            var messages = [
+                ControlMessage.hello(device: engine.deviceName, log: log, start: start)
+            ]
             if let request = engine.successionRequest {
                 messages.append(.succeed(request))
             } else if log == nil,
@@ -88,8 +92,12 @@ extension ShareVolume {
             throw SessionError("control channel: \(error)")
         }
         switch message {
-        case .hello(let device, _):
+        case .hello(let device, let log, let start):
             session.device = device
+            try stored { (engine) throws(StorageError) in
+                try engine.consider(start, fromMember: log != nil)
+            }
+            environment.wake()
         case .join(let request):
             guard let remote = session.remoteKey else { return }
             let handshakeHash = session.handshakeHash
@@ -107,6 +115,13 @@ extension ShareVolume {
         case .holds(let clock):
             table.fetcher.retryAll()
             (session.view.clock, session.view.digest) = (clock, nil)
+            engine.withLock { engine in
+                let own = engine.writers.key(of: engine.ownSlot)
+                let blocks = clock.first { $0.0 == own }?.1 ?? 0
+                if blocks <= engine.ownLog?.length ?? 0 {
+                    engine.noteAcknowledged(blocks, of: engine.ownSlot)
+                }
+            }
         case .sees(let digest):
             var view = session.view
             view.digest = digest

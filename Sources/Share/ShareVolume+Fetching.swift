@@ -109,6 +109,7 @@ extension ShareVolume {
         let arrived = table.stored
         let wanted = engine.withLock { engine in
             for address in arrived { engine.merges.arrived(address) }
+            if !arrived.isEmpty { engine.noteStartProgress() }
             return engine.takeNewlyWanted()
         }
         for chunk in wanted { table.fetcher.want(chunk.reference, isList: chunk.isList) }

@@ -5,6 +5,23 @@ import Protomux
 
 /// The channels that replicate logs: one for each log on each connection.
 extension ShareVolume {
+    /// A new device's way to a checkpoint.
+    func followStart(_ table: inout PeerTable, now: Instant, next: inout Instant) {
+        let isConnected = table.sessions.values.contains(where: \.isMember)
+        do {
+            let more = try engine.withLock { (engine) throws(StorageError) in
+                try engine.advanceStart(now: now, isConnected: isConnected)
+            }
+            if more { next = now }
+            if let deadline = engine.withLock({ $0.starting?.deadline }) {
+                next = min(next, max(deadline, now))
+            }
+        } catch {
+            table.effects.append(.log("storage: \(error)"))
+            next = min(next, now + .seconds(1))
+        }
+    }
+
     /// After a fork: other logs stand behind some slots, and peers must hear of the own new one.
     func followForks(_ table: inout PeerTable, now: Instant) {
         let members = table.ids.filter { table.sessions[$0]?.isMember == true }
@@ -54,7 +71,11 @@ extension ShareVolume {
         } catch {
             return table.effects.append(.log("storage: \(error)"))
         }
-        guard !opened.isEmpty else { return }
+        let mustOpen = engine.withLock { engine in
+            defer { engine.mustOpenLogs = false }
+            return engine.mustOpenLogs
+        }
+        guard mustOpen || !opened.isEmpty else { return }
         let now = environment.now()
         for id in table.ids {
             with(id, &table, now: now) { (session, _) throws(SessionError) in

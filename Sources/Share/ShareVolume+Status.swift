@@ -42,6 +42,10 @@ extension ShareVolume {
             if let failure = engine.failure {
                 status.problems.append("nothing can be changed until the next mount: \(failure)")
             }
+            if let refusal = engine.startRefusal { status.problems.append(refusal) }
+            status.checkpoint = engine.checkpoints.last.map(engine.report)
+            status.start = engine.base.map(engine.report)
+            status.isStarting = engine.starting != nil
             if let notice = engine.mergeNotice { status.problems.append(notice) }
             status.pending.blocks = engine.pendingBlocks(remoteLengths)
         }

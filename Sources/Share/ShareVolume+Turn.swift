@@ -12,6 +12,7 @@ extension ShareVolume {
         changes += mergeVersions(now: now, next: &next)
         writeCheckpoint(now: now, next: &next)
         peers.withLock { table in
+            followStart(&table, now: now, next: &next)
             followForks(&table, now: now)
             announce(&table, now: now)
             settleArrived(&table, now: now)

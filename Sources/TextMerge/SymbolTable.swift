@@ -52,7 +52,7 @@ struct SymbolTable {
         let span = bytes.span
         var (first, second, left) = (Int(left.start), Int(right.start), count)
         while left >= 8 {
-            guard load(span, first) == load(span, second) else { return false }
+            guard span.word(at: first) == span.word(at: second) else { return false }
             first += 8
             second += 8
             left -= 8
@@ -66,7 +66,7 @@ struct SymbolTable {
         var hash = seed ^ UInt64(UInt32(bitPattern: piece.end - piece.start))
         var (index, end) = (Int(piece.start), Int(piece.end))
         while index + 8 <= end {
-            hash = mix(hash ^ load(span, index))
+            hash = mix(hash ^ span.word(at: index))
             index += 8
         }
         var tail: UInt64 = 0
@@ -80,11 +80,5 @@ struct SymbolTable {
     private func mix(_ value: UInt64) -> UInt64 {
         let product = (value ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(by: 0xd6e8_feb8_6659_fd93)
         return product.high ^ product.low
-    }
-
-    private func load(_ span: Span<UInt8>, _ index: Int) -> UInt64 {
-        var word: UInt64 = 0
-        for offset in 0..<8 { word |= UInt64(span[index + offset]) << UInt64(8 * offset) }
-        return word
     }
 }

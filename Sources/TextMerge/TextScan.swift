@@ -40,8 +40,7 @@ enum TextScan {
     /// Whether the next eight bytes are ASCII without NUL, LF and CR.
     private static func isPlain(_ span: Span<UInt8>, at index: Int) -> Bool {
         guard index + 8 <= span.count else { return false }
-        var word: UInt64 = 0
-        for offset in 0..<8 { word |= UInt64(span[index + offset]) << UInt64(8 * offset) }
+        let word = span.word(at: index)
         return word & high == 0 && !hasZero(word) && !hasZero(word ^ lineFeeds)
             && !hasZero(word ^ carriageReturns)
     }

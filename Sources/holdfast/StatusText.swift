@@ -1,3 +1,4 @@
+import Base
 import Host
 import Share
 
@@ -46,8 +47,23 @@ enum StatusText {
                         + " run `holdfast check`"
                 ))
         }
+        if status.isStarting { rows.append(("starting", "from a checkpoint, if a peer has one")) }
+        if let checkpoint = status.checkpoint {
+            rows.append(("checkpoint", text(of: checkpoint)))
+        }
+        if let start = status.start {
+            rows.append(("history", "from the checkpoint that it started from: \(text(of: start))"))
+        }
         rows.append(("digest", status.digest))
         return text(status.name, rows)
+    }
+
+    private static func text(of checkpoint: ShareStatus.Checkpoint) -> String {
+        let time = Log.text(
+            of: Timestamp(
+                seconds: Int64(clamping: checkpoint.time / 1000),
+                nanoseconds: UInt32(checkpoint.time % 1000) * 1_000_000))
+        return "\(time), \(size(checkpoint.bytes)), by \(EscapedText.quoted(checkpoint.device))"
     }
 
     private static func text(of fork: ShareStatus.Fork) -> String {

@@ -140,7 +140,8 @@ import Wire
         output.writeUInt(0)
         let digest = [13] + [UInt8](repeating: 1, count: 32)
         let frames: [[UInt8]] = [
-            [99, 1, 2], [], [2, 0, 0, 0, 1, 47], [2, 0, 0, 0, 2, 46, 46], digest + [0],
+            [99, 1, 2], [], [2, 0, 0, 0, 1, 47], [2, 0, 0, 0, 2, 46, 46],
+            [12, 1, 97, 1, 98, 0],
             [7, 1, 0, 5, 1, 97], [7, 1, 1, 0, 1, 97], [7, 3, 0, 0, 1, 97], digest,
         ]
         for frame in frames { output.writeBuffer(frame) }

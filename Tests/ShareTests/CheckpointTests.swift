@@ -1,6 +1,7 @@
 import Base
 import Chunks
 import FileTree
+import Hypercore
 import Testing
 
 @testable import Share
@@ -118,6 +119,180 @@ extension Network.Device {
                 common.logBytes = 0
                 return common
             }
+        }
+    }
+}
+
+/// A new device starts from a checkpoint, and ends where the others are.
+@Suite struct StartingTests {
+    private func grown(seed: UInt64) throws -> (Network, Network.Device, Network.Device) {
+        let network = Network(seed: seed)
+        network.checkpointPolicy = CheckpointPolicy(
+            growthMin: 32 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .zero,
+            objectsPerTurn: 100)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run()
+        for index in 0..<30 {
+            try alice.write("f\(index)", String(repeating: "a", count: 2000))
+            try bob.write("g\(index)", String(repeating: "b", count: 5000))
+        }
+        network.run(seconds: 120)
+        try #require(!alice.checkpoints.isEmpty, "\(network.log)")
+        return (network, alice, bob)
+    }
+
+    private func expectOne(_ devices: [Network.Device], _ network: Network) throws {
+        #expect(Set(devices.map { $0.volume.status().digest }).count == 1, "\(network.log)")
+        for device in devices {
+            let status = device.volume.status()
+            #expect(status.pending.blocks == 0, "\(device.name)")
+            #expect(status.disagreeing.isEmpty)
+            let report = try device.volume.check(scratch: MemoryShareStorage())
+            #expect(report.problems.isEmpty, "\(device.name)")
+        }
+    }
+
+    private func started(_ device: Network.Device) -> Bool {
+        device.volume.engine.withLock { $0.base != nil }
+    }
+
+    @Test func `a new device reads a checkpoint and what came after`() throws {
+        let (network, alice, bob) = try grown(seed: 1)
+        try alice.write("later", "after the checkpoint")
+        network.run()
+        let carol = try network.addDevice("carol")
+        network.connect(carol, alice)
+        network.run(seconds: 60)
+        #expect(started(carol), "\(network.log)")
+        #expect(try carol.text("later") == "after the checkpoint")
+        #expect(try carol.text("g7") == String(repeating: "b", count: 5000))
+        try carol.write("mine", "from carol")
+        network.run(seconds: 60)
+        try expectOne([alice, bob, carol], network)
+        #expect(try bob.text("mine") == "from carol")
+        // As after a stop, and made anew from what it has.
+        network.disconnectAll()
+        try network.restart(carol)
+        try carol.volume.rebuildView()
+        network.connect(carol, bob)
+        network.run()
+        try expectOne([alice, bob, carol], network)
+        #expect(carol.volume.status().pending.blocks == 0)
+    }
+
+    @Test func `what was written without knowing of the checkpoint comes in as ever`() throws {
+        let (network, alice, bob) = try grown(seed: 2)
+        let dave = try network.addDevice("dave")
+        network.connect(dave, alice)
+        network.run(seconds: 60)
+        network.disconnectAll()
+        // Nobody has seen any of this when the next checkpoint is written.
+        try dave.write("f1", "dave's")
+        try dave.unlink("g1")
+        try alice.write("f1", "alice's")
+        try alice.write("g1", "kept")
+        for index in 0..<40 { try alice.write("h\(index)", String(repeating: "c", count: 3000)) }
+        let before = alice.checkpoints.count
+        network.connect(alice, bob)
+        network.run(seconds: 120)
+        #expect(alice.checkpoints.count > before)
+        let carol = try network.addDevice("carol")
+        network.connect(carol, bob)
+        network.run(seconds: 60)
+        #expect(started(carol), "\(network.log)")
+        // Carol cannot give what came before she started.
+        network.connect(carol, dave)
+        network.connect(dave, alice)
+        network.run(seconds: 120)
+        try expectOne([alice, bob, carol, dave], network)
+        #expect(try carol.text("g1") == "kept")
+        #expect(try carol.names("") == alice.names(""))
+    }
+
+    @Test func `a checkpoint that is not what it says is refused, and all is replayed`() throws {
+        let (network, alice, bob) = try grown(seed: 3)
+        try alice.volume.engine.withLock { engine in
+            let known = engine.checkpoints.last!
+            let wrong = Operation.Checkpoint(digest: .zero, content: known.content.encode())
+            let id = try engine.author(.checkpoint(wrong))
+            engine.noteCheckpoint(wrong, id, engine.open!.time)
+            try engine.commit()
+        }
+        network.run()
+        let carol = try network.addDevice("carol")
+        network.connect(carol, alice)
+        network.run(seconds: 60)
+        #expect(!started(carol))
+        #expect(carol.volume.status().problems.contains { $0.contains("checkpoint was refused") })
+        try expectOne([alice, bob, carol], network)
+    }
+
+    @Test func `what a new device fetches follows what shows, not how it came about`() throws {
+        func bytes(ofHistory rounds: Int) throws -> (fetched: UInt64, history: UInt64) {
+            let network = Network(seed: 5)
+            network.checkpointPolicy = CheckpointPolicy(
+                growthMin: 48 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .zero,
+                objectsPerTurn: 1000)
+            let alice = try network.addDevice("alice")
+            let bob = try network.addDevice("bob")
+            network.connect(bob, alice)
+            network.run()
+            for round in 0..<rounds {
+                for index in 0..<400 {
+                    try alice.write("f\(index)", String(repeating: "\(round)", count: 200))
+                    try alice.write("gone\(index)", "soon removed")
+                    try alice.unlink("gone\(index)")
+                }
+                try bob.write("word", "\(round)")
+                network.run(seconds: 5)
+            }
+            // The next one leaves out what everybody has referenced by then.
+            for last in 0..<2 {
+                network.run(seconds: 60)
+                try bob.write("last\(last)", String(repeating: "x", count: 4000))
+                network.run()
+                for device in [alice, bob] {
+                    device.volume.engine.withLock { engine in
+                        for index in engine.checkpoints.indices {
+                            engine.checkpoints[index].logBytes = 0
+                        }
+                    }
+                }
+            }
+            network.run(seconds: 60)
+            let carol = try network.addDevice("carol")
+            network.connect(carol, alice)
+            network.run(seconds: 60)
+            #expect(started(carol), "\(network.log)")
+            try expectOne([alice, bob, carol], network)
+            let history = alice.volume.engine.withLock { engine in
+                engine.logs.values.reduce(0) { $0 + $1.byteLength }
+            }
+            return (carol.volume.status().peers.reduce(0) { $0 + $1.bytesReceived }, history)
+        }
+        let once = try bytes(ofHistory: 1)
+        let tenTimes = try bytes(ofHistory: 10)
+        print(
+            "fetched \(once.fetched) of \(once.history), \(tenTimes.fetched) of \(tenTimes.history)"
+        )
+        #expect(tenTimes.history > 7 * once.history)
+        #expect(tenTimes.fetched < 2 * once.fetched)
+    }
+
+    @Test func `a stop at any moment of the start is made good`() throws {
+        for stop in 1..<12 {
+            let (network, alice, bob) = try grown(seed: UInt64(stop) + 10)
+            let carol = try network.addDevice("carol")
+            network.connect(carol, alice)
+            for _ in 0..<stop * 4 { network.step() }
+            network.disconnectAll()
+            try network.restart(carol)
+            network.connect(carol, bob)
+            network.connect(alice, bob)
+            network.run(seconds: 100)
+            try expectOne([alice, bob, carol], network)
         }
     }
 }

@@ -65,6 +65,11 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
         random = SeededRandom(seed: seed)
     }
 
+    /// Often enough to matter within minutes; what is settled is left out after hours.
+    private static let checkpoints = CheckpointPolicy(
+        growthMin: 4096, quiet: .seconds(5), turns: .seconds(10), grace: .seconds(6 * 3600),
+        objectsPerTurn: 5)
+
     // MARK: Environment
 
     func now() -> Instant {
@@ -96,7 +101,7 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
         let volume = try ShareVolume(
             ShareIdentity(keys: keys, device: key, deviceName: name),
             origin: isNew ? origin : .stored, storage: storage, chunks: chunks,
-            environment: self, diskSpace: { (1 << 40, 1 << 39) })
+            environment: self, diskSpace: { (1 << 40, 1 << 39) }, checkpoints: Self.checkpoints)
         self.storage = storage
         self.chunks = chunks
         staging = DiskStaging(disk)

@@ -1,0 +1,88 @@
+import Base
+import Chunks
+import FileTree
+import Hypercore
+
+/// Proving a checkpoint to a device that knows nothing but the founding log's key.
+extension Engine {
+    /// The newest checkpoint whose pieces are all here, and its proof; nil if there is none.
+    mutating func startingPoint() throws(StorageError) -> StartingPoint? {
+        guard starting == nil else { return nil }
+        for checkpoint in checkpoints.reversed() {
+            if let known = offered, known.checkpoint == checkpoint { return known.point }
+            guard isHere(checkpoint.content), let point = try proof(of: checkpoint) else {
+                continue
+            }
+            offered = (checkpoint, point)
+            return point
+        }
+        return nil
+    }
+
+    func isHere(_ content: Content) -> Bool {
+        let reader = ContentReader(content, storage: chunks)
+        return (try? reader.missing(in: 0..<reader.size, limit: 1).isEmpty) ?? false
+    }
+
+    private func proof(of checkpoint: PublishedCheckpoint) throws(StorageError) -> StartingPoint? {
+        var links = [StartingPoint.Link(log: checkpoint.log, block: checkpoint.block)]
+        while let first = links.first, first.log != membership.foundingLog {
+            guard links.count < StartingPoint.Limits.links,
+                let admission = membership.admission(of: first.log)
+            else { return nil }
+            links.insert(
+                StartingPoint.Link(log: admission.log, block: admission.block), at: 0)
+        }
+        if links.first?.block != 0 {
+            links.insert(StartingPoint.Link(log: membership.foundingLog, block: 0), at: 0)
+        }
+        let point = StartingPoint(links: links)
+        guard case .proven = try check(point) else { return nil }
+        return point
+    }
+
+    enum Proof {
+        /// Blocks are missing.
+        case open
+        case proven(PublishedCheckpoint)
+        case wrong(String)
+    }
+
+    /// Follows the links from the founding log on, with nothing but what they say themselves.
+    func check(_ point: StartingPoint) throws(StorageError) -> Proof {
+        var proven = Membership(foundingLog: membership.foundingLog)
+        var found: PublishedCheckpoint?
+        for link in point.links {
+            guard let slot = writers.slot(of: link.log), let log = logs[slot],
+                let bytes = try log.block(at: link.block)
+            else { return .open }
+            guard proven.isMember(log: link.log) else {
+                return .wrong("a log in its proof is no member's")
+            }
+            let block: (time: HybridTime, operations: [(index: Int, operation: Operation)])
+            do {
+                block = try BlockCodec.standaloneOperations(in: bytes.span)
+            } catch {
+                return .wrong("a block of its proof cannot be decoded (\(error))")
+            }
+            found = nil
+            for (index, operation) in block.operations {
+                let id = OperationID(writer: slot, block: link.block, index: index)
+                _ = proven.apply(
+                    operation, stamp: Stamp(time: block.time, operation: id), author: link.log)
+                if case .checkpoint(let checkpoint) = operation, !checkpoint.content.isEmpty {
+                    guard let content = try? Content(decoding: checkpoint.content) else {
+                        return .wrong("its content cannot be decoded")
+                    }
+                    found = PublishedCheckpoint(
+                        log: link.log, block: link.block, time: block.time.rawValue,
+                        digest: checkpoint.digest, content: content, logBytes: 0)
+                }
+            }
+        }
+        guard let found, let author = proven.member(log: found.log),
+            author.role == .owner || author.role == .writer
+        else { return .wrong("there is no checkpoint at the end of its proof") }
+        return .proven(found)
+    }
+}
