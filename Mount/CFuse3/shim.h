@@ -137,6 +137,42 @@ static inline ssize_t holdfast_writev(int fd, struct iovec *pieces, int count, v
     return writev(fd, pieces, count);
 }
 
+static inline ssize_t holdfast_splice(
+    int from, off_t *fromOffset, int to, off_t *toOffset, size_t size, unsigned int flags,
+    void *userdata) {
+    (void)userdata;
+    return splice(from, fromOffset, to, toOffset, size, flags);
+}
+
+// Some bytes of a file.
+struct holdfast_part {
+    int descriptor;
+    uint64_t offset;
+    size_t size;
+};
+
+enum { HOLDFAST_PARTS_MAX = 8 };
+
+// fuse_reply_data with up to HOLDFAST_PARTS_MAX parts of files: the kernel copies them once. It
+// could take whole pages from the packs' cache instead: they would be gone there for who reads them next.
+static inline int holdfast_reply_parts(
+    fuse_req_t request, const struct holdfast_part *parts, size_t count) {
+    union {
+        struct fuse_bufvec vector;
+        char room[sizeof(struct fuse_bufvec) + HOLDFAST_PARTS_MAX * sizeof(struct fuse_buf)];
+    } reply;
+    memset(&reply, 0, sizeof reply);
+    reply.vector.count = count;
+    for (size_t index = 0; index < count && index < HOLDFAST_PARTS_MAX; index++) {
+        struct fuse_buf *buffer = &reply.vector.buf[index];
+        buffer->flags = (enum fuse_buf_flags)(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+        buffer->fd = parts[index].descriptor;
+        buffer->pos = (off_t)parts[index].offset;
+        buffer->size = parts[index].size;
+    }
+    return fuse_reply_data(request, &reply.vector, (enum fuse_buf_copy_flags)0);
+}
+
 // fuse_session_custom_io, after fuse_session_mount: 3.14 keeps the callbacks and the same
 // descriptor. Returns 0 or a negative errno.
 static inline int holdfast_install_hook(struct fuse_session *session) {
@@ -144,6 +180,8 @@ static inline int holdfast_install_hook(struct fuse_session *session) {
     memset(&io, 0, sizeof io);
     io.read = holdfast_read;
     io.writev = holdfast_writev;
+    // Without it libfuse splices no replies.
+    io.splice_send = holdfast_splice;
     return fuse_session_custom_io(session, &io, fuse_session_fd(session));
 }
 

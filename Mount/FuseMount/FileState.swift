@@ -374,6 +374,23 @@ final class FileState: Sendable {
         return .bytes(count)
     }
 
+    /// Where the bytes of a read stand in packs.
+    ///
+    /// - Returns: nil if they must be read: some are staged, or elsewhere, or there are few.
+    func stored(at offset: UInt64, count: Int) throws(StorageError) -> [StoredRange]? {
+        guard count >= MountLimits.splicedBytesMin else { return nil }
+        let found: (Range<UInt64>, ContentReader)? = access { state in
+            guard let reader = state.reader, offset < state.overlay.size else { return nil }
+            let end = min(offset + UInt64(count), state.overlay.size)
+            guard end <= reader.size, state.overlay.isBase(offset..<end) else { return nil }
+            return (offset..<end, reader)
+        }
+        guard let (range, reader) = found, range.count >= MountLimits.splicedBytesMin else {
+            return nil
+        }
+        return try reader.stored(range, limit: MountLimits.spliceRangesMax)
+    }
+
     /// Where data (or a hole) begins at or after `offset`, as SEEK_DATA and SEEK_HOLE want it.
     func seek(data wanted: Bool, from offset: UInt64) throws(StorageError)
         -> ContentReader.Position

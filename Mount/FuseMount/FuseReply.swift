@@ -1,5 +1,6 @@
 internal import Base
 internal import CFuse3
+internal import Chunks
 internal import Synchronization
 
 /// What the kernel is told of an entry or an inode.
@@ -103,6 +104,23 @@ struct Entry {
         let result = unsafe fuse_reply_buf(request, start, bytes.count)
         discard self
         return result == 0
+    }
+
+    /// Bytes that stand in files; they do not pass through this process.
+    ///
+    /// - Precondition: at most `MountLimits.spliceRangesMax` parts.
+    consuming func stored(_ parts: [StoredRange]) {
+        precondition(parts.count <= MountLimits.spliceRangesMax)
+        let wanted = parts.map { part in
+            holdfast_part(descriptor: part.descriptor, offset: part.offset, size: part.count)
+        }
+        unsafe wanted.withUnsafeBufferPointer { wanted in
+            // `parts` holds the descriptors open during the call.
+            withExtendedLifetime(parts) {
+                unsafe _ = holdfast_reply_parts(request, wanted.baseAddress, wanted.count)
+            }
+        }
+        discard self
     }
 
     consuming func bytes(_ bytes: [UInt8]) {

@@ -50,6 +50,9 @@ enum MountLimits {
     static let idleBuffersMax = 16
     /// The size of each, and of the greatest read the kernel asks for.
     static let readSizeMax = 1 << 20
+    /// A read of so many bytes is answered without copies, if they stand in so few places of packs.
+    static let splicedBytesMin = 16 << 10
+    static let spliceRangesMax = 8
     /// Bytes that one copy_file_range copies before it answers.
     static let copySizeMax = 32 << 20
     /// Times a read is tried again after its chunks came: once per level of list chunks, and more.

@@ -214,6 +214,11 @@ struct Overlay {
         return .base(until: min(size, dirty.range(after: offset)?.lowerBound ?? .max))
     }
 
+    /// Whether all of a range is the base's.
+    func isBase(_ range: Range<UInt64>) -> Bool {
+        memory == nil && dirty.intersection(range).isEmpty
+    }
+
     /// Copies what is dirty; the caller fills `gaps`, ranges of the file, from the base.
     ///
     /// - Precondition: `range` is within the size, and as long as `buffer`.

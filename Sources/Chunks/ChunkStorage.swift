@@ -31,6 +31,11 @@ package protocol ChunkStorage: AnyObject, Sendable {
     func read(_ address: Bytes32, at offset: Int, into buffer: UnsafeMutableRawBufferPointer)
         throws(StorageError) -> Int?
 
+    /// Where stored bytes of a chunk stand in a file.
+    ///
+    /// - Returns: nil if there are no such bytes in a file, or the chunk has not so many: `read` tells.
+    func stored(_ address: Bytes32, at offset: Int, count: Int) throws(StorageError) -> StoredRange?
+
     /// Keeps a chunk whose bytes the caller has checked; does nothing if it is here already.
     /// Durable after the next `sync`.
     ///
@@ -58,6 +63,10 @@ package protocol ChunkStorage: AnyObject, Sendable {
 }
 
 extension ChunkStorage {
+    package func stored(_ address: Bytes32, at offset: Int, count: Int) throws(StorageError)
+        -> StoredRange?
+    { nil }
+
     package func adopt(_ chunks: [InPlaceChunk], of file: any AdoptableFile) throws(StorageError)
         -> Bool
     { false }

@@ -21,7 +21,7 @@ package final class ContentReader: Sendable {
 
     package let content: Content
     package let size: UInt64
-    private let storage: any ChunkStorage
+    let storage: any ChunkStorage
     private let root: PieceList
     private let depth: Int
     private let lists: ListCache

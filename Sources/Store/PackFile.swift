@@ -180,6 +180,22 @@ final class PackFile: Sendable {
             at: adopted.position(ofPayload: offset), into: buffer)
     }
 
+    /// Where bytes of payloads stand, from `offset` on as the index counts.
+    ///
+    /// - Returns: nil if the file ends before.
+    func stored(payloadAt offset: Int, count: Int) throws(StorageError) -> StoredRange? {
+        if let adopted, let data {
+            return try data.range(at: adopted.position(ofPayload: offset), count: count)
+        }
+        return try range(at: UInt64(offset), count: count)
+    }
+
+    private func range(at offset: UInt64, count: Int) throws(StorageError) -> StoredRange? {
+        guard try descriptor.size() >= offset + UInt64(count) else { return nil }
+        return StoredRange(
+            descriptor: descriptor.raw, offset: offset, count: count, owner: self)
+    }
+
     /// The record header that belongs to a payload.
     func recordHeader(payloadOffset: Int) throws(StorageError) -> PackFormat.RecordHeader {
         let start = try headerPosition(payloadOffset: payloadOffset)

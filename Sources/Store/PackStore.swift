@@ -150,6 +150,15 @@ package final class PackStore: ChunkStorage {
         return count
     }
 
+    package func stored(_ address: Bytes32, at offset: Int, count: Int) throws(StorageError)
+        -> StoredRange?
+    {
+        guard let (location, file) = try locate(address), offset >= 0, count > 0,
+            offset + count <= location.length
+        else { return nil }
+        return try file.stored(payloadAt: location.offset + offset, count: count)
+    }
+
     /// Where a chunk is, and its pack's file, open.
     private func locate(_ address: Bytes32) throws(StorageError) -> (ChunkTable.Location, PackFile)?
     {

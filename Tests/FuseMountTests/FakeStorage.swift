@@ -39,6 +39,7 @@ final class FakeChunks: ChunkStorage {
         var isFull = false
         var adopted: [Bytes32: (chunk: InPlaceChunk, file: FakeStagingFile)] = [:]
         var adopts = true
+        var spliced = 0
         var adoptionDelayMilliseconds: UInt32 = 0
     }
 
@@ -110,6 +111,19 @@ final class FakeChunks: ChunkStorage {
         let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
         return try file.read(at: chunk.offset + UInt64(offset), into: part)
     }
+
+    func stored(_ address: Bytes32, at offset: Int, count: Int) -> StoredRange? {
+        guard contains(address), let (chunk, file) = state.withLock({ $0.adopted[address] }) else {
+            return nil
+        }
+        state.withLock { $0.spliced += 1 }
+        return StoredRange(
+            descriptor: file.descriptor, offset: chunk.offset + UInt64(offset), count: count,
+            owner: file)
+    }
+
+    /// How many chunks were asked for where they are.
+    var spliced: Int { state.withLock { $0.spliced } }
 
     /// Whoever changes the file changes the chunks.
     func adopt(_ chunks: [InPlaceChunk], of file: any AdoptableFile) throws(StorageError) -> Bool {
@@ -253,7 +267,7 @@ final class FakeJournal: StagingJournal {
 final class FakeStagingFile: StagingFile {
     let id: UInt64
     private let area: FakeStaging
-    private let descriptor: Int32
+    fileprivate let descriptor: Int32
     private let path: String
 
     fileprivate init(id: UInt64, area: FakeStaging, path: String, flags: Int32)

@@ -42,6 +42,21 @@ struct MountTests {
     }
 
     @Test
+    func `a name that a peer gave to another file is linked to that`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1])
+        mount.settle()
+        #expect(try status(mount.at("a")).st_size == 1)
+        // The kernel hears of nothing for a while.
+        mount.volume.setObserver(nil)
+        try mount.volume.removeRemotely("a")
+        try mount.volume.makeRemotely("a", .inline([2, 2]))
+        try check(link(mount.at("a"), mount.at("b")))
+        #expect(try readFile(mount.at("b")) == [2, 2])
+    }
+
+    @Test
     func `a peer's change does not touch a file that is dirty`() throws {
         let mount = try TestMount()
         defer { mount.end() }
@@ -171,6 +186,25 @@ struct MountTests {
         #expect(mount.chunks.appended < 5)
         #expect(try mount.volume.bytes("a") == bytes)
         mount.eventually("its staging file is given back") { mount.staging.files.isEmpty }
+
+        // Read anew, the kernel gets them from there.
+        let reader = try check(open(mount.at("a"), O_RDONLY))
+        try check(posix_fadvise(reader, 0, 0, POSIX_FADV_DONTNEED))
+        #expect(try readAll(reader) == bytes)
+        #expect(mount.chunks.spliced > 0)
+        close(reader)
+        // O_DIRECT
+        let direct = try check(open(mount.at("a"), O_RDONLY | 0o40000))
+        for offset in stride(from: 0, to: 11 << 20, by: 700 << 10) {
+            let start = offset / 4096 * 4096
+            var memory: UnsafeMutableRawPointer?
+            posix_memalign(&memory, 4096, 1 << 20)
+            defer { free(memory) }
+            let count = pread(direct, memory, 1 << 20, off_t(start))
+            let found = UnsafeRawBufferPointer(start: memory, count: max(count, 0))
+            #expect(Array(found) == Array(bytes[start..<min(bytes.count, start + 1 << 20)]))
+        }
+        close(direct)
 
         // Whatever is done to it, the version of before keeps its bytes.
         let first = bytes

@@ -11,6 +11,14 @@ extension DeviceWorld {
         check()
     }
 
+    /// One more device, which mostly finds a checkpoint to start from, must show the same.
+    func settleWithNewcomer() {
+        guard !hasClones else { return }
+        run(for: .seconds(60))
+        addDevice()
+        settle()
+    }
+
     private func heal() {
         for device in devices {
             device.disk.power.restore()

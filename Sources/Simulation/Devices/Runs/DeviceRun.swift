@@ -1,4 +1,5 @@
 internal import Base
+internal import Share
 
 /// What came of a run.
 package struct DeviceVerdict: Equatable, Sendable {
@@ -8,6 +9,8 @@ package struct DeviceVerdict: Equatable, Sendable {
     package var faults: Int
     /// Blocks in all logs, and files shown, at the end.
     package var saves: Int
+    /// Devices that began with a checkpoint.
+    package var starts: Int
     /// Of every byte sent: equal for equal runs.
     package var trace: UInt64
     /// The last lines of what devices and the network said.
@@ -29,9 +32,12 @@ package enum DeviceRun {
             if step.isFault { faults += 1 } else { operations += 1 }
             guard world.violations.isEmpty else { break }
         }
+        if world.violations.isEmpty { world.settleWithNewcomer() }
         return DeviceVerdict(
             violations: world.violations, operations: operations, faults: faults,
-            saves: world.book.saves.count, trace: world.trace, log: world.log)
+            saves: world.book.saves.count,
+            starts: world.devices.count { $0.volume?.status().start != nil }, trace: world.trace,
+            log: world.log)
     }
 
     /// Runs what a seed gives.
