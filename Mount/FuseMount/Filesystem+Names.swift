@@ -186,6 +186,9 @@ extension Filesystem {
         switch result {
         case .success(let attributes):
             self.reply(reply, bind(attributes, readAt: before))
+        // The kernel has found it under a name that another device has just taken away or given to
+        // another: for this errno it looks again.
+        case .failure(.notFound): reply.fail(ESTALE)
         case .failure(let error): reply.fail(code(error))
         }
     }

@@ -42,6 +42,21 @@ struct MountTests {
     }
 
     @Test
+    func `a name that a peer gave to another file is linked to that`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1])
+        mount.settle()
+        #expect(try status(mount.at("a")).st_size == 1)
+        // The kernel hears of nothing for a while.
+        mount.volume.setObserver(nil)
+        try mount.volume.removeRemotely("a")
+        try mount.volume.makeRemotely("a", .inline([2, 2]))
+        try check(link(mount.at("a"), mount.at("b")))
+        #expect(try readFile(mount.at("b")) == [2, 2])
+    }
+
+    @Test
     func `a peer's change does not touch a file that is dirty`() throws {
         let mount = try TestMount()
         defer { mount.end() }
