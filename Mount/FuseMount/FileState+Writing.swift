@@ -24,7 +24,7 @@ extension FileState {
         throws(StorageError) -> Change
     {
         // An emptied file leaves its staging file to the job.
-        let touched = size == 0 ? 0..<0 : size..<UInt64.max
+        let touched = size == 0 ? 0..<0 : 0..<UInt64.max
         return try change(touching: touched) { (state, now) throws(StorageError) in
             try state.overlay.truncate(to: size, in: depot, now: now)
             if size == 0 { state.reader = ContentReader(.empty, storage: chunks) }
@@ -89,7 +89,9 @@ extension FileState {
         var held: Latch?
         while true {
             let change = try access { (state) throws(StorageError) -> Change? in
-                guard !state.overlay.isHeld(touched) else {
+                // What a write or a growth leaves between becomes zeros.
+                let start = min(touched.lowerBound, state.overlay.size)
+                guard !state.overlay.isHeld(start..<touched.upperBound) else {
                     if held == nil {
                         let latch = Latch()
                         state.waiting.append { _ in latch.open() }

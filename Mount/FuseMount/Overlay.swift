@@ -99,7 +99,7 @@ struct Overlay {
             return
         }
         let staged = try stage(in: depot, toChange: min(size, range.lowerBound)..<range.upperBound)
-        try fillGap(to: range.lowerBound)
+        try fillGap(to: range.lowerBound, in: depot)
         try preserve(range, in: depot)
         try unsafe staged.write(bytes, at: offset)
         zeroed.remove(range)
@@ -116,14 +116,8 @@ struct Overlay {
         } else if newSize <= UInt64(ChunkLimits.inlineSizeMax), holdInMemory() {
             resizeMemory(to: newSize)
         } else if newSize < size {
-            // In memory there is nothing that is longer than `newSize` here.
-            if staged != nil {
-                let staged = try stage(in: depot, toChange: newSize..<UInt64.max)
-                try preserve(newSize..<UInt64.max, in: depot)
-                // Also what is not dirty any more and waits to be punched: past the size there are
-                // only zeros.
-                try staged.truncate(to: newSize)
-            }
+            // The staging file keeps its length: a record that was made before names what is past the
+            // size now, and after a crash it is that record that counts. Nobody else looks there.
             dirty.remove(newSize..<UInt64.max)
             zeroed.remove(newSize..<UInt64.max)
             dirtySinceCut.remove(newSize..<UInt64.max)
@@ -132,7 +126,7 @@ struct Overlay {
             if memory != nil || size < min(newSize, zerosFrom) {
                 _ = try stage(in: depot, toChange: size..<newSize)
             }
-            try fillGap(to: newSize)
+            try fillGap(to: newSize, in: depot)
             size = newSize
         }
     }
@@ -473,9 +467,10 @@ struct Overlay {
     }
 
     /// Before the file grows to `offset` or writes there: what shows between must be zeros.
-    private mutating func fillGap(to offset: UInt64) throws(StorageError) {
+    private mutating func fillGap(to offset: UInt64, in depot: StagingDepot) throws(StorageError) {
         let end = min(offset, zerosFrom)
         guard size < end, let staged else { return }
+        try preserve(size..<end, in: depot)
         // There may be bytes of whose staging file it was before.
         try staged.punchHole(size..<end)
         zeroed.insert(size..<end)

@@ -180,23 +180,6 @@ final class StagedData: Sendable {
         }
     }
 
-    func truncate(to size: UInt64) throws(StorageError) {
-        try backing.withLock { (backing) throws(StorageError) in
-            guard case .memory(var held) = backing else {
-                let file = try spill(&backing, upTo: 0).file
-                try file.truncate(to: size)
-                backing = .file(file, end: size)
-                return
-            }
-            zerosEnd.min(size, ordering: .relaxed)
-            guard size < UInt64(held.count) else { return }
-            backing = .removed
-            depot.countMemory(from: held.count, to: Int(size))
-            held.removeLast(held.count - Int(size))
-            backing = .memory(held)
-        }
-    }
-
     /// As `remove`, once everything done so far is durable.
     func retire(now: Instant) { depot.retire(self, isSpare: false, now: now) }
 

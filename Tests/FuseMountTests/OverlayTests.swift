@@ -38,7 +38,14 @@ private struct OverlayModel {
             })
     }
 
+    /// As whoever changes a file does.
+    mutating func awaitJob(changing range: Range<Int>) throws {
+        let start = min(range.lowerBound, bytes.count)
+        if overlay.isHeld(UInt64(start)..<UInt64(range.upperBound)) { try endCut(success: true) }
+    }
+
     mutating func write(_ new: [UInt8], at offset: Int) throws {
+        try awaitJob(changing: offset..<offset + new.count)
         try new.withUnsafeBytes { try overlay.write($0, at: UInt64(offset), in: depot) }
         if offset + new.count > bytes.count {
             bytes += Array(repeating: 0, count: offset + new.count - bytes.count)
@@ -47,6 +54,7 @@ private struct OverlayModel {
     }
 
     mutating func truncate(to size: Int) throws {
+        try awaitJob(changing: 0..<(size == 0 ? 0 : .max))
         try overlay.truncate(to: UInt64(size), in: depot, now: .zero)
         if size == 0 {
             reader = ContentReader(.empty, storage: chunks)
@@ -60,6 +68,7 @@ private struct OverlayModel {
     }
 
     mutating func zero(_ range: Range<Int>) throws {
+        try awaitJob(changing: range)
         try overlay.zero(UInt64(range.lowerBound)..<UInt64(range.upperBound), in: depot)
         for index in range.clamped(to: bytes.indices) { bytes[index] = 0 }
     }
@@ -280,6 +289,24 @@ struct OverlayTests {
         try model.endCut(success: true)
         try model.truncate(to: 20_000)
         try model.truncate(to: 40_000)
+        #expect(try model.shown() == model.bytes)
+    }
+
+    /// After a crash the file is what its last record says.
+    @Test
+    func `what a file loses stays staged for records that name it`() throws {
+        var model = try OverlayModel(base: [])
+        let bytes = randomBytes(200_000, seed: 1)
+        try model.write(bytes, at: 0)
+        let file = try model.overlay.spill(in: model.depot)
+        try model.truncate(to: 80_000)
+        var staged = [UInt8](repeating: 0, count: bytes.count)
+        let count = try staged.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+        #expect(count == bytes.count && staged == bytes)
+        // It does not come back.
+        try model.truncate(to: 120_000)
+        #expect(try model.shown() == model.bytes)
+        try model.write([1], at: 150_000)
         #expect(try model.shown() == model.bytes)
     }
 
