@@ -88,12 +88,11 @@ package struct CheckpointReader {
             tree.state.clock = clock
             tree.state.newestTime = newestTime
             try tree.save()
-            guard try everyDirectoryReachesTheRoot() else {
-                throw .corrupt(what: "a checkpoint with directories in a ring")
-            }
+            if try !everyDirectoryReachesTheRoot() { refuse("directories in a ring") }
         } catch {
             throw .storage(error)
         }
+        if let problem { throw .malformed(problem) }
         guard tree.digest == digest else { throw .otherView }
         return contents
     }

@@ -71,9 +71,16 @@ extension Engine {
     /// - Returns: whether there is more to do at once.
     mutating func advanceStart(now: Instant, isConnected: Bool) throws(StorageError) -> Bool {
         guard let current = starting else { return false }
-        if !isConnected { noteStartProgress() }
+        if !isConnected {
+            noteStartProgress()
+        } else if case .waiting = current.phase {
+            return false
+        } else if current.deadline <= now {
+            try refuseStart("it did not come, or could not be read")
+            return true
+        }
         switch current.phase {
-        case .waiting: return false
+        case .waiting: break
         case .proving(let point):
             switch try check(point) {
             case .open: break
@@ -87,6 +94,8 @@ extension Engine {
         case .fetching(let checkpoint):
             if isHere(checkpoint.content) {
                 try storage.setValue([1], of: StoredValue.starting)
+                // A reading that storage ended may have left rows.
+                try emptyView()
                 starting?.phase = .reading(checkpoint, CheckpointReader(tree: tree), offset: 0)
                 return true
             }
@@ -95,6 +104,7 @@ extension Engine {
             do throws(CheckpointError) {
                 if let bytes = try Self.piece(of: checkpoint.content, at: offset, in: chunks) {
                     try reader.feed(bytes)
+                    noteStartProgress()
                     starting?.phase = .reading(
                         checkpoint, reader, offset: offset + UInt64(bytes.count))
                 } else {
@@ -105,13 +115,20 @@ extension Engine {
                 switch error {
                 case .malformed(let what): try refuseStart("it is malformed: \(what)")
                 case .otherView: try refuseStart("it holds another view than it says")
-                case .storage(let error): throw error
+                case .storage(let error):
+                    // It is read anew, for as long as there is patience.
+                    starting?.phase = .fetching(checkpoint)
+                    throw error
                 }
             }
             return true
         }
-        if starting.map({ $0.deadline <= now }) ?? false { try refuseStart("it did not come") }
         return false
+    }
+
+    private mutating func emptyView() throws(StorageError) {
+        try storage.removeView()
+        tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
     }
 
     private mutating func finishStart(
@@ -161,8 +178,7 @@ extension Engine {
         startRefusal =
             "a checkpoint was refused (\(reason)): the whole history is read instead"
         if let startRefusal { notices.append(startRefusal) }
-        try storage.removeView()
-        tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
+        try emptyView()
         for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue })
         where slot != ownSlot && writers.key(of: slot) != membership.foundingLog {
             logsToReopen.append(slot)

@@ -96,6 +96,43 @@ import TreeModel
         }
     }
 
+    /// Whoever signs a checkpoint may write what they like into it: it is their fault, not storage's, and the
+    /// history is read instead.
+    @Test func `directories in a ring are malformed`() throws {
+        let device = try Device("device 0")
+        var parent = ObjectID.root
+        for name in ["outer", "a", "b"] {
+            let make = Operation.Make(
+                kind: .directory, mode: 0o755, uid: 0, gid: 0, created: .epoch)
+            let object = try #require(try device.author(.make(make), wall: 1))
+            try device.author(
+                .place(.init(.new(object), in: parent, named: Array(name.utf8))), wall: 1)
+            if name == "outer" { parent = object }
+        }
+        let good = try device.checkpoint()
+        var rings = 0
+        for place in good.indices {
+            for value: UInt8 in 1..<8 where value != good[place] {
+                var bad = good
+                bad[place] = value
+                let tree = try FileTree(storage: MemoryTreeStorage(), writers: WriterTable())
+                var reader = CheckpointReader(tree: tree)
+                do throws(CheckpointError) {
+                    try reader.feed(bad)
+                    _ = try reader.finish(device.tree.digest)
+                } catch {
+                    switch error {
+                    case .malformed(let what):
+                        if what == "directories in a ring" { rings += 1 }
+                    case .otherView: break
+                    case .storage: Issue.record("byte \(place) as \(value): \(error)")
+                    }
+                }
+            }
+        }
+        #expect(rings > 0)
+    }
+
     @Test func `a damaged checkpoint is refused, whatever the damage`() throws {
         var history = RandomHistory(seed: 5, odd: true)
         let device = try Device("device 0")
