@@ -36,8 +36,7 @@ package struct CheckpointWriter {
     private var isRootDone = false
     private var slotIndex = 0
     private var last: ObjectID?
-    /// Directories that do not show, and in which something may come to show again.
-    private var needed: Set<ObjectID> = []
+    private var needed = NeededDirectories()
 
     fileprivate init(
         _ tree: FileTree, settled: SettledHistory, states: [BlockCodec],
@@ -93,7 +92,12 @@ package struct CheckpointWriter {
     {
         guard isRootDone else {
             isRootDone = true
-            if section == .needed { try needPlacesOfMoves() } else { try write(.root, body) }
+            if section == .needed {
+                try needed.needPlaces(
+                    of: snapshot.moves, entry: snapshot.entry(_:), entries: snapshot.entries(of:))
+            } else {
+                try write(.root, body)
+            }
             return 1
         }
         guard slotIndex < slots.count else {
@@ -126,20 +130,13 @@ package struct CheckpointWriter {
         }
         // Of most logs and views nothing is forgotten.
         let entries = settled.isEmpty && section == .objects ? [] : try snapshot.entries(of: id)
-        let isForgotten = !needed.contains(id) && settled.forgets(row, entries)
-        /// What was in a directory may be there again, and show it.
-        func forgets(_ entry: EntryRow) -> Bool {
-            if needed.contains(id) { return false }
-            return entry.kind == .directory ? isForgotten : settled.forgets(entry)
-        }
+        let judgement = settled.judge(row, entries, isNeeded: needed.contains(id))
         switch section {
         case .needed:
-            for entry in entries where entry.isDead && !forgets(entry) {
-                try need(entry.placement.parent)
-            }
+            try needed.needPlaces(of: entries, judgement, entries: snapshot.entries(of:))
             return
         case .objects:
-            guard !isForgotten else { return }
+            guard !judgement.isForgotten else { return }
             output.write(row)
             let versions = settled.kept(try snapshot.versions(of: id))
             for version in versions.sorted(by: output.precedes) { output.write(version) }
@@ -147,32 +144,12 @@ package struct CheckpointWriter {
                 output.write(xattr)
             }
         case .entries:
-            for entry in entries.sorted(by: output.precedes) where !forgets(entry) {
+            for entry in entries.sorted(by: output.precedes) where !judgement.forgets(entry) {
                 output.write(entry)
             }
         case .rest: return
         }
         try output.hand(to: body, behind: id)
-    }
-
-    // MARK: Directories that may show again
-
-    private mutating func needPlacesOfMoves() throws(StorageError) {
-        for move in snapshot.moves {
-            if let object = try snapshot.entry(move.entry)?.object { try need(object) }
-            try need(move.parent)
-            if let previous = move.previous { try need(previous.parent) }
-        }
-    }
-
-    private mutating func need(_ directory: ObjectID) throws(StorageError) {
-        var current = directory
-        while current != .root, !needed.contains(current),
-            let entry = try snapshot.entries(of: current).first, !entry.isVisible
-        {
-            needed.insert(current)
-            current = entry.placement.parent
-        }
     }
 
     // MARK: The rest
@@ -197,19 +174,15 @@ extension FileTree {
     /// open.
     ///
     /// - Parameters:
-    ///   - settled: what every active member has seen for some time: nothing is written of it but what shows
-    ///     or may still come to matter. Must be closed: whatever one of its blocks has seen is in it.
-    ///   - settledTime: the greatest time of a block in it.
+    ///   - settled: nothing is written of it but what shows or may still come to matter.
     ///   - states: of every log in the clock, after the last block applied.
     ///   - values: what else to carry.
     package func beginCheckpoint(
-        settled: Clock, settledTime: HybridTime, states: [BlockCodec],
+        settled: SettledHistory, states: [BlockCodec],
         values: [(name: String, value: [UInt8])]
     ) throws(StorageError) -> CheckpointWriter {
         try save()
-        return try CheckpointWriter(
-            self, settled: SettledHistory(clock: settled, newestTime: settledTime), states: states,
-            values: values)
+        return try CheckpointWriter(self, settled: settled, states: states, values: values)
     }
 }
 

@@ -83,7 +83,7 @@ extension FileTree {
                 move.entry, known.object,
                 to: Placement(parent: move.parent, name: move.name, stamp: move.stamp))
         }
-        if isNew || redone != move { try storage.put(redone) }
+        if isNew || redone != move { try put(redone) }
     }
 
     /// Whether `directory` is `ancestor` or somewhere below it.

@@ -25,6 +25,25 @@ extension FileTree {
         return try storage.version(number) == nil ? nil : number
     }
 
+    /// Takes an object that is to be forgotten out of the exchange of numbers: who shows its number shows the
+    /// one that it shows itself.
+    ///
+    /// - Returns: false if its number is that of something people see: then it has to stay.
+    func releaseNumber(of object: ObjectRow) throws(StorageError) -> Bool {
+        guard let bearer = object.bearer, let number = object.number else {
+            return object.bearer == nil && object.number == nil
+        }
+        guard let row = try storage.object(bearer), row.links == 0,
+            try storage.object(number) != nil
+        else { return false }
+        // Nobody sees either: no reason to look at them another time.
+        let watch = sweepWatch
+        sweepWatch = nil
+        defer { sweepWatch = watch }
+        try show(number, as: bearer)
+        return true
+    }
+
     private func show(_ number: ObjectID, as bearer: ObjectID) throws(StorageError) {
         var shown = try required(try storage.object(number), "object \(number)")
         shown.bearer = bearer == number ? nil : bearer

@@ -56,6 +56,8 @@ package final class FileTree {
 
     /// Where rows are left as they were, while a checkpoint is being written.
     var snapshot: TreeSnapshot?
+    /// Told of every change, while rows that are settled are let go of.
+    var sweepWatch: SweepWatch?
 
     // Since the digest was asked for.
     var unhashed = UnhashedRows()

@@ -46,4 +46,6 @@ package enum Limits {
     package static let heldRowsMax = 8192
     /// Rows that may change while a checkpoint is being written before it is given up.
     static let snapshotRowsMax = 65_536
+    /// Rows that may change while settled ones are looked for before that begins anew.
+    static let sweepRowsMax = 65_536
 }

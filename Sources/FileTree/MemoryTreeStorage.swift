@@ -215,6 +215,36 @@ package final class MemoryTreeStorage: TreeStorage {
         return low
     }
 
+    // MARK: Forgetting
+
+    package func remove(_ row: ObjectRow) throws(StorageError) { objects[row.id] = nil }
+
+    package func remove(_ row: EntryRow) throws(StorageError) {
+        guard var hidden = entries[row.id] else { return }
+        hidden.shownParent = nil
+        try put(hidden)
+        entries[row.id] = nil
+        entriesOfObject[row.object]?.removeAll { $0 == row.id }
+        if entriesOfObject[row.object]?.isEmpty == true { entriesOfObject[row.object] = nil }
+    }
+
+    package func remove(_ row: VersionRow) throws(StorageError) {
+        versions[row.id] = nil
+        versionsOfObject[row.object]?.removeAll { $0 == row.id }
+        if versionsOfObject[row.object]?.isEmpty == true { versionsOfObject[row.object] = nil }
+    }
+
+    package func remove(_ row: XattrRow) throws(StorageError) {
+        xattrs[row.object]?.removeAll { $0.name == row.name }
+        if xattrs[row.object]?.isEmpty == true { xattrs[row.object] = nil }
+    }
+
+    package func removeMoves(upTo time: HybridTime, limit: Int) throws(StorageError) -> Int {
+        let count = moves.prefix(limit).prefix { $0.time <= time }.count
+        moves.removeFirst(count)
+        return count
+    }
+
     // MARK: Conflicts
 
     package func put(_ row: ConflictRow) throws(StorageError) {
@@ -264,6 +294,14 @@ package final class MemoryTreeStorage: TreeStorage {
         let rows = conflicts.values.joined().sorted { $0.precedes($1) }
         guard let row else { return Array(rows.prefix(limit)) }
         return Array(rows.drop { !row.precedes($0) }.prefix(limit))
+    }
+
+    /// How many rows there are of each kind: objects, entries, versions, extended attributes, moves.
+    package var rowCounts: [Int] {
+        [
+            objects.count, entries.count, versions.count,
+            xattrs.values.reduce(0) { $0 + $1.count }, moves.count,
+        ]
     }
 
     // MARK: State

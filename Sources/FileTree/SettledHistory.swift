@@ -4,10 +4,23 @@ import Base
 ///
 /// The blocks of its clock are closed: whatever one of them has seen is among them. Every operation that is
 /// still to come has seen them all, and so has a later time than any of them.
-struct SettledHistory {
-    let clock: Clock
+package struct SettledHistory: Equatable, Sendable {
+    package let clock: Clock
     /// The greatest time of any block in it.
-    let newestTime: HybridTime
+    package let newestTime: HybridTime
+    /// Of each log the blocks whose removals their author cannot take back any more. A program may put a file
+    /// back that it removed a moment ago (a save that begins by removing), and be cut off in between: who
+    /// has written something settled a while later has not.
+    package let finalRemovals: Clock
+
+    package static let none = SettledHistory(clock: Clock(), newestTime: .zero)
+
+    /// - Parameter finalRemovals: nil for all of `clock`.
+    package init(clock: Clock, newestTime: HybridTime, finalRemovals: Clock? = nil) {
+        self.clock = clock
+        self.newestTime = newestTime
+        self.finalRemovals = finalRemovals ?? clock
+    }
 
     var isEmpty: Bool { clock.elements.isEmpty }
 
@@ -15,19 +28,35 @@ struct SettledHistory {
     func covers(_ move: MoveRow) -> Bool { !isEmpty && move.time <= newestTime }
 
     /// Whether an entry can never show again.
-    func forgets(_ entry: EntryRow) -> Bool {
+    private func buries(_ entry: EntryRow) -> Bool {
         !isEmpty && entry.isDead && !entry.isVisible && clock.covers(entry.id)
             && clock.covers(entry.placement.stamp.operation)
-            && entry.lives.allSatisfy(clock.covers) && entry.removals.allSatisfy(clock.covers)
+            && entry.lives.allSatisfy(clock.covers)
+            && entry.removals.allSatisfy(finalRemovals.covers)
     }
 
-    /// Whether an object can never show again, given all its entries.
-    func forgets(_ object: ObjectRow, _ entries: [EntryRow]) -> Bool {
-        guard !isEmpty, object.id != .root, object.links == 0, object.visibleChildren == 0 else {
-            return false
-        }
-        return clock.covers(object.id) && clock.covers(object.changed.operation)
-            && entries.allSatisfy(forgets)
+    /// What is left out of an object, given all its entries.
+    ///
+    /// - Parameter isNeeded: whether it is a directory in which something may come to show.
+    func judge(_ object: ObjectRow, _ entries: [EntryRow], isNeeded: Bool) -> Judgement {
+        guard !isEmpty, !isNeeded else { return Judgement(isForgotten: false, buried: []) }
+        let buried = entries.filter(buries)
+        let isForgotten =
+            object.id != .root && object.links == 0 && object.visibleChildren == 0
+            && clock.covers(object.id) && clock.covers(object.changed.operation)
+            && buried.count == entries.count
+        // What was in a directory may be there again, and show it: it goes as a whole.
+        let isWhole = isForgotten || object.kind != .directory
+        return Judgement(isForgotten: isForgotten, buried: isWhole ? buried : [])
+    }
+
+    /// What is left out of one object.
+    struct Judgement {
+        /// All of it.
+        let isForgotten: Bool
+        let buried: [EntryRow]
+
+        func forgets(_ entry: EntryRow) -> Bool { buried.contains { $0.id == entry.id } }
     }
 
     /// A removed attribute leaves a mark that later values would have to beat; all do.
@@ -38,7 +67,8 @@ struct SettledHistory {
     /// The versions of a file that later ones may succeed or be merged over.
     ///
     /// Who has seen the settled blocks was shown the heads they leave, and everything that comes later
-    /// descends from these. With several such heads what they have in common may still be asked for.
+    /// descends from these. With several such heads what they have in common may still be asked for; and so
+    /// may what a version that is here and not settled has in common with them.
     func kept(_ versions: [VersionRow]) -> [VersionRow] {
         guard !isEmpty, versions.count > 1 else { return versions }
         var succeeded: Set<VersionID> = []
@@ -46,7 +76,55 @@ struct SettledHistory {
             succeeded.formUnion(version.parents)
         }
         let heads = versions.filter { clock.covers($0.id) && !succeeded.contains($0.id) }
-        guard heads.count == 1 else { return versions }
+        guard heads.count == 1, let head = heads.first else { return versions }
+        let unsettled = versions.filter { !clock.covers($0.id) }
+        let descend = unsettled.allSatisfy { version in
+            !version.parents.isEmpty
+                && version.parents.allSatisfy { $0 == head.id || !clock.covers($0) }
+        }
+        guard descend else { return versions }
         return versions.filter { !clock.covers($0.id) || !succeeded.contains($0.id) || $0.isHead }
+    }
+}
+
+/// Directories that do not show, and in which something may come to show again.
+struct NeededDirectories {
+    private(set) var ids: Set<ObjectID> = []
+
+    func contains(_ id: ObjectID) -> Bool { ids.contains(id) }
+
+    /// Takes up a directory, and those above it that do not show.
+    mutating func need(
+        _ directory: ObjectID, entries: (ObjectID) throws(StorageError) -> [EntryRow]
+    ) throws(StorageError) {
+        var current = directory
+        while current != .root, !ids.contains(current),
+            let entry = try entries(current).first, !entry.isVisible
+        {
+            ids.insert(current)
+            current = entry.placement.parent
+        }
+    }
+
+    /// Takes up where an object's entries are that are gone, and may come back.
+    mutating func needPlaces(
+        of object: [EntryRow], _ judgement: SettledHistory.Judgement,
+        entries: (ObjectID) throws(StorageError) -> [EntryRow]
+    ) throws(StorageError) {
+        for entry in object where entry.isDead && !judgement.forgets(entry) {
+            try need(entry.placement.parent, entries: entries)
+        }
+    }
+
+    /// Takes up what moves that may be undone have to do with.
+    mutating func needPlaces(
+        of moves: [MoveRow], entry: (EntryID) throws(StorageError) -> EntryRow?,
+        entries: (ObjectID) throws(StorageError) -> [EntryRow]
+    ) throws(StorageError) {
+        for move in moves {
+            if let object = try entry(move.entry)?.object { try need(object, entries: entries) }
+            try need(move.parent, entries: entries)
+            if let previous = move.previous { try need(previous.parent, entries: entries) }
+        }
     }
 }

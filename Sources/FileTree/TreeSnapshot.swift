@@ -102,21 +102,31 @@ extension FileTree {
 
     func put(_ row: ObjectRow) throws(StorageError) {
         try snapshot?.keepObject(row.id)
+        sweepWatch?.note(row.id)
         try storage.put(row)
     }
 
     func put(_ row: EntryRow) throws(StorageError) {
         try snapshot?.keepEntry(row.id)
+        try sweepWatch?.note(row, before: storage)
         try storage.put(row)
     }
 
     func put(_ row: VersionRow) throws(StorageError) {
         try snapshot?.keepVersion(row.id)
+        sweepWatch?.note(row.object)
         try storage.put(row)
     }
 
     func put(_ row: XattrRow) throws(StorageError) {
         try snapshot?.keepXattr(row.name, of: row.object)
+        sweepWatch?.note(row.object)
+        try storage.put(row)
+    }
+
+    func put(_ row: MoveRow) throws(StorageError) {
+        sweepWatch?.note(row.parent)
+        if let previous = row.previous { sweepWatch?.note(previous.parent) }
         try storage.put(row)
     }
 }

@@ -45,6 +45,16 @@ package protocol TreeStorage: AnyObject {
     func moves(from time: HybridTime) throws(StorageError) -> [MoveRow]
     func put(_ row: MoveRow) throws(StorageError)
 
+    /// Forgets a row, which must be as it is stored. So do the next three.
+    func remove(_ row: ObjectRow) throws(StorageError)
+    func remove(_ row: EntryRow) throws(StorageError)
+    func remove(_ row: VersionRow) throws(StorageError)
+    func remove(_ row: XattrRow) throws(StorageError)
+    /// Forgets the first `limit` moves up to and at a time.
+    ///
+    /// - Returns: how many there were.
+    func removeMoves(upTo time: HybridTime, limit: Int) throws(StorageError) -> Int
+
     func put(_ row: ConflictRow) throws(StorageError)
     func remove(_ row: ConflictRow) throws(StorageError)
     /// Those of one name, by entry and version (none first).

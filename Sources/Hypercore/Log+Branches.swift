@@ -2,15 +2,18 @@ package import Base
 
 /// Two histories of one log, each under a slot of its own: what the writer's device needs to go on.
 extension Log {
-    /// Whether the bytes of every block are here.
-    package var isComplete: Bool { contiguousLength == length }
+    /// Whether the bytes of every block from `fetchStart` on are here.
+    package var isComplete: Bool {
+        length <= fetchStart || held.firstAbsent(from: fetchStart) >= length
+    }
 
-    /// How many blocks this log and another history of it have in common.
+    /// How many blocks this log and another history of it have in common; those before the `fetchStart` of
+    /// either are taken for the same.
     ///
     /// - Returns: nil while one of them lacks a block that tells.
     package func commonLength(with branch: Log) throws(StorageError) -> UInt64? {
         let end = min(length, branch.length)
-        for index in 0..<end {
+        for index in min(max(fetchStart, branch.fetchStart), end)..<end {
             guard branch.hasBlock(at: index), hasBlock(at: index) else { return nil }
             guard try storedBlock(at: index) == branch.storedBlock(at: index) else { return index }
         }

@@ -256,6 +256,24 @@ package final class Log {
         if range.lowerBound <= fetchStart { fetchStart = max(fetchStart, range.upperBound) }
     }
 
+    /// The first run of stored blocks in a range, up to the next one of `kept`.
+    ///
+    /// - Parameter kept: ascending.
+    package func firstStored(from start: UInt64, before end: UInt64, except kept: [UInt64])
+        -> Range<UInt64>?
+    {
+        var index = start
+        while let first = held.firstPresent(from: index), first < end {
+            let last = min(held.firstAbsent(from: first), end)
+            guard let stop = kept.first(where: { $0 >= first }), stop < last else {
+                return first..<last
+            }
+            if stop > first { return first..<stop }
+            index = stop + 1
+        }
+        return nil
+    }
+
     // MARK: Taking in what was proved
 
     /// Stores what `verify` or `verifyReorganisation` gave; nothing else may have happened between.

@@ -13,17 +13,22 @@ package struct CheckpointPolicy: Equatable, Sendable {
     /// Objects written in one go, while calls of the filesystem wait.
     package var objectsPerTurn: Int
 
+    /// For how long what happened can be looked up, whatever the share's retention policy says; nil: as that says.
+    package var history: Duration?
+
     package static let standard = CheckpointPolicy(
         growthMin: 1 << 20, quiet: .seconds(10), turns: .seconds(20), grace: .seconds(7 * 86_400),
         objectsPerTurn: 256)
 
     package init(
-        growthMin: UInt64, quiet: Duration, turns: Duration, grace: Duration, objectsPerTurn: Int
+        growthMin: UInt64, quiet: Duration, turns: Duration, grace: Duration, objectsPerTurn: Int,
+        history: Duration? = nil
     ) {
         self.growthMin = growthMin
         self.quiet = quiet
         self.turns = turns
         self.grace = grace
         self.objectsPerTurn = objectsPerTurn
+        self.history = history
     }
 }

@@ -117,7 +117,8 @@ extension Engine {
             case .write:
                 written.append(id)
                 recent.arrived(id)
-            case .checkpoint(let checkpoint): noteCheckpoint(checkpoint, id, block.time)
+            case .checkpoint(let checkpoint):
+                noteCheckpoint(checkpoint, id, block.time, seen: block.clock)
             case .set(let setting): take(setting, Stamp(time: block.time, operation: id))
             case .some(let operation) where operation.isMembership:
                 let isAllowed = membership.apply(

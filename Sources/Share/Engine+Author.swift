@@ -227,6 +227,8 @@ enum StoredValue {
     static let starting = "starting"
     static let base = "base"
     static let starts = "starts"
+    static let nextBase = "next base"
+    static let compaction = "compaction"
     static let succession = "succession"
 }
 

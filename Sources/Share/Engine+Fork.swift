@@ -86,6 +86,8 @@ extension Engine {
         logs[fork.branch] = try Log(
             storage: storage, slot: fork.branch, key: fork.log,
             cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: fork.log))
+        // What came before the base is the same in both, and no longer here.
+        logs[fork.branch]?.fetchStart = starts[ownSlot]?.number ?? 0
         // It must not be applied before the two have changed places.
         stopped.insert(fork.branch)
         markDirty()
@@ -144,9 +146,16 @@ extension Engine {
     ///   histories stay as they are.
     private mutating func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block]?
     {
-        var codec = BlockCodec(writer: ownSlot)
+        var codec = starts[ownSlot] ?? BlockCodec(writer: ownSlot)
         var blocks: [Block] = []
-        for number in 0..<log.length {
+        guard codec.number <= common else {
+            hinderFork(
+                "they differ before block \(codec.number), from which on this device has them: keep a"
+                    + " copy of the share's folder in the state, then leave the share and join it again"
+            )
+            return nil
+        }
+        for number in codec.number..<log.length {
             guard let bytes = try log.block(at: number) else {
                 hinderFork(
                     "block \(number) of this device's log is missing: keep a copy of the share's folder"

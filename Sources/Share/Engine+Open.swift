@@ -41,6 +41,7 @@ extension Engine {
     ) throws(StorageError) {
         checkpointPolicy = policy
         lastBlockAt = environment.now()
+        compactionDeadline = environment.now()
         keys = identity.keys
         installationName = identity.deviceName
         let succession = try storage.value(StoredValue.succession).map {
@@ -137,6 +138,7 @@ extension Engine {
         checkpoints = try PublishedCheckpoint.decode(try storage.value(StoredValue.checkpoints))
         divergences = try Divergence.decode(try storage.value(StoredValue.divergences))
         try loadApplied()
+        try loadCompaction()
         markDirty()
         if case .found(let name, let seed) = origin { try found(name: name, inviteSeed: seed) }
         if let mergeNotice { notices.append(mergeNotice) }

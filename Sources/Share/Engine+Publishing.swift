@@ -7,6 +7,13 @@ import Hypercore
 struct CheckpointPublishing {
     var writer: CheckpointWriter
     var content: SegmentedContent
+    /// Whether it is for this device alone: others have published one.
+    let isPrivate: Bool
+    /// The logs' codecs at it, what it leaves out, its time, and what it comes to in logs.
+    let states: [BlockCodec]
+    let settled: SettledHistory
+    let time: HybridTime
+    let logBytes: UInt64
 }
 
 /// Publishing checkpoints: any member may. See <doc:Checkpoints>.
@@ -30,15 +37,15 @@ extension Engine {
         )
     }
 
-    private var logBytes: UInt64 { logs.values.reduce(0) { $0 &+ $1.byteLength } }
+    var logBytes: UInt64 { logs.values.reduce(0) { $0 &+ $1.byteLength } }
 
     /// When this device is to publish one, or to say that it has seen one, if nothing happens before.
     var checkpointDeadline: Instant? {
-        guard isAdmitted, publishing == nil, failure == nil, let key = ownLog?.key else {
-            return nil
-        }
+        guard isAdmitted, publishing == nil, compaction == nil, failure == nil,
+            let key = ownLog?.key
+        else { return nil }
         let growth = checkpointGrowth
-        guard growth.bytes >= growth.due || owesWord else { return nil }
+        guard growth.bytes >= growth.due || owesWord || lacksNextBase else { return nil }
         let turns = UInt64(max(1, checkpointPolicy.turns.nanosecondsClamped / 1_000_000))
         let turn = key.bytes.prefix(4).reduce(0) { $0 << 8 | UInt64($1) } % turns
         let wait = checkpointPolicy.quiet + .milliseconds(Int64(turn))
@@ -73,25 +80,31 @@ extension Engine {
         guard !hasUnapplied, pendingFork == nil else { return }
         try commit()
         let growth = checkpointGrowth
-        do throws(VolumeError) {
-            try author(.checkpoint(.init(digest: tree.digest)))
-        } catch {
-            if case .storage(let error) = error { throw error }
-            // Nothing can be written now; the next block brings it up again.
-            return
+        let isDue = growth.bytes >= growth.due
+        if isDue || owesWord {
+            do throws(VolumeError) {
+                try author(.checkpoint(.init(digest: tree.digest)))
+            } catch {
+                if case .storage(let error) = error { throw error }
+                // Nothing can be written now; the next block brings it up again.
+                return
+            }
+            try commit()
         }
-        try commit()
-        guard growth.bytes >= growth.due else { return }
-        let settled = try settledClock()
+        guard isDue || lacksNextBase else { return }
+        let settled = try settledHistory()
+        let states = codecs.values.filter { tree.clock[$0.writer] > 0 }
+            .sorted { $0.writer.rawValue < $1.writer.rawValue }
         publishing = CheckpointPublishing(
             writer: try tree.beginCheckpoint(
-                settled: settled.clock, settledTime: settled.newest,
-                states: codecs.values.filter { tree.clock[$0.writer] > 0 },
+                settled: settled, states: states,
                 values: [
                     (StoredValue.membership, membership.encoded),
                     (StoredValue.settings, settings.encoded),
                 ]),
-            content: SegmentedContent(keys: keys.contentKeys, storage: chunks))
+            content: SegmentedContent(keys: keys.contentKeys, storage: chunks),
+            isPrivate: !isDue, states: states, settled: settled, time: tree.newestTime,
+            logBytes: logBytes)
     }
 
     // MARK: How
@@ -118,12 +131,15 @@ extension Engine {
 
     /// Its pieces are durable: tells everybody.
     mutating func publish(_ content: Content) throws(StorageError) {
-        guard let digest = publishing?.writer.digest else { return }
+        guard let done = publishing else { return }
         endPublishing()
+        try takeNextBase(done, content)
+        guard !done.isPrivate else { return }
+        let digest = done.writer.digest
         let checkpoint = Operation.Checkpoint(digest: digest, content: content.encode())
         do throws(VolumeError) {
             let id = try author(.checkpoint(checkpoint))
-            noteCheckpoint(checkpoint, id, open?.time ?? .zero)
+            noteCheckpoint(checkpoint, id, open?.time ?? .zero, seen: open?.clock ?? Clock())
         } catch {
             guard case .storage(let error) = error else { return }
             throw error
@@ -143,14 +159,17 @@ extension Engine {
 
     /// Takes note of one that a member has published.
     mutating func noteCheckpoint(
-        _ operation: Operation.Checkpoint, _ id: OperationID, _ time: HybridTime
+        _ operation: Operation.Checkpoint, _ id: OperationID, _ time: HybridTime, seen: Clock
     ) {
         guard !operation.content.isEmpty,
             let content = try? Content(decoding: operation.content)
         else { return }
         let new = PublishedCheckpoint(
             log: writers.key(of: id.writer), block: id.block, time: time.rawValue,
-            digest: operation.digest, content: content, logBytes: logBytes)
+            digest: operation.digest, content: content, logBytes: logBytes,
+            seen: seen.elements.filter { $0.writer != id.writer }.map {
+                .init(log: writers.key(of: $0.writer), blocks: $0.count)
+            }.sorted { $0.log < $1.log })
         guard !checkpoints.contains(where: { $0.log == new.log && $0.block == new.block }) else {
             return
         }

@@ -18,21 +18,31 @@ extension Engine {
         return stable
     }
 
-    /// What is stable and older than the grace period, and the greatest time in it.
-    func settledClock() throws(StorageError) -> (clock: Clock, newest: HybridTime) {
+    private enum StabilityLimits {
+        /// After so long a program has put back what it removed first to save it, or never will.
+        static let afterthought: UInt64 = 2 * 60 * 1000
+    }
+
+    /// What is stable and older than the grace period.
+    func settledHistory() throws(StorageError) -> SettledHistory {
         let grace = UInt64(checkpointPolicy.grace.nanosecondsClamped / 1_000_000)
         let newest = tree.newestTime.milliseconds
         let end = HybridTime(milliseconds: newest > grace ? newest - grace : 0)
         var settled = stableClock()
+        var finalRemovals = Clock()
         var last = HybridTime.zero
         for element in settled.elements {
-            let count = try blocks(of: element.writer, before: end, limit: element.count)
-            settled[element.writer] = count
-            if count > 0, let time = try time(of: element.writer, block: count - 1) {
-                last = max(last, time)
-            }
+            let slot = element.writer
+            let count = try blocks(of: slot, before: end, limit: element.count)
+            settled[slot] = count
+            guard count > 0, let time = try time(of: slot, block: count - 1) else { continue }
+            last = max(last, time)
+            let final = HybridTime(
+                milliseconds: time.milliseconds
+                    - min(StabilityLimits.afterthought, time.milliseconds))
+            finalRemovals[slot] = try blocks(of: slot, before: final, limit: count)
         }
-        return (settled, last)
+        return SettledHistory(clock: settled, newestTime: last, finalRemovals: finalRemovals)
     }
 
     /// How many of the first blocks of a log are older than `end`: times of a log only grow.
@@ -50,6 +60,7 @@ extension Engine {
     }
 
     private func time(of slot: WriterSlot, block: UInt64) throws(StorageError) -> HybridTime? {
+        if let start = starts[slot], start.number == block + 1 { return start.time }
         guard let bytes = try logs[slot]?.block(at: block) else { return nil }
         return BlockCodec.time(of: bytes.span)
     }

@@ -151,6 +151,9 @@ extension Engine {
             adopt(contents.states)
             var first = checkpoint
             first.logBytes = logs.values.reduce(0) { $0 &+ $1.byteLength }
+            first.seen = contents.states.map {
+                .init(log: writers.key(of: $0.writer), blocks: $0.number)
+            }
             base = first
             checkpoints = [first]
             checkpointsChanged = true
@@ -263,7 +266,7 @@ extension Engine {
     // MARK: Kept between runs
 
     /// Count, then each: blocks, time (8), count of logs, then key (32) and blocks each, its own first.
-    private func encodedStarts(_ states: [BlockCodec]) -> [UInt8] {
+    func encodedStarts(_ states: [BlockCodec]) -> [UInt8] {
         var writer = WireWriter()
         writer.writeUInt(states.count)
         for state in states {
@@ -283,26 +286,32 @@ extension Engine {
         starts = [:]
         guard let bytes = try storage.value(StoredValue.starts) else { return }
         do throws(WireError) {
-            var reader = WireReader(bytes.span)
-            for _ in 0..<(try reader.readCount(max: 1 << 13, minimumElementSize: 42)) {
-                let number = try reader.readUInt()
-                let time = HybridTime(rawValue: try reader.readUInt64())
-                var slots: [WriterSlot] = []
-                var clock = Clock()
-                for _ in 0..<(try reader.readCount(max: 1 << 13, minimumElementSize: 33)) {
-                    guard let slot = writers.insert(try reader.readBytes32()) else {
-                        throw .invalid("too many logs")
-                    }
-                    slots.append(slot)
-                    clock[slot] = try reader.readUInt()
-                }
-                guard let writer = slots.first else { throw .invalid("no log") }
-                starts[writer] = BlockCodec(
-                    number: number, time: time, clock: clock, writers: slots)
-            }
+            for state in try decodeStarts(bytes) { starts[state.writer] = state }
         } catch {
             throw .corrupt(
                 what: "where this device started (\(error)): leave the share and join it again")
         }
+    }
+
+    func decodeStarts(_ bytes: [UInt8]) throws(WireError) -> [BlockCodec] {
+        var reader = WireReader(bytes.span)
+        var states: [BlockCodec] = []
+        for _ in 0..<(try reader.readCount(max: 1 << 13, minimumElementSize: 42)) {
+            let number = try reader.readUInt()
+            let time = HybridTime(rawValue: try reader.readUInt64())
+            var slots: [WriterSlot] = []
+            var clock = Clock()
+            for _ in 0..<(try reader.readCount(max: 1 << 13, minimumElementSize: 33)) {
+                guard let slot = writers.insert(try reader.readBytes32()) else {
+                    throw .invalid("too many logs")
+                }
+                slots.append(slot)
+                clock[slot] = try reader.readUInt()
+            }
+            guard !slots.isEmpty else { throw .invalid("no log") }
+            states.append(
+                BlockCodec(number: number, time: time, clock: clock, writers: slots))
+        }
+        return states
     }
 }

@@ -5,10 +5,11 @@ import Hypercore
 
 /// Proving a checkpoint to a device that knows nothing but the founding log's key.
 extension Engine {
-    /// The newest checkpoint whose pieces are all here, and its proof; nil if there is none.
+    /// The newest checkpoint whose pieces are all here, with all blocks after it, and its proof; nil if there
+    /// is none.
     mutating func startingPoint() throws(StorageError) -> StartingPoint? {
         guard starting == nil else { return nil }
-        for checkpoint in checkpoints.reversed() {
+        for checkpoint in checkpoints.reversed() where isFollowed(checkpoint) {
             if let known = offered, known.checkpoint == checkpoint { return known.point }
             guard isHere(checkpoint.content), let point = try proof(of: checkpoint) else {
                 continue
@@ -19,12 +20,19 @@ extension Engine {
         return nil
     }
 
+    /// Whether no block is missing here that comes after a checkpoint.
+    func isFollowed(_ checkpoint: PublishedCheckpoint) -> Bool {
+        starts.values.allSatisfy {
+            checkpoint.hasSeen($0.number, of: writers.key(of: $0.writer))
+        }
+    }
+
     func isHere(_ content: Content) -> Bool {
         let reader = ContentReader(content, storage: chunks)
         return (try? reader.missing(in: 0..<reader.size, limit: 1).isEmpty) ?? false
     }
 
-    private func proof(of checkpoint: PublishedCheckpoint) throws(StorageError) -> StartingPoint? {
+    func proof(of checkpoint: PublishedCheckpoint) throws(StorageError) -> StartingPoint? {
         var links = [StartingPoint.Link(log: checkpoint.log, block: checkpoint.block)]
         while let first = links.first, first.log != membership.foundingLog {
             guard links.count < StartingPoint.Limits.links,

@@ -125,10 +125,18 @@ struct Engine {
     var starting: Starting?
     /// Why a checkpoint was not taken, for people.
     var startRefusal: String?
-    /// The checkpoint that this device started from; nil if from the first blocks.
+    /// The checkpoint that this device started from, or went on from later; nil if it has the first blocks.
     var base: PublishedCheckpoint?
     /// The logs' codecs at it.
     var starts: [WriterSlot: BlockCodec] = [:]
+    /// What this device is to begin from once nobody needs what came before.
+    var nextBase: NextBase?
+    /// Set while what came before the base is being given back.
+    var compaction: Compaction?
+    /// When to look next whether it is time for that.
+    var compactionDeadline: Instant
+    /// Those who read logs from their beginning at the moment: no block goes meanwhile.
+    var historyReaders = 0
     /// Channels of logs are to be opened on every connection.
     var mustOpenLogs = false
     /// When a block was last written or applied.

@@ -112,31 +112,37 @@ extension ShareVolume {
     /// - Parameters:
     ///   - time: milliseconds since 1970.
     ///   - scratch: empty, and used by the view alone from now on.
-    /// - Throws: `.notFound` for a moment before the checkpoint that this device started from.
+    /// - Throws: `.notFound` for a moment before the checkpoint that this device goes on from.
     package func past(at time: UInt64, scratch: any ShareStorage) throws(VolumeError) -> PastView {
-        let past = try Engine.stored { () throws(StorageError) -> PastView? in
-            let begun = try engine.withLock { (engine) throws(StorageError) -> PastReplay? in
-                try engine.commit()
-                if let base = engine.base,
-                    time < HybridTime(rawValue: base.time).milliseconds
-                {
-                    return nil
-                }
-                return try PastReplay(engine, until: time, scratch: scratch)
+        let past = try readingHistory { () throws(VolumeError) in
+            try Engine.stored { () throws(StorageError) in
+                try replay(until: time, scratch: scratch)
             }
-            guard var replay = begun else { return nil }
-            try replay.readBase(from: chunks)
-            // The lock is taken for a stretch of blocks at a time.
-            while try engine.withLock({ (engine) throws(StorageError) in
-                try replay.read(256, from: engine)
-            }) {}
-            try mergeAll(in: replay.tree)
-            try replay.tree.save()
-            try scratch.commit()
-            return PastView(replay.tree, time: time)
         }
         guard let past else { throw .notFound }
         return past
+    }
+    /// - Returns: nil for a moment of which too little is here.
+    private func replay(until time: UInt64, scratch: any ShareStorage) throws(StorageError)
+        -> PastView?
+    {
+        let begun = try engine.withLock { (engine) throws(StorageError) -> PastReplay? in
+            try engine.commit()
+            if let base = engine.base, time < HybridTime(rawValue: base.time).milliseconds {
+                return nil
+            }
+            return try PastReplay(engine, until: time, scratch: scratch)
+        }
+        guard var replay = begun else { return nil }
+        try replay.readBase(from: chunks)
+        // The lock is taken for a stretch of blocks at a time.
+        while try engine.withLock({ (engine) throws(StorageError) in
+            try replay.read(256, from: engine)
+        }) {}
+        try mergeAll(in: replay.tree)
+        try replay.tree.save()
+        try scratch.commit()
+        return PastView(replay.tree, time: time)
     }
 }
 

@@ -47,6 +47,11 @@ package protocol ShareStorage: LogStorage, TreeStorage {
     /// - Throws: `.full`, and nothing has changed.
     func makeRoom(bytes: Int) throws(StorageError)
     var barrier: any DurabilityBarrier { get }
+    /// Gives back to the disk some of the space that forgotten rows have left, a few milliseconds' worth.
+    /// Nothing may be uncommitted.
+    ///
+    /// - Returns: whether there is more.
+    func releaseSpace() throws(StorageError) -> Bool
 
     /// Small values by name.
     func value(_ name: String) throws(StorageError) -> [UInt8]?

@@ -161,6 +161,7 @@ extension Engine {
     mutating func rebuildView(telling: Bool) throws(StorageError) {
         if !telling { try commit() }
         endPublishing()
+        endSweep()
         try storage.removeView()
         tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
         applied = [:]

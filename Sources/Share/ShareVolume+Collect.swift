@@ -62,7 +62,8 @@ extension ShareVolume {
                 }
             }
             try retained.keepMerges(engine.tree)
-            for checkpoint in engine.checkpoints.suffix(2) + [engine.base].compactMap(\.self) {
+            let bases = [engine.base, engine.nextBase?.checkpoint].compactMap(\.self)
+            for checkpoint in engine.checkpoints.suffix(2) + bases {
                 try retained.keep(checkpoint.content)
             }
             for staged in try engine.storage.stagedFiles() { try retained.keep(staged.base) }

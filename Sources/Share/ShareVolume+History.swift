@@ -41,34 +41,42 @@ extension ShareVolume {
     package func history(of path: [[UInt8]], limit: Int) throws(VolumeError) -> [HistoryEntry] {
         let subject: ObjectID? = path.isEmpty ? nil : try object(at: path)
         // The lock is taken for a stretch of blocks at a time: the filesystem goes on meanwhile.
-        return try Engine.stored { () throws(StorageError) in
-            var reading = try engine.withLock { (engine) throws(StorageError) in
-                try HistoryReading(engine, of: subject)
+        return try readingHistory { () throws(VolumeError) in
+            try Engine.stored { () throws(StorageError) in
+                var reading = try engine.withLock { (engine) throws(StorageError) in
+                    try HistoryReading(engine, of: subject)
+                }
+                while try engine.withLock({ (engine) throws(StorageError) in
+                    try reading.read(256, from: engine)
+                }) {}
+                return reading.newestFirst(limit)
             }
-            while try engine.withLock({ (engine) throws(StorageError) in
-                try reading.read(256, from: engine)
-            }) {}
-            return reading.newestFirst(limit)
         }
     }
 
     /// What a path names, or named last.
     func object(at path: [[UInt8]]) throws(VolumeError) -> ObjectID {
-        let found = try Engine.stored { () throws(StorageError) -> ObjectID? in
-            let shown = try engine.withLock { (engine) throws(StorageError) in
-                try engine.shownObject(at: path)
-            }
-            if let shown { return shown }
-            var search = engine.withLock { PathSearch(path, $0) }
-            while try engine.withLock({ (engine) throws(StorageError) in
-                try search.read(256, from: engine)
-            }) {}
-            return try engine.withLock { (engine) throws(StorageError) in
-                try search.result(engine)
-            }
+        let found = try readingHistory { () throws(VolumeError) in
+            try Engine.stored { () throws(StorageError) in try find(path) }
         }
         guard let found else { throw .notFound }
         return found
+    }
+}
+
+extension ShareVolume {
+    private func find(_ path: [[UInt8]]) throws(StorageError) -> ObjectID? {
+        let shown = try engine.withLock { (engine) throws(StorageError) in
+            try engine.shownObject(at: path)
+        }
+        if let shown { return shown }
+        var search = engine.withLock { PathSearch(path, $0) }
+        while try engine.withLock({ (engine) throws(StorageError) in
+            try search.read(256, from: engine)
+        }) {}
+        return try engine.withLock { (engine) throws(StorageError) in
+            try search.result(engine)
+        }
     }
 }
 

@@ -334,15 +334,31 @@ extension Engine {
         return stem + mark + suffix
     }
 
-    /// A file under a name that is free: the one that was removed, so that its history goes on, or a new
-    /// one if that lives elsewhere.
+    /// Whether others may have let go of a file that was removed: they do so once they know that everybody
+    /// has seen it, this device included.
+    private func mayBeForgotten(_ object: ObjectID) throws(VolumeError) -> Bool {
+        let told = codecs[ownSlot]?.clock ?? Clock()
+        let own = applied[ownSlot] ?? 0
+        return try Self.stored { () throws(StorageError) in
+            try storage.entries(of: object).contains { entry in
+                entry.removals.contains {
+                    $0.writer == ownSlot ? $0.block < own : told.covers($0)
+                }
+            }
+        }
+    }
+
+    /// A file under a name that is free: the one that was removed, so that its history goes on, if nobody can
+    /// have let go of it, or else a new one.
     fileprivate mutating func revive(
         _ past: Attributes, named name: [UInt8], in parent: NodeID
     ) throws(VolumeError) -> NodeID {
         let id = try operation(past.node)
         let directory = try operation(parent)
         let node = try? self.node(id)
-        if let node, !node.isCopy, node.kind == .file, try attributes(id).links == 0 {
+        if let node, !node.isCopy, node.kind == .file, try attributes(id).links == 0,
+            try !mayBeForgotten(id)
+        {
             try author(.place(.init(.new(id), in: directory, named: name)))
             let now = try attributes(id)
             if now.mode != past.mode || now.uid != past.uid || now.gid != past.gid {

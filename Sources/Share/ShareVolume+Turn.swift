@@ -11,6 +11,7 @@ extension ShareVolume {
         var (changes, notices) = commitAndApply(now: now, next: &next)
         changes += mergeVersions(now: now, next: &next)
         writeCheckpoint(now: now, next: &next)
+        compact(now: now, next: &next)
         peers.withLock { table in
             followStart(&table, now: now, next: &next)
             followForks(&table, now: now)

@@ -136,6 +136,29 @@ final class RowCache {
 
     var hasChangedVersions: Bool { !changedVersions.isEmpty }
 
+    // MARK: Forgetting
+
+    // The database is about to forget the row too.
+
+    func forget(_ row: ObjectRow) {
+        objects[row.id] = nil
+        changedObjects.remove(row.id)
+    }
+
+    func forget(_ row: EntryRow) {
+        let known = entries.removeValue(forKey: row.id)
+        changedEntries.remove(row.id)
+        for name in [known?.shownName, row.shownName] {
+            if let name { named[name]?.removeAll { $0 == row.id } }
+        }
+        entriesOfObject[row.object]?.removeAll { $0 == row.id }
+    }
+
+    func forget(_ row: VersionRow) {
+        if let known = versions.removeValue(forKey: row.id) { contentBytes -= known.content.count }
+        changedVersions.remove(row.id)
+    }
+
     // MARK: Telling the database
 
     var hasChangedEntries: Bool { !changedEntries.isEmpty }

@@ -23,6 +23,8 @@ internal import Glibc
         /// that changed again and again are moved once: the more are let come together, the better, but
         /// after a crash all are read. They fit into what `JournalFile` keeps.
         static let walPagesMax: Int32 = 12_000
+        /// Free pages taken out of the file in one go.
+        static let releasedPages = 64
     }
 
     let path: String
@@ -92,9 +94,10 @@ internal import Glibc
         return unsafe connection
     }
 
-    // EXCLUSIVE before WAL: the index of the WAL is then in memory, not in a shared file. The last
+    // Pages left free can be given back only in a database that began so. EXCLUSIVE before WAL: the index of the WAL is then in memory, not in a shared file. The last
     // statement reads, so that the lock is taken and the WAL is there.
     private static let settings = """
+        PRAGMA auto_vacuum = INCREMENTAL;
         PRAGMA locking_mode = EXCLUSIVE;
         PRAGMA journal_mode = WAL;
         PRAGMA synchronous = NORMAL;
@@ -194,6 +197,29 @@ internal import Glibc
         try reserveSpace(morePages: pages)
     }
 
+    /// Takes some free pages out of the file, in a transaction of its own; nothing may be uncommitted. The file
+    /// shrinks when the last are out.
+    ///
+    /// - Returns: whether there are more.
+    func releasePages(_ statement: SQLiteStatement) throws(StorageError) -> Bool {
+        let free = try statement.first { row throws(StorageError) in row.integer(0) } ?? 0
+        try commit()
+        guard free > 0 else { return false }
+        // Each page that moves changes the one that points to it, and the map of both.
+        let pages = UInt64(max(unsafe walPages.pointee, 0)) + 4 * UInt64(Limits.releasedPages)
+        try journal.reserve(pages * (Limits.pageSize + Limits.frameHeaderSize))
+        try execute("PRAGMA incremental_vacuum(\(Limits.releasedPages))")
+        let left = try statement.first { row throws(StorageError) in row.integer(0) } ?? 0
+        try commit()
+        guard left == 0 || left == free else {
+            checkpointIfDue()
+            return true
+        }
+        walPagesTried = unsafe walPages.pointee
+        movePagesToDatabase()
+        return false
+    }
+
     private func abandon(_ error: StorageError) {
         guard failure == nil else { return }
         failure = error
@@ -226,6 +252,10 @@ internal import Glibc
         if pages < walPagesTried { walPagesTried = 0 }
         guard pages - walPagesTried >= Limits.walPagesMax else { return }
         walPagesTried = pages
+        movePagesToDatabase()
+    }
+
+    private func movePagesToDatabase() {
         let code = unsafe sqlite3_wal_checkpoint_v2(
             handle, nil, SQLITE_CHECKPOINT_PASSIVE, nil, nil)
         guard code != SQLITE_OK else { return }

@@ -10,6 +10,7 @@ struct ShareStatements {
     let staged, putStaged, removeStaged: SQLiteStatement
     let wanted, putWanted, removeWanted: SQLiteStatement
     let versionsAfter: SQLiteStatement
+    let freePages: SQLiteStatement
 
     init(_ connection: SQLiteConnection) throws(StorageError) {
         value = try connection.prepare("SELECT value FROM value WHERE name = ?")
@@ -33,6 +34,7 @@ struct ShareStatements {
             ON CONFLICT (address) DO NOTHING
             """)
         removeWanted = try connection.prepare("DELETE FROM wanted WHERE address = ?")
+        freePages = try connection.prepare("PRAGMA freelist_count")
         versionsAfter = try connection.prepare(
             """
             SELECT id, object, is_head, payload FROM version WHERE id > ? ORDER BY id LIMIT ?
@@ -154,6 +156,10 @@ extension ShareDatabase {
             guard let end = rows.last else { return }
             last = end.id.rowID
         }
+    }
+
+    package func releaseSpace() throws(StorageError) -> Bool {
+        try connection.releasePages(shareStatements.freePages)
     }
 
     package func removeDamagedStaged() throws(StorageError) -> Int {

@@ -11,6 +11,8 @@ struct TreeStatements {
     let putConflict, removeConflict, conflictsNamed, conflictShown: SQLiteStatement
     let conflictsShown, conflictsIn, conflicts, conflictsAfter: SQLiteStatement
     let state, putState: SQLiteStatement
+    let removeObject, removeEntry, removeVersion, removeXattr: SQLiteStatement
+    let movesUpTo, removeMove: SQLiteStatement
 
     init(_ connection: SQLiteConnection) throws(StorageError) {
         object = try connection.prepare("SELECT payload FROM object WHERE id = ?")
@@ -83,6 +85,13 @@ struct TreeStatements {
             """)
         state = try connection.prepare("SELECT bytes FROM tree_state WHERE number = 1")
         putState = try connection.prepare("REPLACE INTO tree_state VALUES (1, ?)")
+        removeObject = try connection.prepare("DELETE FROM object WHERE id = ?")
+        removeEntry = try connection.prepare("DELETE FROM entry WHERE id = ?")
+        removeVersion = try connection.prepare("DELETE FROM version WHERE id = ?")
+        removeXattr = try connection.prepare("DELETE FROM xattr WHERE object = ? AND name = ?")
+        movesUpTo = try connection.prepare(
+            "SELECT time, id FROM move WHERE time <= ? ORDER BY time, id LIMIT ?")
+        removeMove = try connection.prepare("DELETE FROM move WHERE time = ? AND id = ?")
     }
 }
 
@@ -308,6 +317,37 @@ extension ShareDatabase {
 
     package func put(_ row: MoveRow) throws(StorageError) {
         try treeStatements.putMove.run(row.time.ordered, row.id, row.payload)
+    }
+}
+
+// MARK: - Forgetting
+
+extension ShareDatabase {
+    package func remove(_ row: ObjectRow) throws(StorageError) {
+        cache.forget(row)
+        try treeStatements.removeObject.run(row.id)
+    }
+
+    package func remove(_ row: EntryRow) throws(StorageError) {
+        cache.forget(row)
+        try treeStatements.removeEntry.run(row.id)
+    }
+
+    package func remove(_ row: VersionRow) throws(StorageError) {
+        cache.forget(row)
+        try treeStatements.removeVersion.run(row.id)
+    }
+
+    package func remove(_ row: XattrRow) throws(StorageError) {
+        try treeStatements.removeXattr.run(row.object, row.name)
+    }
+
+    package func removeMoves(upTo time: HybridTime, limit: Int) throws(StorageError) -> Int {
+        let found = try treeStatements.movesUpTo.all(time.ordered, Int64(limit)) {
+            row throws(StorageError) in (time: row.integer(0), id: row.integer(1))
+        }
+        for (time, id) in found { try treeStatements.removeMove.run(time, id) }
+        return found.count
     }
 }
 

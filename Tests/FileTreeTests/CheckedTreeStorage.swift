@@ -87,6 +87,25 @@ final class CheckedTreeStorage: TreeStorage {
         try rows.put(read)
     }
 
+    func remove(_ row: ObjectRow) throws(StorageError) {
+        let stored = try rows.object(row.id)
+        #expect(stored == row)
+        try rows.remove(row)
+    }
+    func remove(_ row: EntryRow) throws(StorageError) {
+        let stored = try rows.entry(row.id)
+        #expect(stored == row)
+        try rows.remove(row)
+    }
+    func remove(_ row: VersionRow) throws(StorageError) {
+        let stored = try rows.version(row.id)
+        #expect(stored == row)
+        try rows.remove(row)
+    }
+    func remove(_ row: XattrRow) throws(StorageError) { try rows.remove(row) }
+    func removeMoves(upTo time: HybridTime, limit: Int) throws(StorageError) -> Int {
+        try rows.removeMoves(upTo: time, limit: limit)
+    }
     func put(_ row: ConflictRow) throws(StorageError) { try rows.put(row) }
     func remove(_ row: ConflictRow) throws(StorageError) { try rows.remove(row) }
     func conflicts(in directory: ObjectID, named name: [UInt8]) throws(StorageError)

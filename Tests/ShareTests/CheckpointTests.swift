@@ -217,7 +217,7 @@ extension Network.Device {
             let known = engine.checkpoints.last!
             let wrong = Operation.Checkpoint(digest: .zero, content: known.content.encode())
             let id = try engine.author(.checkpoint(wrong))
-            engine.noteCheckpoint(wrong, id, engine.open!.time)
+            engine.noteCheckpoint(wrong, id, engine.open!.time, seen: engine.open!.clock)
             try engine.commit()
         }
         network.run()
@@ -250,7 +250,9 @@ extension Network.Device {
             }
             // The next one leaves out what everybody has referenced by then.
             for last in 0..<2 {
-                network.run(seconds: 60)
+                network.run(seconds: 150)
+                try alice.write("word of alice", "\(last)")
+                network.run(seconds: 10)
                 try bob.write("last\(last)", String(repeating: "x", count: 4000))
                 network.run()
                 for device in [alice, bob] {

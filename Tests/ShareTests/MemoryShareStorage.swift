@@ -9,7 +9,7 @@ import Synchronization
 /// A share's storage in memory. Commits are counted, crashes are not simulated.
 final class MemoryShareStorage: ShareStorage {
     private var logRows = MemoryLogStorage()
-    private var tree = MemoryTreeStorage()
+    private(set) var tree = MemoryTreeStorage()
     private var values: [String: [UInt8]] = [:]
     private var writerKeys: [Bytes32] = []
     private var applied: [WriterSlot: AppliedLog] = [:]
@@ -55,6 +55,7 @@ final class MemoryShareStorage: ShareStorage {
         commits += 1
     }
 
+    func releaseSpace() throws(StorageError) -> Bool { false }
     func makeRoom(bytes: Int) throws(StorageError) { if isFull { throw .full } }
 
     func removeDamagedStaged() throws(StorageError) -> Int { 0 }
@@ -171,6 +172,16 @@ final class MemoryShareStorage: ShareStorage {
         try tree.moves(from: time)
     }
     func put(_ row: MoveRow) throws(StorageError) { try tree.put(row) }
+    func remove(_ row: ObjectRow) throws(StorageError) { try tree.remove(row) }
+    func remove(_ row: EntryRow) throws(StorageError) { try tree.remove(row) }
+    func remove(_ row: VersionRow) throws(StorageError) {
+        versionIDs.removeAll { $0 == row.id }
+        try tree.remove(row)
+    }
+    func remove(_ row: XattrRow) throws(StorageError) { try tree.remove(row) }
+    func removeMoves(upTo time: HybridTime, limit: Int) throws(StorageError) -> Int {
+        try tree.removeMoves(upTo: time, limit: limit)
+    }
     func put(_ row: ConflictRow) throws(StorageError) { try tree.put(row) }
     func remove(_ row: ConflictRow) throws(StorageError) { try tree.remove(row) }
     func conflicts(in directory: ObjectID, named name: [UInt8]) throws(StorageError)

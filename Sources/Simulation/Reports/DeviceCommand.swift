@@ -86,7 +86,9 @@ package enum DeviceCommand {
     package static func run(
         _ options: DeviceOptions, shrinks: Int, isVerbose: Bool, write: (String) -> Void
     ) -> Int32 {
-        var sums = (operations: 0, faults: 0, saves: 0, starts: 0, failures: 0)
+        var sums = (
+            operations: 0, faults: 0, saves: 0, starts: 0, compactions: 0, failures: 0
+        )
         let faults = DeviceOptions.Fault.allCases.filter { options.faults.contains($0) }
         write("faults: \(faults.map(\.rawValue).joined(separator: ","))\n")
         for index in 0..<options.seeds {
@@ -96,6 +98,7 @@ package enum DeviceCommand {
             sums.faults += verdict.faults
             sums.saves += verdict.saves
             sums.starts += verdict.starts
+            sums.compactions += verdict.compactions
             if let first = verdict.violations.first {
                 sums.failures += 1
                 write(failure(script, verdict, first, shrinks: shrinks, isVerbose: isVerbose))
@@ -116,10 +119,13 @@ package enum DeviceCommand {
     }
 
     private static func text(
-        _ sums: (operations: Int, faults: Int, saves: Int, starts: Int, failures: Int)
+        _ sums: (
+            operations: Int, faults: Int, saves: Int, starts: Int, compactions: Int, failures: Int
+        )
     ) -> String {
         "\(sums.operations) steps of programs, \(sums.saves) saves, \(sums.faults) faults,"
-            + " \(sums.starts) starts from checkpoints, \(sums.failures) runs failed"
+            + " \(sums.starts) starts from checkpoints, \(sums.compactions) times history was given"
+            + " back, \(sums.failures) runs failed"
     }
 
     private static func failure(

@@ -269,6 +269,7 @@ extension DeviceWorld {
     // MARK: Clones
 
     func noteNotice(_ line: String, of device: VirtualDevice) {
+        if line.contains("given back") { compactions += 1 }
         if line.contains(" histor") { noticedForks.insert(device.index) }
     }
 

@@ -1,5 +1,7 @@
 internal import Base
 internal import Chunks
+internal import FileTree
+internal import Hypercore
 internal import Share
 
 /// How a device stops.
@@ -84,6 +86,17 @@ final class DeviceDisk: @unchecked Sendable {
             }
         }
         staging[id]?.bytes = bytes
+    }
+
+    /// Every block of a log that was ever stored, as it was stored.
+    func blocksEverStored() -> [WriterSlot: [UInt64: [UInt8]]] {
+        var blocks: [WriterSlot: [UInt64: [UInt8]]] = [:]
+        for transaction in transactions {
+            for case .log(let change, let slot) in transaction {
+                for block in change.blocks { blocks[slot, default: [:]][block.index] = block.bytes }
+            }
+        }
+        return blocks
     }
 
     /// The rows after all transactions.

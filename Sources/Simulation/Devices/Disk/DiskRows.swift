@@ -13,6 +13,11 @@ enum DiskChange {
     case move(MoveRow)
     case conflict(ConflictRow)
     case noConflict(ConflictRow)
+    case noObject(ObjectRow)
+    case noEntry(EntryRow)
+    case noVersion(VersionRow)
+    case noXattr(XattrRow)
+    case noMoves(upTo: HybridTime, limit: Int)
     case treeState([UInt8])
     case log(LogChange, WriterSlot)
     case value([UInt8]?, String)
@@ -48,6 +53,13 @@ final class DiskRows {
         case .move(let row): try tree.put(row)
         case .conflict(let row): try tree.put(row)
         case .noConflict(let row): try tree.remove(row)
+        case .noObject(let row): try tree.remove(row)
+        case .noEntry(let row): try tree.remove(row)
+        case .noVersion(let row):
+            versions.removeAll { $0 == row.id }
+            try tree.remove(row)
+        case .noXattr(let row): try tree.remove(row)
+        case .noMoves(let time, let limit): _ = try tree.removeMoves(upTo: time, limit: limit)
         case .treeState(let bytes): try tree.setTreeState(bytes)
         case .log(let change, let slot): try logs.write(change, to: slot)
         case .value(let value, let name): values[name] = value

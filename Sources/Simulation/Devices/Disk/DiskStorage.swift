@@ -37,6 +37,7 @@ final class DiskStorage: ShareStorage {
 
     func makeRoom(bytes: Int) throws(StorageError) { try disk.power.requireRoom() }
 
+    func releaseSpace() throws(StorageError) -> Bool { false }
     func commit() throws(StorageError) {
         try disk.power.step()
         try disk.power.requireRoom()
@@ -107,6 +108,15 @@ final class DiskStorage: ShareStorage {
     func put(_ row: VersionRow) throws(StorageError) { try change(.version(row)) }
     func put(_ row: XattrRow) throws(StorageError) { try change(.xattr(row)) }
     func put(_ row: MoveRow) throws(StorageError) { try change(.move(row)) }
+    func remove(_ row: ObjectRow) throws(StorageError) { try change(.noObject(row)) }
+    func remove(_ row: EntryRow) throws(StorageError) { try change(.noEntry(row)) }
+    func remove(_ row: VersionRow) throws(StorageError) { try change(.noVersion(row)) }
+    func remove(_ row: XattrRow) throws(StorageError) { try change(.noXattr(row)) }
+    func removeMoves(upTo time: HybridTime, limit: Int) throws(StorageError) -> Int {
+        let count = try rows.tree.moves(from: .zero).prefix(limit).prefix { $0.time <= time }.count
+        if count > 0 { try change(.noMoves(upTo: time, limit: limit)) }
+        return count
+    }
     func put(_ row: ConflictRow) throws(StorageError) { try change(.conflict(row)) }
     func remove(_ row: ConflictRow) throws(StorageError) { try change(.noConflict(row)) }
     func setTreeState(_ bytes: [UInt8]) throws(StorageError) { try change(.treeState(bytes)) }

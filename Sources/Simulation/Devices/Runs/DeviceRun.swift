@@ -11,6 +11,8 @@ package struct DeviceVerdict: Equatable, Sendable {
     package var saves: Int
     /// Devices that began with a checkpoint.
     package var starts: Int
+    /// How often a device gave back what came before a checkpoint.
+    package var compactions: Int
     /// Of every byte sent: equal for equal runs.
     package var trace: UInt64
     /// The last lines of what devices and the network said.
@@ -36,7 +38,10 @@ package enum DeviceRun {
         return DeviceVerdict(
             violations: world.violations, operations: operations, faults: faults,
             saves: world.book.saves.count,
-            starts: world.devices.count { $0.volume?.status().start != nil }, trace: world.trace,
+            starts: world.devices.count { device in
+                let status = device.volume?.status()
+                return status?.start.map { $0.device != status?.device } ?? false
+            }, compactions: world.compactions, trace: world.trace,
             log: world.log)
     }
 

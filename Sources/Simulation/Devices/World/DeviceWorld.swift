@@ -23,6 +23,8 @@ final class DeviceWorld {
     /// Whether a log may have two histories: a device was cloned.
     var hasClones = false
     var noticedForks: Set<Int> = []
+    /// How often a device went over to a later beginning.
+    var compactions = 0
     /// Whether a crash may have taken back what clones did: the book does not know of which.
     var hasClonesCrashed = false
     /// Whether no conflict may show.

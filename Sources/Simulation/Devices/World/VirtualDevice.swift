@@ -65,10 +65,10 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
         random = SeededRandom(seed: seed)
     }
 
-    /// Often enough to matter within minutes; what is settled is left out after hours.
+    /// Often enough to matter within minutes; what is settled is left out, and given back, after hours.
     private static let checkpoints = CheckpointPolicy(
         growthMin: 4096, quiet: .seconds(5), turns: .seconds(10), grace: .seconds(6 * 3600),
-        objectsPerTurn: 5)
+        objectsPerTurn: 5, history: .seconds(3600))
 
     // MARK: Environment
 
@@ -167,21 +167,22 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
         }
     }
 
-    /// Every log's blocks, decrypted, as far as `lengths` goes.
+    /// Every log's blocks, decrypted, as far as `lengths` goes; those that were given back too.
     func blocks(upTo lengths: [String: UInt64]) throws(StorageError)
         -> [(key: Bytes32, blocks: [[UInt8]])]
     {
         guard let storage else { return [] }
+        let archive = disk.blocksEverStored()
         var result: [(key: Bytes32, blocks: [[UInt8]])] = []
         for (place, key) in storage.rows.writers.enumerated() {
             guard let length = lengths[key.hex], length > 0 else { continue }
             let slot = WriterSlot(rawValue: UInt16(place + 1))
-            let log = try Log(
-                storage: storage, slot: slot, key: key,
-                cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: key))
+            let cipher = BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: key)
+            let log = try Log(storage: storage, slot: slot, key: key, cipher: cipher)
             var blocks: [[UInt8]] = []
             for number in 0..<length {
-                guard let block = try log.block(at: number) else { break }
+                let cleared = archive[slot]?[number].flatMap { cipher.open($0, index: number) }
+                guard let block = try log.block(at: number) ?? cleared else { break }
                 blocks.append(block)
             }
             result.append((key, blocks))
