@@ -44,9 +44,14 @@ internal import Glibc
         path = "\(directory.path)/\(name)"
         // Refuses a link, and gives the mode, which SQLite takes over for the WAL. Closed before
         // SQLite opens the file: closing a descriptor drops the locks of its process.
-        _ = try directory.file(name, O_RDWR | O_CREAT).status()
+        let isNew = try directory.file(name, O_RDWR | O_CREAT).size() == 0
         let connection = try unsafe Self.open(path)
         do throws(StorageError) {
+            if isNew {
+                // Pages left free can be given back only in a database that began so.
+                try unsafe Self.execute(
+                    "PRAGMA auto_vacuum = INCREMENTAL", on: connection, path: path)
+            }
             try unsafe Self.execute(Self.settings, on: connection, path: path)
             journal = try JournalFile(directory.file("\(name)-wal", O_RDWR))
             try directory.sync()
@@ -94,10 +99,9 @@ internal import Glibc
         return unsafe connection
     }
 
-    // Pages left free can be given back only in a database that began so. EXCLUSIVE before WAL: the index of the WAL is then in memory, not in a shared file. The last
+    // EXCLUSIVE before WAL: the index of the WAL is then in memory, not in a shared file. The last
     // statement reads, so that the lock is taken and the WAL is there.
     private static let settings = """
-        PRAGMA auto_vacuum = INCREMENTAL;
         PRAGMA locking_mode = EXCLUSIVE;
         PRAGMA journal_mode = WAL;
         PRAGMA synchronous = NORMAL;

@@ -24,6 +24,35 @@ import Testing
         #expect(try database.value("a") == nil)
     }
 
+    @Test func `what forgotten rows leave free is given back to the disk`() throws {
+        var database = try open()
+        var random = SeededRandom(seed: 1)
+        let slot = WriterSlot(rawValue: 1)
+        for index in 0..<400 as Range<UInt64> {
+            var change = LogChange(header: nil)
+            change.blocks = [StoredBlock(index: index, bytes: random.bytes(20_000))]
+            try database.write(change, to: slot)
+            // What stays lies between what goes.
+            try database.setValue(random.bytes(3000), of: "\(index)")
+        }
+        try database.sync()
+        database = try reopened(&database, in: directory)
+        func size() throws -> Int { try directory.bytes(of: "share.sqlite").count }
+        let before = try size()
+        #expect(before > 8_000_000)
+        var change = LogChange(header: nil)
+        change.cleared = 0..<400
+        try database.write(change, to: slot)
+        try database.commit()
+        var steps = 0
+        while try database.releaseSpace() { steps += 1 }
+        #expect(steps > 10)
+        #expect(try size() < before / 4)
+        database = try reopened(&database, in: directory)
+        #expect(try database.value("399")?.count == 3000)
+        #expect(try database.storedRuns(slot, from: 0).isEmpty)
+    }
+
     @Test func `writers get slots in order, and keep them`() throws {
         var database = try open()
         let keys = (1...3).map { Bytes32(repeating: $0) }

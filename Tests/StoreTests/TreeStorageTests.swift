@@ -12,6 +12,7 @@ import Testing
         let memory = MemoryTreeStorage()
         for step in 0..<1500 {
             try put(randomly: &random, into: [database, memory])
+            if random.next() % 3 == 0 { try forget(randomly: &random, in: memory, and: database) }
             if step % 50 == 0 { try expectSame(database, memory, seed: seed) }
             if step % 500 == 499 {
                 try database.commit()
@@ -136,6 +137,34 @@ import Testing
         }
         let state = random.bytes(3)
         for storage in storages { try storage.setTreeState(state) }
+    }
+
+    private func forget(
+        randomly random: inout SeededRandom, in memory: MemoryTreeStorage,
+        and database: ShareDatabase
+    ) throws {
+        switch random.next() % 8 {
+        case 0, 1:
+            guard let row = try memory.object(identity(&random, from: 0)) else { return }
+            for xattr in try memory.xattrs(of: row.id).prefix(1) {
+                try memory.remove(xattr)
+                try database.remove(xattr)
+            }
+            try memory.remove(row)
+            try database.remove(row)
+        case 2, 3, 4:
+            guard let row = try memory.entry(identity(&random, from: 100)) else { return }
+            try memory.remove(row)
+            try database.remove(row)
+        case 5, 6:
+            guard let row = try memory.version(identity(&random, from: 300)) else { return }
+            try memory.remove(row)
+            try database.remove(row)
+        default:
+            let time = HybridTime(rawValue: random.next() / 4)
+            let expected = try memory.removeMoves(upTo: time, limit: .max)
+            #expect(try database.removeMoves(upTo: time, limit: 1000) == expected)
+        }
     }
 
     private func expectSame(_ left: ShareDatabase, _ right: MemoryTreeStorage, seed: UInt64) throws

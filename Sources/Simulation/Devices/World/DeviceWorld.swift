@@ -23,6 +23,8 @@ final class DeviceWorld {
     /// Whether a log may have two histories: a device was cloned.
     var hasClones = false
     var noticedForks: Set<Int> = []
+    /// Whether history is given back early.
+    let isForgetful: Bool
     /// How often a device went over to a later beginning.
     var compactions = 0
     /// Whether a crash may have taken back what clones did: the book does not know of which.
@@ -40,6 +42,7 @@ final class DeviceWorld {
 
     init(seed: UInt64, isAlternating: Bool) {
         self.isAlternating = isAlternating
+        isForgetful = seed & 1 == 1
         random = SeededRandom(seed: seed)
         keys = ShareKeys(shareKey: Bytes32(random.bytes(32)) ?? .zero)
     }

@@ -65,10 +65,17 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
         random = SeededRandom(seed: seed)
     }
 
-    /// Often enough to matter within minutes; what is settled is left out, and given back, after hours.
-    private static let checkpoints = CheckpointPolicy(
-        growthMin: 4096, quiet: .seconds(5), turns: .seconds(10), grace: .seconds(6 * 3600),
-        objectsPerTurn: 5, history: .seconds(3600))
+    /// Often enough to matter within minutes; what is settled is left out, and given back, after hours. Every
+    /// other world forgets as fast as it can.
+    private var checkpoints: CheckpointPolicy {
+        world.isForgetful
+            ? CheckpointPolicy(
+                growthMin: 1024, quiet: .seconds(2), turns: .seconds(4), grace: .seconds(3600),
+                objectsPerTurn: 5, history: .seconds(300))
+            : CheckpointPolicy(
+                growthMin: 4096, quiet: .seconds(5), turns: .seconds(10), grace: .seconds(6 * 3600),
+                objectsPerTurn: 5, history: .seconds(3600))
+    }
 
     // MARK: Environment
 
@@ -101,7 +108,7 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
         let volume = try ShareVolume(
             ShareIdentity(keys: keys, device: key, deviceName: name),
             origin: isNew ? origin : .stored, storage: storage, chunks: chunks,
-            environment: self, diskSpace: { (1 << 40, 1 << 39) }, checkpoints: Self.checkpoints)
+            environment: self, diskSpace: { (1 << 40, 1 << 39) }, checkpoints: checkpoints)
         self.storage = storage
         self.chunks = chunks
         staging = DiskStaging(disk)
