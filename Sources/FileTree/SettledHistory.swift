@@ -1,25 +1,21 @@
 import Base
 
-/// What no later operation can depend on any more: every active member has seen it, and some time ago.
+/// What no later operation can depend on any more: every active member has seen it, and has written since, some
+/// time later.
 ///
 /// The blocks of its clock are closed: whatever one of them has seen is among them. Every operation that is
-/// still to come has seen them all, and so has a later time than any of them.
+/// still to come has seen them all, and has a time later than any of them by more than the tree's
+/// `settlesAfter`.
 package struct SettledHistory: Equatable, Sendable {
     package let clock: Clock
     /// The greatest time of any block in it.
     package let newestTime: HybridTime
-    /// Of each log the blocks whose removals their author cannot take back any more. A program may put a file
-    /// back that it removed a moment ago (a save that begins by removing), and be cut off in between: who
-    /// has written something settled a while later has not.
-    package let finalRemovals: Clock
 
     package static let none = SettledHistory(clock: Clock(), newestTime: .zero)
 
-    /// - Parameter finalRemovals: nil for all of `clock`.
-    package init(clock: Clock, newestTime: HybridTime, finalRemovals: Clock? = nil) {
+    package init(clock: Clock, newestTime: HybridTime) {
         self.clock = clock
         self.newestTime = newestTime
-        self.finalRemovals = finalRemovals ?? clock
     }
 
     var isEmpty: Bool { clock.elements.isEmpty }
@@ -27,12 +23,13 @@ package struct SettledHistory: Equatable, Sendable {
     /// Moves up to there are final: none can come before them.
     func covers(_ move: MoveRow) -> Bool { !isEmpty && move.time <= newestTime }
 
-    /// Whether an entry can never show again.
+    /// Whether an entry can never show again. A program that saves a file may put it back that it removed first,
+    /// but does so at once: a member who has removed something settled has written a long time later.
     private func buries(_ entry: EntryRow) -> Bool {
         !isEmpty && entry.isDead && !entry.isVisible && clock.covers(entry.id)
             && clock.covers(entry.placement.stamp.operation)
             && entry.lives.allSatisfy(clock.covers)
-            && entry.removals.allSatisfy(finalRemovals.covers)
+            && entry.removals.allSatisfy(clock.covers)
     }
 
     /// What is left out of an object, given all its entries.
@@ -66,9 +63,10 @@ package struct SettledHistory: Equatable, Sendable {
 
     /// The versions of a file that later ones may succeed or be merged over.
     ///
-    /// Who has seen the settled blocks was shown the heads they leave, and everything that comes later
-    /// descends from these. With several such heads what they have in common may still be asked for; and so
-    /// may what a version that is here and not settled has in common with them.
+    /// What is still to come descends from the heads that the settled blocks leave, or is cut off from what
+    /// came before these, for everybody: its author had seen them for long. With several such heads what
+    /// they have in common may still be asked for, and so it may where a version that is here, and not
+    /// settled, descends from something older.
     func kept(_ versions: [VersionRow]) -> [VersionRow] {
         guard !isEmpty, versions.count > 1 else { return versions }
         var succeeded: Set<VersionID> = []
@@ -77,12 +75,12 @@ package struct SettledHistory: Equatable, Sendable {
         }
         let heads = versions.filter { clock.covers($0.id) && !succeeded.contains($0.id) }
         guard heads.count == 1, let head = heads.first else { return versions }
-        let unsettled = versions.filter { !clock.covers($0.id) }
-        let descend = unsettled.allSatisfy { version in
-            !version.parents.isEmpty
-                && version.parents.allSatisfy { $0 == head.id || !clock.covers($0) }
+        let isAlone = versions.allSatisfy { version in
+            if clock.covers(version.id) || version.lineage == .cut { return true }
+            return !version.parents.isEmpty
+                && version.parents.allSatisfy { !clock.covers($0) || $0 == head.id }
         }
-        guard descend else { return versions }
+        guard isAlone else { return versions }
         return versions.filter { !clock.covers($0.id) || !succeeded.contains($0.id) || $0.isHead }
     }
 }

@@ -18,31 +18,24 @@ extension Engine {
         return stable
     }
 
-    private enum StabilityLimits {
-        /// After so long a program has put back what it removed first to save it, or never will.
-        static let afterthought: UInt64 = 2 * 60 * 1000
-    }
-
-    /// What is stable and older than the grace period.
+    /// What is stable, and older by more than the grace period than the last block of every active member.
+    /// Whatever a member writes from then on is as much later: see `SettledHistory`.
     func settledHistory() throws(StorageError) -> SettledHistory {
-        let grace = UInt64(checkpointPolicy.grace.nanosecondsClamped / 1_000_000)
-        let newest = tree.newestTime.milliseconds
-        let end = HybridTime(milliseconds: newest > grace ? newest - grace : 0)
+        let grace = HybridTime(milliseconds: checkpointPolicy.graceMilliseconds).rawValue
+        let lasts = membership.logs.compactMap { writers.slot(of: $0) }
+            .map { codecs[$0]?.time.rawValue ?? 0 }
+        let oldest = lasts.min() ?? 0
+        let end = HybridTime(rawValue: oldest > grace ? oldest - grace : 0)
         var settled = stableClock()
-        var finalRemovals = Clock()
         var last = HybridTime.zero
         for element in settled.elements {
-            let slot = element.writer
-            let count = try blocks(of: slot, before: end, limit: element.count)
-            settled[slot] = count
-            guard count > 0, let time = try time(of: slot, block: count - 1) else { continue }
-            last = max(last, time)
-            let final = HybridTime(
-                milliseconds: time.milliseconds
-                    - min(StabilityLimits.afterthought, time.milliseconds))
-            finalRemovals[slot] = try blocks(of: slot, before: final, limit: count)
+            let count = try blocks(of: element.writer, before: end, limit: element.count)
+            settled[element.writer] = count
+            if count > 0, let time = try time(of: element.writer, block: count - 1) {
+                last = max(last, time)
+            }
         }
-        return SettledHistory(clock: settled, newestTime: last, finalRemovals: finalRemovals)
+        return SettledHistory(clock: settled, newestTime: last)
     }
 
     /// How many of the first blocks of a log are older than `end`: times of a log only grow.

@@ -21,27 +21,43 @@ struct Starting {
         static let patience = Duration.seconds(60)
         /// Bytes read in one go.
         static let step = 256 * 1024
+        static let others = 8
     }
 
     var phase = Phase.waiting
     var deadline: Instant
+    /// What other members offered meanwhile, should this one fail.
+    var others: [StartingPoint] = []
 }
 
 extension Engine {
     // MARK: Finding one
 
     /// A member has said hello: takes its starting point, or goes without.
-    mutating func consider(_ point: StartingPoint?, fromMember isMember: Bool)
+    ///
+    /// - Parameter isWhole: whether it is a member that can give all blocks from the first on.
+    mutating func consider(_ point: StartingPoint?, fromWhole isWhole: Bool)
         throws(StorageError)
     {
+        let start = StartingPoint.Link(log: membership.foundingLog, block: 0)
+        let point = point.flatMap { $0.links.first == start ? $0 : nil }
         guard case .waiting? = starting?.phase else {
             if starting != nil { mustOpenLogs = true }
+            if let point, let others = starting?.others, others.count < Starting.Limits.others,
+                !others.contains(point)
+            {
+                starting?.others.append(point)
+            }
             return
         }
-        guard let point, point.links.first == .init(log: membership.foundingLog, block: 0) else {
-            if isMember { try endStart() }
+        guard let point else {
+            if isWhole { try endStart() }
             return
         }
+        try prove(point)
+    }
+
+    private mutating func prove(_ point: StartingPoint) throws(StorageError) {
         var blocks: [Bytes32: [UInt64]] = [:]
         for link in point.links { blocks[link.log, default: []].append(link.block) }
         for key in blocks.keys.sorted() {
@@ -128,7 +144,9 @@ extension Engine {
 
     private mutating func emptyView() throws(StorageError) {
         try storage.removeView()
-        tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
+        tree = try FileTree(
+            storage: storage, writers: writers, deviceNames: deviceNames,
+            settlesAfter: checkpointPolicy.graceMilliseconds)
     }
 
     private mutating func finishStart(
@@ -160,6 +178,7 @@ extension Engine {
             try storage.setValue(PublishedCheckpoint.encode([first]), of: StoredValue.base)
             try storage.setValue(encodedStarts(contents.states), of: StoredValue.starts)
             try endStart()
+            startRefusal = nil
             notices.append("started from a checkpoint of \(checkpoint.content.size) bytes")
         } catch {
             throw .storage(error)
@@ -178,8 +197,11 @@ extension Engine {
     }
 
     private mutating func refuseStart(_ reason: String) throws(StorageError) {
+        var others = starting?.others ?? []
+        let next = others.isEmpty ? nil : others.removeFirst()
         startRefusal =
-            "a checkpoint was refused (\(reason)): the whole history is read instead"
+            "a checkpoint was refused (\(reason)): "
+            + (next == nil ? "the whole history is read instead" : "another one is read instead")
         if let startRefusal { notices.append(startRefusal) }
         try emptyView()
         for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue })
@@ -187,7 +209,9 @@ extension Engine {
             logsToReopen.append(slot)
             logs[slot] = nil
         }
-        try endStart()
+        guard let next else { return try endStart() }
+        starting = Starting(deadline: environment.now(), others: others)
+        try prove(next)
     }
 
     /// Reads logs from now on: behind the checkpoint, or from the first block.

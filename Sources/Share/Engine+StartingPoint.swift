@@ -5,6 +5,14 @@ import Hypercore
 
 /// Proving a checkpoint to a device that knows nothing but the founding log's key.
 extension Engine {
+    /// Who this is. A member that can give neither a starting point nor the first blocks does not say that it is
+    /// one, for new devices to go on waiting for another.
+    mutating func hello() throws(StorageError) -> ControlMessage {
+        let start = try startingPoint()
+        let isOfUse = isAdmitted && (start != nil || starts.isEmpty)
+        return .hello(device: deviceName, log: isOfUse ? ownLog?.key : nil, start: start)
+    }
+
     /// The newest checkpoint whose pieces are all here, with all blocks after it, and its proof; nil if there
     /// is none.
     mutating func startingPoint() throws(StorageError) -> StartingPoint? {

@@ -52,28 +52,25 @@ extension Engine {
 
     // MARK: What is settled
 
-    /// Time (8), count, then each: log (32), blocks, blocks whose removals are final.
+    /// Time (8), count, then each: log (32), blocks.
     func write(_ settled: SettledHistory, into writer: inout WireWriter) {
         writer.writeUInt64(settled.newestTime.rawValue)
         writer.writeUInt(settled.clock.elements.count)
         for element in settled.clock.elements {
             writer.writeBytes32(writers.key(of: element.writer))
             writer.writeUInt(element.count)
-            writer.writeUInt(settled.finalRemovals[element.writer])
         }
     }
 
     func readSettled(_ reader: inout WireReader) throws(WireError) -> SettledHistory {
         let time = HybridTime(rawValue: try reader.readUInt64())
         var clock = Clock()
-        var finalRemovals = Clock()
-        for _ in 0..<(try reader.readCount(max: Int(WriterSlot.max), minimumElementSize: 34)) {
+        for _ in 0..<(try reader.readCount(max: Int(WriterSlot.max), minimumElementSize: 33)) {
             guard let slot = writers.insert(try reader.readBytes32()) else {
                 throw .invalid("too many logs")
             }
             clock[slot] = try reader.readUInt()
-            finalRemovals[slot] = try reader.readUInt()
         }
-        return SettledHistory(clock: clock, newestTime: time, finalRemovals: finalRemovals)
+        return SettledHistory(clock: clock, newestTime: time)
     }
 }

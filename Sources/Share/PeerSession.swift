@@ -54,6 +54,8 @@ struct PeerSession {
     /// Whether the remote has shown that it holds the share key.
     var isMember = false
     var device = ""
+    /// Whether it was told where a new device can start.
+    var hasGivenStart = false
     var view = RemoteView()
     var control: Protomux.ChannelID?
     var logs: [Protomux.ChannelID: LogChannel] = [:]

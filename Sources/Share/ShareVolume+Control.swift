@@ -58,10 +58,7 @@ extension ShareVolume {
         let handshakeHash = session.handshakeHash
         let messages = try stored { (engine) throws(StorageError) in
             let log = engine.isAdmitted ? engine.ownLog?.key : nil
-            let start = try engine.startingPoint()
-            var messages = [
-                ControlMessage.hello(device: engine.deviceName, log: log, start: start)
-            ]
+            var messages = [try engine.hello()]
             if let request = engine.successionRequest {
                 messages.append(.succeed(request))
             } else if log == nil,
@@ -73,6 +70,7 @@ extension ShareVolume {
         }
         for message in messages {
             session.mux.send(control, type: message.type, payload: message.payload)
+            if case .hello(_, _, let start) = message { session.hasGivenStart = start != nil }
         }
         let channel = session.mux.open(
             ChunkExchange.protocolName, id: keys.chunkChannel.bytes, handshake: [])
@@ -80,6 +78,17 @@ extension ShareVolume {
             channel: channel,
             exchange: ChunkExchange(storage: chunks))
         try openLogs(on: &session)
+    }
+
+    /// Tells the remote where it could start, if that was not known before.
+    func giveStart(on session: inout PeerSession) throws(SessionError) {
+        guard !session.hasGivenStart, session.isMember, let control = session.control else {
+            return
+        }
+        let message = try stored { (engine) throws(StorageError) in try engine.hello() }
+        guard case .hello(_, _, .some) = message else { return }
+        session.hasGivenStart = true
+        session.mux.send(control, type: message.type, payload: message.payload)
     }
 
     func receivedControl(
@@ -95,7 +104,7 @@ extension ShareVolume {
         case .hello(let device, let log, let start):
             session.device = device
             try stored { (engine) throws(StorageError) in
-                try engine.consider(start, fromMember: log != nil)
+                try engine.consider(start, fromWhole: log != nil)
             }
             environment.wake()
         case .join(let request):

@@ -15,6 +15,8 @@ extension ShareVolume {
         peers.withLock { table in
             followStart(&table, now: now, next: &next)
             followForks(&table, now: now)
+            // Before anybody hears that all is here.
+            takeWanted(&table)
             announce(&table, now: now)
             settleArrived(&table, now: now)
             fetch(&table, now: now)
@@ -125,6 +127,7 @@ extension ShareVolume {
                     }
                     try self.perform(effects, channel: channel, on: &session, &table)
                 }
+                try self.giveStart(on: &session)
                 var effects: [ChunkExchange.Effect] = []
                 session.chunks?.exchange.tick(now: now, into: &effects)
                 try self.perform(effects, on: &session, &table, now: now)

@@ -68,14 +68,12 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
     /// Often enough to matter within minutes; what is settled is left out, and given back, after hours. Every
     /// other world forgets as fast as it can.
     private var checkpoints: CheckpointPolicy {
-        world.isForgetful
-            ? CheckpointPolicy(
-                growthMin: 1024, quiet: .seconds(2), turns: .seconds(4), grace: .seconds(3600),
-                objectsPerTurn: 5, history: .seconds(300))
-            : CheckpointPolicy(
-                growthMin: 4096, quiet: .seconds(5), turns: .seconds(10), grace: .seconds(6 * 3600),
-                objectsPerTurn: 5, history: .seconds(3600))
+        CheckpointPolicy(
+            growthMin: world.isForgetful ? 1024 : 4096, quiet: .seconds(5), turns: .seconds(10),
+            grace: .milliseconds(Int64(Self.graceMilliseconds)), objectsPerTurn: 5,
+            history: .seconds(world.isForgetful ? 60 : 3600))
     }
+    static let graceMilliseconds: UInt64 = 6 * 3600 * 1000
 
     // MARK: Environment
 
