@@ -165,6 +165,8 @@ extension Engine {
             throw .malformed("\(error)")
         }
         do throws(StorageError) {
+            // The view is made again from its pieces.
+            try chunks.sync()
             (membershipChanged, settingsChanged, membershipGrew) = (true, true, true)
             adopt(contents.states)
             var first = checkpoint
