@@ -117,7 +117,9 @@ extension Engine {
             // A checkpoint was being read: it is read anew.
             try storage.removeView()
         }
-        tree = try FileTree(storage: storage, writers: writers, deviceNames: names)
+        tree = try FileTree(
+            storage: storage, writers: writers, deviceNames: names,
+            settlesAfter: policy.graceMilliseconds)
         hybrid = HybridClock(newest: tree.newestTime)
 
         logs[slot] = try Log.create(
