@@ -131,7 +131,7 @@ enum Callbacks {
             if let handle = unsafe file(info) {
                 unsafe filesystem(request).read(handle, at: offset, count: size, reply)
             } else if let handle = unsafe virtual(info) {
-                unsafe filesystem(request).read(handle, at: offset, count: size, reply)
+                unsafe filesystem(request).readBytes(of: handle, at: offset, count: size, reply)
             } else {
                 reply.fail(EBADF)
             }

@@ -149,7 +149,7 @@ extension FileState.State {
         generation += 1
         lastWrite = now
         changed = Clock.wallTime()
-        if setsTime { modified = changed }
+        if setsTime { modified = changed } else { isTimeUntold = true }
         if isOrphan { overlay.uncount() }
         return FileState.Change(wasClean: wasClean, isLarge: isLarge)
     }

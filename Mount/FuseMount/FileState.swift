@@ -49,6 +49,8 @@ final class FileState: Sendable {
         var changed = Timestamp.epoch
         /// Counts explicit settings of `modified`.
         var modifiedSettings: UInt64 = 0
+        /// The kernel has not told the time of the last write yet.
+        var isTimeUntold = false
         var lastWrite = Instant.zero
         var unrecordedSince = Instant.zero
         var retryAt = Instant.zero
@@ -300,6 +302,10 @@ final class FileState: Sendable {
         }
     }
 
+    /// Whether the kernel owes the time of the last write: it tells when a file is closed, but not for a
+    /// program that is killed meanwhile, and never again.
+    var isTimeUntold: Bool { access { $0.isTimeUntold } }
+
     // MARK: Privileges that writing takes away
 
     /// Whether a write must look for setuid and setgid bits, or for a capability.
@@ -328,6 +334,7 @@ final class FileState: Sendable {
     /// - Returns: whether the next version will carry it; else the volume must be told.
     func setModified(_ time: Timestamp, wallTime: Timestamp) -> Bool {
         access { state in
+            state.isTimeUntold = false
             guard state.isDirty else { return false }
             state.modified = time
             state.changed = wallTime

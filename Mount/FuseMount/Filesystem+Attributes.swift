@@ -30,7 +30,8 @@ extension Filesystem {
         }
     }
 
-    private func setattr(
+    /// As the call of that name.
+    func setattr(
         _ id: InodeID, _ wanted: stat, _ valid: Int32, hasHandle: Bool, by caller: Caller
     ) throws(VolumeError) -> Attributes {
         if valid & FUSE_SET_ATTR_SIZE != 0 {

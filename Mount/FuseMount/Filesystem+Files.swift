@@ -158,8 +158,23 @@ extension Filesystem {
             } catch {
                 log("saving goes on later: \(error)")
             }
+            if handle.file.isTimeUntold { takeTime(of: handle.file) }
         }
         table.unpin(handle.file)
+    }
+
+    /// Has the kernel say when a file was written last.
+    private func takeTime(of file: FileState) {
+        invalidator.askTime(of: file) { [weak self] time in
+            guard let self else { return }
+            var wanted = stat()
+            wanted.st_mtim = timespec(time)
+            do throws(VolumeError) {
+                _ = try setattr(file.id, wanted, FUSE_SET_ATTR_MTIME, hasHandle: true, by: .kernel)
+            } catch {
+                log("the time of a file that a killed program wrote is lost: \(error)")
+            }
+        }
     }
 
     func fsync(_ handle: FileHandle, _ reply: consuming FuseReply) {

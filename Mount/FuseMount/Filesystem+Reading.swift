@@ -3,6 +3,18 @@ internal import CFuse3
 internal import Chunks
 internal import Share
 
+/// What programs read from.
+protocol ByteSource: Sendable {
+    /// Short only at the end.
+    ///
+    /// - Parameter buffer: filled from its start.
+    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError)
+        -> FileState.ReadOutcome
+}
+
+extension FileState: ByteSource {}
+extension VirtualHandle: ByteSource {}
+
 /// What programs read from files.
 extension Filesystem {
     func read(
@@ -15,17 +27,24 @@ extension Filesystem {
         } catch {
             return reply.fail(code(.storage(error)))
         }
+        readBytes(of: handle.file, at: offset, count: count, reply)
+    }
+
+    /// Answers with bytes; what is not here is fetched first.
+    func readBytes(
+        of source: some ByteSource, at offset: UInt64, count: Int, _ reply: consuming FuseReply
+    ) {
         let buffer = unsafe buffers.borrow(count)
         // The reply is sent before the buffer goes back.
         defer { unsafe buffers.giveBack(buffer) }
         let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
         do {
-            switch try unsafe handle.file.read(at: offset, into: part) {
+            switch try unsafe source.read(at: offset, into: part) {
             case .bytes(let count):
                 unsafe reply.bytes(UnsafeRawBufferPointer(rebasing: part[..<count]))
             case .missing(let missing):
                 fetch(missing, reply) { pending in
-                    self.readAgain(handle, at: offset, count: count, pending)
+                    self.readAgain(source, at: offset, count: count, pending)
                 }
             }
         } catch {
@@ -35,14 +54,14 @@ extension Filesystem {
 
     /// - Returns: chunks that are still missing; nil when it is answered.
     private func readAgain(
-        _ handle: FileHandle, at offset: UInt64, count: Int, _ pending: PendingReply
+        _ source: some ByteSource, at offset: UInt64, count: Int, _ pending: PendingReply
     ) -> [ChunkReference]? {
         let buffer = unsafe buffers.borrow(count)
         // As in `read`.
         defer { unsafe buffers.giveBack(buffer) }
         let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
         do {
-            switch try unsafe handle.file.read(at: offset, into: part) {
+            switch try unsafe source.read(at: offset, into: part) {
             case .bytes(let count):
                 unsafe pending.take()?.bytes(UnsafeRawBufferPointer(rebasing: part[..<count]))
                 return nil

@@ -116,48 +116,6 @@ extension Filesystem {
         }
     }
 
-    func read(
-        _ handle: VirtualHandle, at offset: UInt64, count: Int, _ reply: consuming FuseReply
-    ) {
-        let buffer = unsafe buffers.borrow(count)
-        // The reply is sent before the buffer goes back.
-        defer { unsafe buffers.giveBack(buffer) }
-        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
-        do {
-            switch try unsafe handle.read(at: offset, into: part) {
-            case .bytes(let count):
-                unsafe reply.bytes(UnsafeRawBufferPointer(rebasing: part[..<count]))
-            case .missing(let missing):
-                fetch(missing, reply) { pending in
-                    self.readAgain(handle, at: offset, count: count, pending)
-                }
-            }
-        } catch {
-            reply.fail(code(.storage(error)))
-        }
-    }
-
-    /// - Returns: chunks that are still missing; nil when it is answered.
-    private func readAgain(
-        _ handle: VirtualHandle, at offset: UInt64, count: Int, _ pending: PendingReply
-    ) -> [ChunkReference]? {
-        let buffer = unsafe buffers.borrow(count)
-        // As in `read`.
-        defer { unsafe buffers.giveBack(buffer) }
-        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
-        do {
-            switch try unsafe handle.read(at: offset, into: part) {
-            case .bytes(let count):
-                unsafe pending.take()?.bytes(UnsafeRawBufferPointer(rebasing: part[..<count]))
-                return nil
-            case .missing(let missing): return missing
-            }
-        } catch {
-            pending.fail(code(.storage(error)))
-            return nil
-        }
-    }
-
     func lseek(
         _ handle: VirtualHandle, from offset: UInt64, whence: Int32, _ reply: consuming FuseReply
     ) {

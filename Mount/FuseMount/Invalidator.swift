@@ -94,6 +94,18 @@ final class Invalidator: VolumeObserver {
         }
     }
 
+    /// Asks the kernel, where that keeps the times of files, when one was written last; what it is told
+    /// must be another time than is known.
+    func askTime(of file: FileState, then call: @escaping @Sendable (Timestamp) -> Void) {
+        thread.run { [weak self] in
+            guard let self, let replayer = replayer.withLock({ $0 }), !file.hasWriters,
+                let time = replayer.modified(file.node),
+                time != (try? volume.attributes(of: file.node))?.modified || file.isDirty
+            else { return }
+            call(time)
+        }
+    }
+
     /// Tries again what stood in the way of a program being run.
     func tick() {
         let nodes = busy.withLock { busy in

@@ -211,6 +211,21 @@ final class Replayer: Sendable {
         return code == 0 ? .done : .failed
     }
 
+    /// The time of modification that programs see; nil if the file shows nowhere.
+    func modified(_ node: NodeID) -> Timestamp? {
+        guard let path = try? volume.path(of: node), let directory = open(path.names.dropLast())
+        else { return nil }
+        defer { close(directory) }
+        return unsafe withPath(path.names.last ?? [46]) { name in
+            var status = stat()
+            // The structure is a local one.
+            guard unsafe fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0,
+                status.st_dev == place.device
+            else { return nil }
+            return Timestamp(status.st_mtim)
+        }
+    }
+
     private func setTimes(_ file: Int32, _ accessed: timespec, _ modified: timespec) -> Bool {
         unsafe futimens(file, [accessed, modified]) == 0
     }

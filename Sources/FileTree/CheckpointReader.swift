@@ -258,9 +258,10 @@ package struct CheckpointReader {
             id: id, object: lastObject ?? .root, time: time, parents: parents, size: size,
             modified: modified,
             content: try reader.readBuffer(max: FileTree.OperationLimits.contentSizeMax))
-        guard marks <= 3, size <= FileTree.OperationLimits.fileSizeMax else {
-            throw .invalid("version")
-        }
+        guard let lineage = VersionRow.Lineage(rawValue: marks >> 2),
+            size <= FileTree.OperationLimits.fileSizeMax
+        else { throw .invalid("version") }
+        row.lineage = lineage
         row.isHead = marks & 1 != 0
         row.isClosed = marks & 2 != 0
         return row

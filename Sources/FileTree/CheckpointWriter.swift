@@ -312,7 +312,8 @@ private struct CheckpointOutput {
         codec.write(row.parents, into: &frame)
         frame.writeUInt(row.size)
         frame.write(row.modified)
-        frame.writeUInt8((row.isHead ? 1 : 0) | (row.isClosed ? 2 : 0))
+        frame.writeUInt8(
+            (row.isHead ? 1 : 0) | (row.isClosed ? 2 : 0) | row.lineage.rawValue << 2)
         frame.writeBuffer(row.content)
         end(.version)
     }

@@ -2,7 +2,8 @@ import Base
 
 /// The last versions that heads have in common: those from which no other one descends.
 ///
-/// Two versions with the same parents and the same bytes count as one: both sides did the same.
+/// Two versions with the same parents and the same bytes count as one: both sides did the same. What lies
+/// behind a cut lineage counts nowhere.
 struct CommonVersions {
     private struct Marks: OptionSet {
         let rawValue: UInt8
@@ -47,8 +48,9 @@ struct CommonVersions {
             var own = marks[row.id] ?? []
             if !own.contains(.past) { live -= 1 }
             let key = Key(parents: Set(row.parents), bytes: row.bytes)
-            let representative = representatives[key] ?? row.id
-            representatives[key] = representative
+            let isCut = row.lineage == .cut
+            let representative = isCut ? row.id : representatives[key] ?? row.id
+            if !isCut { representatives[key] = representative }
             own.formUnion(marks[representative] ?? [])
             marks[representative] = own
             if own.contains(.past) {
@@ -57,7 +59,7 @@ struct CommonVersions {
                 if found[representative] == nil { found[representative] = row }
                 own.insert(.past)
             }
-            for id in row.parents {
+            for id in row.parents where !isCut {
                 if let known = marks[id] {
                     let new = known.union(own)
                     if new.contains(.past), !known.contains(.past) { live -= 1 }

@@ -134,7 +134,8 @@ extension FileTree {
         return try settleAnswer()
     }
 
-    /// How to answer; nil if the versions' history is too large to find what they have in common.
+    /// How to answer; nil if what the versions have in common cannot be found: their history is too large, or
+    /// lies behind a cut.
     package func plan(_ question: MergeQuestion) throws(StorageError) -> MergePlan? {
         try plan(heads: question.heads)
     }
@@ -148,6 +149,9 @@ extension FileTree {
         for index in heads.indices.dropFirst() {
             var search = CommonVersions(storage, writers)
             guard let bases = try search.last(of: heads[..<index], and: heads[index]) else {
+                return nil
+            }
+            guard !bases.isEmpty || heads[...index].allSatisfy({ $0.lineage == .whole }) else {
                 return nil
             }
             steps.append(

@@ -206,17 +206,26 @@ extension FileTree {
         guard let object = try object(write.object, seenBy: context), object.row.kind == .file
         else { return false }
         var parents: [VersionRow] = []
+        var lineage = VersionRow.Lineage.whole
         for id in write.parents {
             guard context.sees(id) else { return false }
             guard let parent = try storage.version(id) else {
                 // It was succeeded long ago.
                 guard try isForgotten(id) else { return false }
+                lineage = .cut
                 continue
             }
             guard parent.object == write.object, context.isAfter(parent.stamp) else {
                 return false
             }
+            if parent.lineage != .whole, lineage == .whole { lineage = .behindCut }
+            if !parent.isHead, try isLongSucceeded(parent, context) { lineage = .cut }
             parents.append(parent)
+        }
+        if write.parents.isEmpty, object.row.heads > 0,
+            try hasLongBeenWritten(write.object, context)
+        {
+            lineage = .cut
         }
 
         let before = try shownVersions(of: object)
@@ -225,10 +234,11 @@ extension FileTree {
             object.row.heads -= 1
             try put(parent)
         }
-        let version = VersionRow(
+        var version = VersionRow(
             id: context.id, object: write.object, time: context.stamp.time,
             parents: write.parents, size: write.size, modified: write.modified,
             content: write.content)
+        version.lineage = lineage
         try put(version)
         object.row.heads += 1
         if object.row.heads == 1 {
@@ -245,6 +255,32 @@ extension FileTree {
             }
         }
         return true
+    }
+
+    /// Whether the author had long seen that a version was succeeded. If so, no device needs to have it; of a
+    /// version that is not settled anywhere it is never so (`SettledHistory`).
+    private func isLongSucceeded(_ version: VersionRow, _ context: OperationContext)
+        throws(StorageError) -> Bool
+    {
+        guard isLongAgo(version.time, context) else { return false }
+        return try storage.versions(of: version.object).contains { other in
+            other.parents.contains(version.id) && context.sees(other.id)
+                && isLongAgo(other.time, context)
+        }
+    }
+
+    /// The same of the empty file that was there before any version.
+    private func hasLongBeenWritten(_ object: ObjectID, _ context: OperationContext)
+        throws(StorageError) -> Bool
+    {
+        try storage.versions(of: object).contains {
+            context.sees($0.id) && isLongAgo($0.time, context)
+        }
+    }
+
+    private func isLongAgo(_ time: HybridTime, _ context: OperationContext) -> Bool {
+        let now = context.stamp.time.rawValue
+        return now > time.rawValue && now - time.rawValue > settlesAfter
     }
 
     /// Takes a head out of what shows: "remove this conflict copy".

@@ -29,6 +29,8 @@ package final class FileTree {
     var deviceNames: [WriterSlot: String]
     var hasher: LeafHasher
     var state: TreeState
+    /// As a difference of hybrid times.
+    let settlesAfter: UInt64
 
     // Of the batch.
     private var isInBatch = false
@@ -60,11 +62,16 @@ package final class FileTree {
     // Since the digest was asked for.
     var unhashed = UnhashedRows()
 
-    /// - Parameter deviceNames: what conflict names call a writer; a writer without one is called
-    ///   by the first digits of its log key.
+    /// - Parameters:
+    ///   - deviceNames: what conflict names call a writer; a writer without one is called by the first
+    ///     digits of its log key.
+    ///   - settlesAfter: in milliseconds; other than the rules have it for tests only, and then for all
+    ///     devices of a share.
     package init(
-        storage: any TreeStorage, writers: WriterTable, deviceNames: [WriterSlot: String] = [:]
+        storage: any TreeStorage, writers: WriterTable, deviceNames: [WriterSlot: String] = [:],
+        settlesAfter: UInt64 = Limits.settlesAfterMilliseconds
     ) throws(StorageError) {
+        self.settlesAfter = HybridTime(milliseconds: settlesAfter).rawValue
         self.storage = storage
         self.writers = writers
         self.deviceNames = deviceNames

@@ -26,6 +26,8 @@ package enum Limits {
     /// How many versions of a file are looked at for the last that two heads have in common; with
     /// more since then they are not merged. Part of the rules.
     package static let mergeHistoryMax = 10_000
+    /// What was succeeded so long ago may be forgotten: a week, in milliseconds. Part of the rules.
+    package static let settlesAfterMilliseconds: UInt64 = 7 * 86_400_000
     /// The name of a device, in bytes.
     package static let deviceNameSizeMax = 255
     package static let settingKeySizeMax = 255

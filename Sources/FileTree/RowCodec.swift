@@ -209,7 +209,7 @@ extension VersionRow {
         writer.write(parents)
         writer.writeUInt64(size)
         writer.write(modified)
-        writer.writeBool(isClosed)
+        writer.writeUInt8((isClosed ? 1 : 0) | lineage.rawValue << 1)
         writer.writeRaw(content)
         return writer.bytes
     }
@@ -224,11 +224,15 @@ extension VersionRow {
             let parents = try reader.readOperationIDs()
             let size = try reader.readUInt64()
             let modified = try reader.readTimestamp()
-            let isClosed = try reader.readBool()
+            let marks = try reader.readUInt8()
             self.init(
                 id: id, object: object, time: time, parents: parents, size: size,
                 modified: modified, content: reader.readRest())
-            self.isClosed = isClosed
+            isClosed = marks & 1 != 0
+            guard let lineage = Lineage(rawValue: marks >> 1) else {
+                throw WireError.invalid("marks")
+            }
+            self.lineage = lineage
         } catch {
             throw .corrupt(what: "version \(id): \(error); rebuild the view")
         }

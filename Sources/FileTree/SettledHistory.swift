@@ -1,9 +1,11 @@
 import Base
 
-/// What no later operation can depend on any more: every active member has seen it, and some time ago.
+/// What no later operation can depend on any more: every active member has seen it, and has written since, some
+/// time later.
 ///
 /// The blocks of its clock are closed: whatever one of them has seen is among them. Every operation that is
-/// still to come has seen them all, and so has a later time than any of them.
+/// still to come has seen them all, and has a time later than any of them by more than the tree's
+/// `settlesAfter`.
 struct SettledHistory {
     let clock: Clock
     /// The greatest time of any block in it.
@@ -37,8 +39,10 @@ struct SettledHistory {
 
     /// The versions of a file that later ones may succeed or be merged over.
     ///
-    /// Who has seen the settled blocks was shown the heads they leave, and everything that comes later
-    /// descends from these. With several such heads what they have in common may still be asked for.
+    /// What is still to come descends from the heads that the settled blocks leave, or is cut off from what
+    /// came before these, for everybody: its author had seen them for long. With several such heads what
+    /// they have in common may still be asked for, and so it may where a version that is here, and not
+    /// settled, descends from something older.
     func kept(_ versions: [VersionRow]) -> [VersionRow] {
         guard !isEmpty, versions.count > 1 else { return versions }
         var succeeded: Set<VersionID> = []
@@ -46,7 +50,13 @@ struct SettledHistory {
             succeeded.formUnion(version.parents)
         }
         let heads = versions.filter { clock.covers($0.id) && !succeeded.contains($0.id) }
-        guard heads.count == 1 else { return versions }
+        guard heads.count == 1, let head = heads.first else { return versions }
+        let isAlone = versions.allSatisfy { version in
+            if clock.covers(version.id) || version.lineage == .cut { return true }
+            return !version.parents.isEmpty
+                && version.parents.allSatisfy { !clock.covers($0) || $0 == head.id }
+        }
+        guard isAlone else { return versions }
         return versions.filter { !clock.covers($0.id) || !succeeded.contains($0.id) || $0.isHead }
     }
 }

@@ -15,6 +15,20 @@ package struct VersionRow: Hashable, Sendable {
     package var isHead = true
     /// Whether someone removed it while it showed as a copy.
     package var isClosed = false
+    package var lineage = Lineage.whole
+
+    /// How far its history may be looked through for what it has in common with others.
+    ///
+    /// A file that is held open for long is saved over a version that others succeeded long ago, and that a
+    /// device which started from a checkpoint never had. All devices must find the same, so nobody looks
+    /// behind such a save: it stands beside what came before it, and is merged with nothing of that.
+    package enum Lineage: UInt8, Sendable {
+        case whole
+        /// Its parents had been succeeded for long when it was written, as its author knew.
+        case cut
+        /// That is so of a version that it descends from.
+        case behindCut
+    }
 
     package init(
         id: VersionID, object: ObjectID, time: HybridTime, parents: [VersionID], size: UInt64,

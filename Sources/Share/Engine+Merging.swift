@@ -11,8 +11,11 @@ import TextMerge
 extension Engine {
     /// Takes up what the tree asks since its last change.
     mutating func takeQuestions() throws(StorageError) {
-        for question in tree.takeQuestions() {
-            if try !answerInline(question) {
+        while true {
+            // An answer may change what another file is asked about.
+            let questions = tree.takeQuestions()
+            guard !questions.isEmpty else { return }
+            for question in questions where try !answerInline(question) {
                 merges.add(question)
                 mustMerge = true
             }
@@ -67,6 +70,8 @@ extension Engine {
         _ question: MergeQuestion, for missing: [ChunkReference], readable: [VersionID]
     ) throws(StorageError) {
         guard try tree.pendingQuestion(of: question.object) == question else { return }
+        // It came while the merge looked for it: nobody would tell of it any more.
+        if let first = missing.first, chunks.contains(first.address) { return merges.add(question) }
         let isOldOnly = readable.count == question.heads.count
         merges.wait(
             question, for: missing,

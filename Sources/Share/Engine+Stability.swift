@@ -18,11 +18,14 @@ extension Engine {
         return stable
     }
 
-    /// What is stable and older than the grace period, and the greatest time in it.
+    /// What is stable, and older by more than the grace period than the last block of every active member; and
+    /// the greatest time in it. Whatever a member writes from then on is as much later: see `SettledHistory`.
     func settledClock() throws(StorageError) -> (clock: Clock, newest: HybridTime) {
-        let grace = UInt64(checkpointPolicy.grace.nanosecondsClamped / 1_000_000)
-        let newest = tree.newestTime.milliseconds
-        let end = HybridTime(milliseconds: newest > grace ? newest - grace : 0)
+        let grace = HybridTime(milliseconds: checkpointPolicy.graceMilliseconds).rawValue
+        let lasts = membership.logs.compactMap { writers.slot(of: $0) }
+            .map { codecs[$0]?.time.rawValue ?? 0 }
+        let oldest = lasts.min() ?? 0
+        let end = HybridTime(rawValue: oldest > grace ? oldest - grace : 0)
         var settled = stableClock()
         var last = HybridTime.zero
         for element in settled.elements {

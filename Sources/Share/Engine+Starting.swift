@@ -128,7 +128,9 @@ extension Engine {
 
     private mutating func emptyView() throws(StorageError) {
         try storage.removeView()
-        tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
+        tree = try FileTree(
+            storage: storage, writers: writers, deviceNames: deviceNames,
+            settlesAfter: checkpointPolicy.graceMilliseconds)
     }
 
     private mutating func finishStart(

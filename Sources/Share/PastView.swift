@@ -155,7 +155,9 @@ private struct PastReplay {
     init(_ engine: Engine, until time: UInt64, scratch: any ShareStorage) throws(StorageError) {
         self.time = time
         writers = WriterTable(copying: engine.writers)
-        tree = try FileTree(storage: scratch, writers: writers, deviceNames: engine.deviceNames)
+        tree = try FileTree(
+            storage: scratch, writers: writers, deviceNames: engine.deviceNames,
+            settlesAfter: engine.checkpointPolicy.graceMilliseconds)
         base = engine.base
         ends = engine.applied.sorted { $0.key.rawValue < $1.key.rawValue }
             .map { (slot: $0.key, blocks: $0.value) }

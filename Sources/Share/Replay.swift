@@ -10,14 +10,18 @@ struct Replay {
 
     /// - Parameters:
     ///   - blocks: how many of each log to apply.
+    ///   - settlesAfter: in milliseconds, as the view itself has it.
     ///   - scratch: empty.
     init(
         writers: WriterTable, deviceNames: [WriterSlot: String],
-        logs: [(slot: WriterSlot, log: Log, blocks: UInt64)], scratch: any TreeStorage
+        logs: [(slot: WriterSlot, log: Log, blocks: UInt64)], settlesAfter: UInt64,
+        scratch: any TreeStorage
     ) throws(StorageError) {
         self.writers = writers
         self.logs = logs
-        tree = try FileTree(storage: scratch, writers: writers, deviceNames: deviceNames)
+        tree = try FileTree(
+            storage: scratch, writers: writers, deviceNames: deviceNames,
+            settlesAfter: settlesAfter)
     }
 
     /// - Parameter starts: the logs' codecs at what the tree holds already.

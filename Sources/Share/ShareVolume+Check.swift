@@ -80,7 +80,7 @@ extension Engine {
             writers: writers, deviceNames: deviceNames,
             logs: logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
                 logs[slot].map { (slot, $0, applied[slot] ?? 0) }
-            }, scratch: scratch)
+            }, settlesAfter: checkpointPolicy.graceMilliseconds, scratch: scratch)
         _ = try readBase(into: replay.tree)
         let replayed = try replay.run(from: starts)
         // The same questions have the same answers: what is known of them is taken over.
@@ -162,7 +162,9 @@ extension Engine {
         if !telling { try commit() }
         endPublishing()
         try storage.removeView()
-        tree = try FileTree(storage: storage, writers: writers, deviceNames: deviceNames)
+        tree = try FileTree(
+            storage: storage, writers: writers, deviceNames: deviceNames,
+            settlesAfter: checkpointPolicy.graceMilliseconds)
         applied = [:]
         codecs = [:]
         stopped = []

@@ -106,14 +106,12 @@ extension ShareVolume {
             table.retryDeadline = nil
             refreshWanted(&table)
         }
-        let arrived = table.stored
-        let wanted = engine.withLock { engine in
-            for address in arrived { engine.merges.arrived(address) }
-            if !arrived.isEmpty { engine.noteStartProgress() }
-            return engine.takeNewlyWanted()
-        }
-        for chunk in wanted { table.fetcher.want(chunk.reference, isList: chunk.isList) }
         let stored = table.stored
+        engine.withLock { engine in
+            for address in stored { engine.merges.arrived(address) }
+            if !stored.isEmpty { engine.noteStartProgress() }
+        }
+        takeWanted(&table)
         table.stored.removeAll(keepingCapacity: true)
         guard table.fetcher.count > 0 || !stored.isEmpty else { return }
         for id in table.ids {
@@ -129,6 +127,13 @@ extension ShareVolume {
                 session.chunks?.exchange.want(next, into: &effects)
                 try self.perform(effects, on: &session, &table, now: now)
             }
+        }
+    }
+
+    /// Takes up what the engine has come to want.
+    func takeWanted(_ table: inout PeerTable) {
+        for chunk in engine.withLock({ $0.takeNewlyWanted() }) {
+            table.fetcher.want(chunk.reference, isList: chunk.isList)
         }
     }
 

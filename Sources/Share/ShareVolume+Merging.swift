@@ -42,6 +42,8 @@ extension ShareVolume {
             if engine.merges.deadline.map({ $0 <= now }) ?? false {
                 try engine.endPatience(now: now)
             }
+            // A checkpoint that was read, a member's name and an answer may each have brought some up.
+            try engine.takeQuestions()
             let job = engine.merges.isIdle ? nil : try engine.nextMerge()
             return (job, engine.merges.isIdle)
         }

@@ -1,4 +1,5 @@
 package import Base
+import Chunks
 import FileTree
 import Hypercore
 
@@ -29,6 +30,11 @@ extension ShareVolume {
             remoteLengths[log.slot] = max(remoteLengths[log.slot] ?? 0, log.remoteLength)
         }
         engine.withLock { engine in
+            // Nobody was asked for these yet.
+            status.pending.chunks += UInt64(engine.newlyWanted.count)
+            for chunk in engine.newlyWanted {
+                status.pending.bytes += UInt64(chunk.reference.length)
+            }
             status.device = engine.deviceName
             status.forks = engine.forkReports
             status.disagreeing = engine.disagreeing(among: sessions)

@@ -14,6 +14,8 @@ extension ShareVolume {
         peers.withLock { table in
             followStart(&table, now: now, next: &next)
             followForks(&table, now: now)
+            // Before anybody hears that all is here.
+            takeWanted(&table)
             announce(&table, now: now)
             settleArrived(&table, now: now)
             fetch(&table, now: now)

@@ -44,6 +44,11 @@ extension NaiveTree {
         for index in 1..<open.count {
             guard let head = text(open[index]) else { return nil }
             let bases = lastCommon(Array(open[..<index]), open[index])
+            if bases.isEmpty,
+                open[...index].contains(where: { versions[$0]!.isCut || versions[$0]!.isBehindCut })
+            {
+                return nil
+            }
             let texts = bases.isEmpty ? [""] : bases.map(text)
             var results: Set<[UInt8]?> = []
             for base in texts {
@@ -80,8 +85,9 @@ extension NaiveTree {
     /// Versions with equal parents and equal bytes are one.
     private func same(_ version: OperationID) -> [OperationID] {
         let own = versions[version]!
+        if own.isCut { return [version] }
         return versions.filter { id, other in
-            other.object == own.object && other.key == own.key
+            other.object == own.object && other.key == own.key && !other.isCut
                 && Set(other.write.parents) == Set(own.write.parents)
         }.map(\.key)
     }
@@ -92,7 +98,8 @@ extension NaiveTree {
         var pending = [version]
         while let next = pending.popLast() {
             guard found.insert(next).inserted else { continue }
-            pending += same(next) + versions[next]!.write.parents
+            pending += same(next)
+            if !versions[next]!.isCut { pending += versions[next]!.write.parents }
         }
         return found
     }

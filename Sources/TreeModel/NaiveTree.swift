@@ -21,6 +21,10 @@ package struct NaiveTree {
         var write: Operation.Write
         var hasChild = false
         var isClosed = false
+        /// Saved over what had long been succeeded, as its author knew: what came before it counts nowhere.
+        var isCut = false
+        /// Whether it descends from such a one.
+        var isBehindCut = false
         var key: [UInt8] { write.size == 0 ? [] : Array("\(write.size):".utf8) + write.content }
     }
 
@@ -47,6 +51,7 @@ package struct NaiveTree {
     /// As the share's settings name them.
     var mergeRules = 0
     let text: NaiveText
+    let settlesAfter: UInt64
 
     // MARK: All operations
 
@@ -54,12 +59,14 @@ package struct NaiveTree {
     ///   - logs: encoded blocks, each log's from its first on; in any order of logs.
     ///   - names: what conflict names call a writer; its key's first digits if it has none.
     ///   - text: what the contents of versions mean.
+    ///   - settlesAfter: in milliseconds.
     /// - Throws: what the block codec throws.
     package init(
         _ logs: [(key: Bytes32, blocks: [[UInt8]])], names: [Bytes32: String] = [:],
-        text: NaiveText = .plain
+        text: NaiveText = .plain, settlesAfter: UInt64 = 7 * 24 * 3600 * 1000
     ) throws {
         self.text = text
+        self.settlesAfter = settlesAfter << 16
         writers = WriterTable()
         self.names = names
         let root = Operation.Make(
@@ -175,8 +182,24 @@ package struct NaiveTree {
                     return false
                 }
             }
-            for parent in write.parents { versions[parent]!.hasChild = true }
-            versions[id] = Version(object: write.object, stamp: stamp, write: write)
+            var version = Version(object: write.object, stamp: stamp, write: write)
+            let known = versions.filter { other, version in
+                version.object == write.object && sees(id, other)
+                    && stamp.time.rawValue > version.stamp.time.rawValue + settlesAfter
+            }
+            version.isCut =
+                write.parents.isEmpty
+                ? !known.isEmpty
+                : write.parents.contains { parent in
+                    known.values.contains { $0.write.parents.contains(parent) }
+                }
+            for parent in write.parents {
+                versions[parent]!.hasChild = true
+                if versions[parent]!.isCut || versions[parent]!.isBehindCut {
+                    version.isBehindCut = true
+                }
+            }
+            versions[id] = version
             touch(write.object, stamp)
         case .setAttribute(let change):
             guard sees(id, change.object), objects[change.object] != nil else { return false }

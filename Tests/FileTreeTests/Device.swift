@@ -10,6 +10,7 @@ final class Device {
     let key: Bytes32
     let writers: WriterTable
     let slot: WriterSlot
+    private let settlesAfter: UInt64
     let storage = CheckedTreeStorage()
     private(set) var tree: FileTree
     private(set) var hybridClock = HybridClock()
@@ -21,14 +22,21 @@ final class Device {
     private var codecs: [Bytes32: BlockCodec] = [:]
     private var open: (time: HybridTime, operations: [Operation?])?
 
-    /// - Parameter strangers: slots given away first, so that devices number logs differently.
-    init(_ name: String, strangers: Int = 0, names: [Bytes32: String] = [:]) throws {
+    /// - Parameters:
+    ///   - strangers: slots given away first, so that devices number logs differently.
+    ///   - settlesAfter: in milliseconds.
+    init(
+        _ name: String, strangers: Int = 0, names: [Bytes32: String] = [:],
+        settlesAfter: UInt64 = Limits.settlesAfterMilliseconds
+    ) throws {
+        self.settlesAfter = settlesAfter
         self.name = name
         key = Device.key(named: name)
         writers = WriterTable()
         for index in 0..<strangers { _ = writers.insert(Device.key(named: "stranger \(index)")) }
         slot = writers.insert(key)!
-        tree = try FileTree(storage: storage, writers: writers)
+        tree = try FileTree(
+            storage: storage, writers: writers, settlesAfter: settlesAfter)
         codecs[key] = BlockCodec(writer: slot)
         logs[key] = []
     }
@@ -81,7 +89,8 @@ final class Device {
     /// As after a restart: nothing in memory.
     func reopen() throws {
         try tree.save()
-        tree = try FileTree(storage: storage, writers: writers, deviceNames: names)
+        tree = try FileTree(
+            storage: storage, writers: writers, deviceNames: names, settlesAfter: settlesAfter)
     }
 
     private var names: [WriterSlot: String] = [:]

@@ -744,4 +744,28 @@ struct MountTests {
         mount.mount.run()
         for line in mount.log { print(line) }
     }
+
+    // The kernel tells the time of the last write at close; a call of a killed program it takes back.
+    @Test
+    func `a file that a killed program wrote has one time for all`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let script = "while :; do head -c 3000000 /dev/zero >\"$0\"; done"
+        let names = (0..<20).map { "f\($0)" }
+        for (index, name) in names.enumerated() {
+            let program = try Program(
+                ["/usr/bin/setsid", "/bin/sh", "-c", script, mount.at(name)])
+            sleepMilliseconds(UInt32(30 + index))
+            program.sendToGroup(SIGKILL)
+            _ = program.wait()
+        }
+        mount.settle()
+        for name in names {
+            let shown = Timestamp(try status(mount.at(name)).st_mtim)
+            mount.eventually("\(name) has the time that is shown") {
+                mount.volume.node(name).flatMap { try? mount.volume.attributes(of: $0) }?.modified
+                    == shown
+            }
+        }
+    }
 }

@@ -171,6 +171,9 @@ struct Program {
 
     func send(_ signal: Int32) { kill(process, signal) }
 
+    /// To all that it started too; it must lead a group.
+    func sendToGroup(_ signal: Int32) { kill(-process, signal) }
+
     /// - Returns: the exit code, or the negative signal.
     func wait() -> Int32 {
         var status: Int32 = 0

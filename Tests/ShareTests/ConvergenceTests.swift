@@ -5,6 +5,20 @@ import Testing
 
 /// Whole devices over virtual pipes: from a call of the filesystem on one to the view on another.
 @Suite struct ConvergenceTests {
+    @Test func `a share's root has the time of its founding until something is made in it`() throws
+    {
+        let network = Network(seed: 1)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        let founded = try alice.volume.attributes(of: .root).modified
+        #expect(founded == alice.wallTime())
+        network.connect(bob, alice)
+        network.run()
+        #expect(try bob.volume.attributes(of: .root).modified == founded)
+        try bob.write("f", "one")
+        #expect(try bob.volume.attributes(of: .root).modified > founded)
+    }
+
     @Test func `a file written on one device is read on another`() throws {
         let network = Network(seed: 1)
         let alice = try network.addDevice("alice")

@@ -195,4 +195,40 @@ import Testing
                     .renameCopy(0, "", to: "k.bin"),
                 ]))
     }
+
+    /// A file was held open for half a day, while another device saved it and everybody went on.
+    @Test(arguments: [3, 8, 11] as [UInt64])
+    func `a save over what is long succeeded shows the same to a new device`(_ seed: UInt64) {
+        let work: [DeviceStep] = (0..<12).flatMap { number in
+            [.write(number % 2, "f\(number)", .inPlace), .run(milliseconds: 100)]
+        }
+        let opened: [DeviceStep] = [
+            .run(milliseconds: 4000),
+            .write(0, "n.txt", .inPlace),
+            .settle,
+            .open(1, "n.txt"),
+            .edit(0, "n.txt", 0),
+            .settle,
+        ]
+        let settled: [DeviceStep] = [
+            .settle,
+            .sleep(hours: 12),
+            .write(1, "x", .inPlace),
+            .write(0, "y", .inPlace),
+            .settle,
+        ]
+        let saved: [DeviceStep] = [
+            .run(milliseconds: 30000),
+            .settle,
+            .run(milliseconds: 30000),
+            .offline(1),
+            .run(milliseconds: 3000),
+            .save(1),
+            .run(milliseconds: 3000),
+            .settle,
+        ]
+        check(
+            DeviceScript(
+                seed: seed, devices: 2, steps: opened + work + settled + work + saved))
+    }
 }

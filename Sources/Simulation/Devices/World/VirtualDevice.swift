@@ -67,8 +67,9 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
 
     /// Often enough to matter within minutes; what is settled is left out after hours.
     private static let checkpoints = CheckpointPolicy(
-        growthMin: 4096, quiet: .seconds(5), turns: .seconds(10), grace: .seconds(6 * 3600),
-        objectsPerTurn: 5)
+        growthMin: 4096, quiet: .seconds(5), turns: .seconds(10),
+        grace: .milliseconds(Int64(graceMilliseconds)), objectsPerTurn: 5)
+    static let graceMilliseconds: UInt64 = 6 * 3600 * 1000
 
     // MARK: Environment
 
