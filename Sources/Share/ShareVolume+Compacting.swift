@@ -8,6 +8,9 @@ extension ShareVolume {
         static let pauseAfterError = Duration.seconds(60)
     }
 
+    /// Whether history is being given back at the moment.
+    package var isCompacting: Bool { engine.withLock { $0.compaction != nil } }
+
     func compact(now: Instant, next: inout Instant) {
         let total = diskSpace().total
         engine.withLock { engine in

@@ -19,7 +19,10 @@ final class MeasuredShare {
     /// Makes the state and the share if the folder has none.
     ///
     /// - Parameter first: the device that made the share, if this is not the one.
-    init(home: String, joining first: MeasuredShare? = nil) throws {
+    init(
+        home: String, joining first: MeasuredShare? = nil,
+        checkpoints policy: CheckpointPolicy = .standard
+    ) throws {
         let state = try StateFolder(path: home)
         var random = SecureRandom()
         let origin: ShareOrigin
@@ -47,7 +50,8 @@ final class MeasuredShare {
                 keys: ShareKeys(shareKey: try folder.key()), device: device.keyPair,
                 deviceName: device.name),
             origin: origin, storage: try folder.openDatabase(), chunks: try folder.openPacks(),
-            environment: clocks, diskSpace: { (total: 0, free: 0) })
+            environment: clocks, diskSpace: { (total: 1 << 40, free: 1 << 39) },
+            checkpoints: policy)
     }
 
     private final class Clocks: ShareEnvironment {

@@ -110,6 +110,8 @@ func measureTree(_ words: [String]) throws {
     let (part, home) = (words[0], words[1])
     let count = words.count > 2 ? Int(words[2]) ?? 0 : 0
     if part == "return" { return try measureReturn(home: home, operations: count) }
+    if part == "history" { return try measureHistory(home: home, making: count) }
+    if part == "compact" { return try measureCompaction(home: home) }
     let start = monotonicNow()
     let share = try MeasuredShare(home: home)
     let tree = TreeMeasuring(share)
@@ -137,5 +139,7 @@ func measureTree(_ words: [String]) throws {
 
 enum MeasureError: Error, CustomStringConvertible {
     case usage
-    var description: String { "usage: measure tree fill|operations|open|return HOME [COUNT]" }
+    var description: String {
+        "usage: measure tree fill|operations|open|return|history|compact HOME [COUNT]"
+    }
 }
