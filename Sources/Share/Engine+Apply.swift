@@ -99,6 +99,7 @@ extension Engine {
             refused &+= UInt64(refusedOperations)
             takeIn(block, of: slot, number: number, written: &written)
             countBlock()
+            appliedBlocks &+= 1
         }
         codecs[slot] = codec
         applied[slot] = number + 1

@@ -117,6 +117,9 @@ extension Engine {
         let oldSlot = ownSlot
         guard let exclusive = try blocks(of: own, from: common) else { return }
         try beginSuccessor()
+        // It may hold what is about to be written again.
+        nextBase = nil
+        try storeNextBase()
         let moved = try restate(exclusive, from: oldSlot, common: common)
 
         try own.erase()

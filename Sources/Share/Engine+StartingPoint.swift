@@ -13,11 +13,13 @@ extension Engine {
         return .hello(device: deviceName, log: isOfUse ? ownLog?.key : nil, start: start)
     }
 
-    /// The newest checkpoint whose pieces are all here, with all blocks after it, and its proof; nil if there
-    /// is none.
+    /// A checkpoint whose pieces are all here, with all blocks after it, and its proof: the newest that this device
+    /// wrote itself, since it can vouch for that, or else the newest; nil if there is none.
     mutating func startingPoint() throws(StorageError) -> StartingPoint? {
         guard starting == nil else { return nil }
-        for checkpoint in checkpoints.reversed() where isFollowed(checkpoint) {
+        let own = ownLog?.key
+        let newest = checkpoints.reversed().filter(isFollowed)
+        for checkpoint in newest.filter({ $0.log == own }) + newest.filter({ $0.log != own }) {
             if let known = offered, known.checkpoint == checkpoint { return known.point }
             guard isHere(checkpoint.content), let point = try proof(of: checkpoint) else {
                 continue

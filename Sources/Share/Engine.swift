@@ -66,6 +66,8 @@ struct Engine {
     /// How long blocks are applied in one round, so that the round takes `Limits.applyTime`.
     var applyShare = Limits.applyTimeLeast
     var appliedChanged: Set<WriterSlot> = []
+    /// Counts the blocks of others applied since the start.
+    var appliedBlocks: UInt64 = 0
     var hybrid: HybridClock
 
     var open: OpenBlock?

@@ -43,6 +43,8 @@ struct PeerTable {
     var tickDeadline: Instant?
     /// The own log's `Engine.ownCommits` that peers were last told of.
     var announcedCommits: UInt64 = 0
+    /// The `Engine.appliedBlocks` that peers were last told of.
+    var announcedBlocks: UInt64 = 0
     /// The same of what survives a power cut.
     var durableCommits: UInt64 = 0
     var durableDeadline: Instant?

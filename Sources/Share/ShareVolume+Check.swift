@@ -173,6 +173,7 @@ extension Engine {
         hybrid = HybridClock()
         merges = MergeQueue()
         try loadStarts()
+        try loadCompaction()
         if let contents = try readBase(into: tree) { try take(contents) }
         markDirty()
         if let pendingFork { stopped.insert(pendingFork.branch) }

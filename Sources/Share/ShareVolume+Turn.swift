@@ -80,6 +80,12 @@ extension ShareVolume {
             table.announcedCommits = commits
             table.logsGrew = true
         }
+        // Blocks may be applied long after they came: those who wrote them want to know.
+        let applied = engine.withLock { $0.appliedBlocks }
+        if applied != table.announcedBlocks {
+            table.announcedBlocks = applied
+            table.logsGrew = true
+        }
         openLogs(&table)
         guard table.logsGrew else { return }
         table.logsGrew = false

@@ -265,7 +265,7 @@ extension Device {
         }
     }
 
-    @Test(arguments: 0..<60)
+    @Test(arguments: 0..<30)
     func `who lets go of what is settled shows what all others show`(_ round: Int) throws {
         let seed = UInt64(round) + 3000
         var history = RandomHistory(seed: seed, odd: false, merges: round % 2 == 1)

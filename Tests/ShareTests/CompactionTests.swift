@@ -130,6 +130,49 @@ import Testing
         try expectOne(devices + [dave], network)
     }
 
+    @Test func `a new device waits for somebody who can give it a start`() throws {
+        let (network, devices) = try network(seed: 7, devices: ["alice", "bob"])
+        try grow(network, devices)
+        let bob = devices[1]
+        bob.volume.engine.withLock { $0.checkpoints = [] }
+        network.disconnectAll()
+        let dave = try network.addDevice("dave")
+        network.connect(dave, bob)
+        network.run(seconds: 30)
+        #expect(dave.volume.status().isStarting)
+        network.connect(dave, devices[0])
+        network.run(seconds: 60)
+        #expect(!dave.volume.status().isStarting)
+        network.connect(bob, devices[0])
+        network.run(seconds: 60)
+        try expectOne(devices + [dave], network)
+    }
+
+    @Test func `of two checkpoints a new device takes the one that is what it says`() throws {
+        let (network, devices) = try network(seed: 8, devices: ["alice", "bob"])
+        try grow(network, devices)
+        let (alice, bob) = (devices[0], devices[1])
+        // The same wrong one, that its author offers, is the newest for both.
+        try alice.volume.engine.withLock { engine in
+            let known = try #require(engine.checkpoints.last)
+            let wrong = Operation.Checkpoint(digest: .zero, content: known.content.encode())
+            let id = try engine.author(.checkpoint(wrong))
+            engine.noteCheckpoint(wrong, id, engine.open!.time, seen: engine.open!.clock)
+            try engine.commit()
+            engine.checkpoints.removeAll { $0.log == known.log && $0.block != id.block }
+        }
+        network.run()
+        bob.volume.engine.withLock { engine in
+            let own = engine.ownLog?.key
+            #expect(engine.checkpoints.contains { $0.log == own })
+        }
+        let dave = try network.addDevice("dave")
+        network.connect(dave, alice)
+        network.connect(dave, bob)
+        network.run(seconds: 200)
+        try expectOne(devices + [dave], network)
+    }
+
     @Test func `who is away keeps what it has not seen from going, and its edits merge`() throws {
         let (network, devices) = try network(seed: 4, devices: ["alice", "bob", "carol"])
         try grow(network, devices)
