@@ -92,7 +92,7 @@ package struct ShareStatus: Codable, Equatable, Sendable {
     package var forks: [Fork] = []
     /// The newest checkpoint.
     package var checkpoint: Checkpoint?
-    /// The one that this device started from: there is no earlier history here.
+    /// The one that this device started from, or went over to later: there is no earlier history here.
     package var start: Checkpoint?
     /// Whether this device is on its way to one.
     package var isStarting = false

@@ -52,7 +52,7 @@ enum StatusText {
             rows.append(("checkpoint", text(of: checkpoint)))
         }
         if let start = status.start {
-            rows.append(("history", "from the checkpoint that it started from: \(text(of: start))"))
+            rows.append(("history", "begins at a checkpoint: \(text(of: start))"))
         }
         rows.append(("digest", status.digest))
         return text(status.name, rows)
