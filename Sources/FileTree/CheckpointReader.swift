@@ -88,7 +88,12 @@ package struct CheckpointReader {
             tree.state.clock = clock
             tree.state.newestTime = newestTime
             try tree.save()
-            if try !everyDirectoryReachesTheRoot() { refuse("directories in a ring") }
+            var moves = CheckpointMoves(tree)
+            if try !everyDirectoryReachesTheRoot() {
+                refuse("directories in a ring")
+            } else if try !moves.areSound() {
+                refuse("moves that cannot have been")
+            }
         } catch {
             throw .storage(error)
         }

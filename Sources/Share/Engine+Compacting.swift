@@ -88,7 +88,8 @@ extension Engine {
             checkpointPolicy.history.map { UInt64($0.nanosecondsClamped / 1_000_000) }
             ?? max(policy.everything, policy.daily)
         let time = HybridTime(rawValue: checkpoint.time).milliseconds
-        let now = environment.wallTime().milliseconds
+        // A clock that is far ahead is no reason to give history back.
+        let now = min(environment.wallTime().milliseconds, tree.newestTime.milliseconds)
         if now >= time, now - time >= history { return true }
         let space = policy.space > 0 ? policy.space : diskBytes / 10
         let held = logBytes - min(logBytes, base?.logBytes ?? 0)
