@@ -1,5 +1,6 @@
 internal import Base
 internal import Chunks
+internal import Share
 
 extension FileState {
     /// What a change of content asks of the publisher.
@@ -19,6 +20,9 @@ extension FileState {
             try unsafe state.overlay.write(bytes, at: offset, in: depot)
         }
     }
+
+    /// Lets the disk begin with what was staged.
+    func letDiskBegin() { access { $0.overlay.staged?.file }?.beginWriting() }
 
     func truncate(to size: UInt64, in depot: StagingDepot, chunks: any ChunkStorage)
         throws(StorageError) -> Change

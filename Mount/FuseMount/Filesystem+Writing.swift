@@ -27,6 +27,8 @@ extension Filesystem {
             return reply.fail(code(error))
         }
         reply.wrote(bytes.count)
+        // Now that nobody waits for it.
+        if bytes.count >= MountLimits.largeWriteMin { file.letDiskBegin() }
     }
 
     /// The last moment to tell a program that the disk is full: its bytes become a version when nobody

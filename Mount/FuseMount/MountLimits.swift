@@ -53,6 +53,8 @@ enum MountLimits {
     /// A read of so many bytes is answered without copies, if they stand in so few places of packs.
     static let splicedBytesMin = 16 << 10
     static let spliceRangesMax = 8
+    /// After a write of so many bytes the disk may begin with them.
+    static let largeWriteMin = 128 << 10
     /// Bytes that one copy_file_range copies before it answers.
     static let copySizeMax = 32 << 20
     /// Times a read is tried again after its chunks came: once per level of list chunks, and more.

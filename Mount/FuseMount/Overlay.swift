@@ -287,24 +287,31 @@ struct Overlay {
 
     /// Freezes the bytes as they are now, for a job.
     ///
-    /// What was written past the base stands in the staging file as it will in chunks. What was written
-    /// over it is copied: that staging file serves the next who writes over a file, which is faster.
+    /// What stands in the staging file in one large piece stays there and becomes chunks in place; so does
+    /// what was written past the base. The rest is copied: it would leave a data file full of holes.
     ///
     /// - Precondition: no cut is being worked on, and the content is not in memory.
     mutating func beginCut() -> Cut {
         precondition(cut == nil && memory == nil)
-        var inPlace = RangeSet()
-        if let staged, staged.file != nil {
-            inPlace = dirty
-            inPlace.remove(zeroed)
-            inPlace.remove(0..<baseSize)
-            if inPlace.byteCount < staged.adoptedBytesMin { inPlace = RangeSet() }
-        }
+        let inPlace = rangesInPlace
         let cut = Cut(
             size: size, dirty: dirty, zeroed: zeroed, inPlace: inPlace, staged: staged)
         self.cut = cut
         dirtySinceCut = RangeSet()
         return cut
+    }
+
+    private var rangesInPlace: RangeSet {
+        guard let staged, staged.file != nil else { return RangeSet() }
+        var data = dirty
+        data.remove(zeroed)
+        var inPlace = data
+        inPlace.remove(0..<baseSize)
+        if inPlace.byteCount < staged.adoptedBytesMin { inPlace = RangeSet() }
+        for range in data.ranges where range.count >= staged.adoptedBytesMin {
+            inPlace.insert(range)
+        }
+        return inPlace
     }
 
     /// Keeps parts of what is in place from being changed.

@@ -67,22 +67,21 @@ internal import Synchronization
     private func serve() {
         holdfast_take_wakes()
         let thread = holdfast_thread()
-        var buffer = unsafe fuse_buf()
-        defer { unsafe free(buffer.mem) }
+        var buffer = RequestBuffer()
         while case .leads = seat.take(idleMax: MountLimits.idleThreadsMax) {
             reader.store(thread, ordering: .relaxed)
             var leads = true
             while leads {
-                let size = unsafe fuse_session_receive_buf(session, &buffer)
+                let size = unsafe buffer.receive(from: session)
                 if size == -EINTR, unsafe fuse_session_exited(session) == 0 { continue }
                 guard size > 0 else { return seat.end() }
-                if handsOver(unsafe RequestHead(buffer)) {
+                if handsOver(unsafe RequestHead(buffer.buffer)) {
                     leave()
-                    unsafe fuse_session_process_buf(session, &buffer)
+                    unsafe fuse_session_process_buf(session, &buffer.buffer)
                     leads = false
                 } else {
                     let work = watch.begin()
-                    unsafe fuse_session_process_buf(session, &buffer)
+                    unsafe fuse_session_process_buf(session, &buffer.buffer)
                     leads = watch.end(work)
                 }
             }

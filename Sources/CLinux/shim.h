@@ -121,6 +121,17 @@ static inline int holdfast_punch_hole(int descriptor, off_t offset, off_t length
     return fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
+/// O_DIRECT, which fcntl.h has for _GNU_SOURCE only.
+enum { HOLDFAST_O_DIRECT = __O_DIRECT };
+
+extern int sync_file_range(int descriptor, off_t offset, off_t length, unsigned flags);
+
+/// `sync_file_range` with SYNC_FILE_RANGE_WRITE: the disk begins with what was written there.
+static inline int holdfast_begin_writing(int descriptor, off_t offset, off_t length)
+{
+    return sync_file_range(descriptor, offset, length, 2);
+}
+
 /// `fallocate` with FALLOC_FL_KEEP_SIZE: blocks are reserved, the size stays.
 static inline int holdfast_reserve(int descriptor, off_t offset, off_t length)
 {

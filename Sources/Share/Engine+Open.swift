@@ -211,6 +211,9 @@ extension Engine {
                         publicKey: invite.publicKey, role: .writer, expiresMilliseconds: 0,
                         uses: .max)))
             try author(.set(.init(key: Array("name".utf8), value: Array(name.utf8))))
+            // Until something is made in it, nothing else would give the root a time.
+            let now = environment.wallTime()
+            try author(.setAttribute(.init(object: .root, modified: now, accessed: now)))
             try author(
                 .set(
                     .init(

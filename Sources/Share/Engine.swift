@@ -28,6 +28,8 @@ struct Engine {
         /// What of it goes to the blocks themselves, at least: what late moves of directories cost does not
         /// depend on how many there are.
         static let applyTimeLeast = Duration.milliseconds(2)
+        /// Milliseconds by which blocks may be dated ahead of this device's clock before `status` says so.
+        static let clockLead: UInt64 = 10 * 60_000
         /// Files made since the start whose birth is remembered, to tell a save by rename.
         static let recentFiles = 4096
     }

@@ -53,6 +53,7 @@ extension ShareVolume {
             status.start = engine.base.map(engine.report)
             status.isStarting = engine.starting != nil
             if let notice = engine.mergeNotice { status.problems.append(notice) }
+            if let notice = engine.clockNotice { status.problems.append(notice) }
             status.pending.blocks = engine.pendingBlocks(remoteLengths)
         }
         return status
@@ -101,6 +102,23 @@ extension Engine {
         if let own = ownLog?.length, own > acknowledged { pending &+= own - acknowledged }
         if open != nil { pending &+= 1 }
         return pending
+    }
+
+    /// What is to be told when a clock is wrong: blocks carry times no earlier than those of all they have
+    /// seen, so one device that is far ahead takes the others with it. Order and merging do not suffer.
+    var clockNotice: String? {
+        let wall = environment.wallTime().milliseconds
+        let newest = tree.newestTime.milliseconds
+        guard newest > wall, newest - wall > Limits.clockLead else { return nil }
+        let minutes = (newest - wall) / 60_000
+        let lead =
+            minutes < 120
+            ? "\(minutes) minutes"
+            : minutes < 2880 ? "\(minutes / 60) hours" : "\(minutes / 1440) days"
+        return
+            "the newest change of this share is dated \(lead) ahead of this device's clock: set this"
+            + " clock right, or those of the other devices; until then log, restore --at and .holdfast/at"
+            + " go by the dates that were written"
     }
 
     /// From the founding log's first block.

@@ -13,6 +13,9 @@ package protocol StagingFile: AdoptableFile {
     func truncate(to size: UInt64) throws(StorageError)
     /// The next range at or after `offset` that holds data, as the disk knows it; nil past the last.
     func nextData(after offset: UInt64) throws(StorageError) -> Range<UInt64>?
+    /// Lets the disk begin with large writes, so that the next sync has less to wait for. A hint, which
+    /// promises nothing and may wait for the disk.
+    func beginWriting()
     /// Durable when this returns.
     func sync() throws(StorageError)
     /// Gives the file and its space back; no call may follow.
@@ -27,6 +30,10 @@ package protocol StagingArea: AnyObject, Sendable {
     func removeAll(except kept: Set<UInt64>) throws(StorageError)
     /// nil where there is none: then a record is made for each sync of a file.
     var journal: (any StagingJournal)? { get }
+}
+
+extension StagingFile {
+    package func beginWriting() {}
 }
 
 extension StagingArea {

@@ -104,6 +104,14 @@ struct FileDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Has the disk begin with what was written in a range; a hint, whose failure costs time only. An error
+    /// of the disk is told by the next `syncData`.
+    func beginWriting(_ range: Range<UInt64>) {
+        guard let start = off_t(exactly: range.lowerBound), let length = off_t(exactly: range.count)
+        else { return }
+        _ = holdfast_begin_writing(raw, start, length)
+    }
+
     /// `fsync(2)`, for directories.
     func sync() throws(StorageError) {
         guard Self.retrying({ fsync(raw) }) == 0 else { throw .system("syncing \(path)") }

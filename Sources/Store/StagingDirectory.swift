@@ -7,6 +7,7 @@ internal import Synchronization
 /// Staging files in one directory, named by their ids. Thread-safe.
 package final class StagingDirectory: StagingArea {
     private let directory: Directory
+    private let direct = DirectWrites()
     private let journalFile: StagingJournalFile
     package var journal: (any StagingJournal)? { journalFile }
 
@@ -24,7 +25,7 @@ package final class StagingDirectory: StagingArea {
         // Random, so that no id comes back while an old record may still name it.
         let id = UInt64.random(in: 1...UInt64(Int64.max))
         let file = try directory.file(Self.name(of: id), O_RDWR | O_CREAT | O_EXCL)
-        return SparseFile(file, id: id, in: directory, isNew: true)
+        return SparseFile(file, id: id, in: directory, direct, isNew: true)
     }
 
     package func open(_ id: UInt64) throws(StorageError) -> any StagingFile {
@@ -34,7 +35,7 @@ package final class StagingDirectory: StagingArea {
                     + " were not shared yet, is missing: restore it from a backup, or go on with the"
                     + " file as it was last shared")
         }
-        let opened = SparseFile(file, id: id, in: directory, isNew: false)
+        let opened = SparseFile(file, id: id, in: directory, direct, isNew: false)
         guard try opened.isAdopted() else { return opened }
         return try separate(opened)
     }
@@ -46,7 +47,7 @@ package final class StagingDirectory: StagingArea {
         let temporary = name + Directory.temporarySuffix
         try directory.remove(temporary)
         let file = try directory.file(temporary, O_RDWR | O_CREAT | O_EXCL)
-        let copy = SparseFile(file, id: adopted.id, in: directory, isNew: false)
+        let copy = SparseFile(file, id: adopted.id, in: directory, direct, isNew: false)
         try adopted.copy(to: copy)
         try directory.rename(temporary, to: name)
         try directory.sync()
@@ -72,13 +73,22 @@ final class SparseFile: StagingFile {
     let id: UInt64
     private let descriptor: FileDescriptor
     private let directory: Directory
+    private let direct: DirectWrites
+    /// The file, to write past the page cache: made for the first large write.
+    private let directFile = Mutex(DirectFile.unopened)
+    /// Large writes in the page cache.
+    private let unbegun = Mutex(Unbegun())
     private let gate = SyncGate()
     /// Whether the file's name is on the disk.
     private let hasSyncedName: Atomic<Bool>
     /// Of the second name that the pack store gave it: its sequence number.
     private let data = Mutex<UInt64?>(nil)
 
-    init(_ descriptor: consuming FileDescriptor, id: UInt64, in directory: Directory, isNew: Bool) {
+    init(
+        _ descriptor: consuming FileDescriptor, id: UInt64, in directory: Directory,
+        _ direct: DirectWrites, isNew: Bool
+    ) {
+        self.direct = direct
         self.descriptor = descriptor
         self.id = id
         self.directory = directory
@@ -92,7 +102,21 @@ final class SparseFile: StagingFile {
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+        if direct.wants(bytes.count, at: offset), unsafe writeDirectly(bytes, at: offset) { return }
         try unsafe descriptor.write(bytes, at: offset)
+        guard bytes.count >= DirectWrites.Limits.bytesMin else { return }
+        unbegun.withLock { $0.add(offset..<offset + UInt64(bytes.count)) }
+    }
+
+    /// - Returns: whether all was written; if not, any part of it may have been.
+    private func writeDirectly(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> Bool {
+        directFile.withLock { file in
+            if case .unopened = file { file = .open(StagingDirectory.name(of: id), in: directory) }
+            guard case .open(let opened) = file else { return false }
+            if unsafe direct.write(bytes, at: offset, to: opened.descriptor) { return true }
+            file = .refused
+            return false
+        }
     }
 
     func punchHole(_ range: Range<UInt64>) throws(StorageError) {
@@ -103,6 +127,15 @@ final class SparseFile: StagingFile {
     }
 
     func truncate(to size: UInt64) throws(StorageError) { try descriptor.truncate(to: size) }
+
+    func beginWriting() {
+        let range = unbegun.withLock { unbegun -> Range<UInt64>? in
+            guard unbegun.count >= DirectWrites.Limits.begunBytes else { return nil }
+            defer { unbegun = Unbegun() }
+            return unbegun.range
+        }
+        if let range { descriptor.beginWriting(range) }
+    }
 
     func nextData(after offset: UInt64) throws(StorageError) -> Range<UInt64>? {
         try descriptor.nextData(after: offset)
@@ -158,5 +191,18 @@ final class SparseFile: StagingFile {
         do throws(StorageError) {
             try directory.remove(StagingDirectory.name(of: id))
         } catch {}
+    }
+}
+
+/// Where bytes were written that the disk has not begun with, as far as is known.
+private struct Unbegun {
+    private(set) var count = 0
+    private(set) var range: Range<UInt64>?
+
+    mutating func add(_ added: Range<UInt64>) {
+        count += added.count
+        let all = range ?? added
+        range =
+            min(all.lowerBound, added.lowerBound)..<max(all.upperBound, added.upperBound)
     }
 }

@@ -258,6 +258,41 @@ struct MountTests {
         #expect(try contentBytes(before.content, mount.chunks) == first)
     }
 
+    @Test(arguments: [false, true])
+    func `what is written over a large file becomes chunks where it was staged`(writeBack: Bool)
+        throws
+    {
+        let mount = try TestMount {
+            $0.writeBack = writeBack
+            $0.adoptedBytesMin = 1 << 20
+        }
+        defer { mount.end() }
+        let first = randomBytes(8_000_000, seed: 12)
+        try writeFile(mount.at("a"), first)
+        mount.eventually("it is published", seconds: 15) { !mount.volume.saves.isEmpty }
+        let (adopted, appended) = (mount.chunks.adopted, mount.chunks.appended)
+
+        // A large piece in the middle, and one too small to be worth a file of its own.
+        var bytes = first
+        let file = try check(open(mount.at("a"), O_RDWR))
+        for (offset, count) in [(1_500_000, 4_000_000), (7_000_000, 100_000)] {
+            let part = randomBytes(count, seed: UInt64(offset))
+            try pwriteAll(file, part, at: offset)
+            bytes.replaceSubrange(offset..<offset + count, with: part)
+        }
+        try check(fsync(file))
+        close(file)
+        try mount.eventually("the other is published", seconds: 15) {
+            try mount.volume.bytes("a") == bytes
+        }
+        #expect(mount.chunks.adopted > adopted + 10)
+        // The edges, the small piece and the list.
+        #expect(mount.chunks.appended < appended + 10)
+        #expect(try readFile(mount.at("a")) == bytes)
+        let before = try #require(mount.volume.saves.first)
+        #expect(try contentBytes(before.content, mount.chunks) == first)
+    }
+
     @Test
     func `where nothing can be adopted a large file is copied`() throws {
         let mount = try TestMount { $0.adoptedBytesMin = 1 << 20 }

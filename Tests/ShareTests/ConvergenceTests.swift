@@ -5,6 +5,45 @@ import Testing
 
 /// Whole devices over virtual pipes: from a call of the filesystem on one to the view on another.
 @Suite struct ConvergenceTests {
+    @Test func `a clock that is years ahead is told of, and takes no edit away`() throws {
+        let network = Network(seed: 2)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run()
+        #expect(bob.volume.status().problems.isEmpty)
+        let years = Int64(10 * 365 * 86400)
+        alice.clockSkew = years + 3600
+        try alice.write("f", "from the future")
+        network.run()
+        try #require(bob.volume.status().problems.count == 1)
+        #expect(bob.volume.status().problems[0].contains("3650 days ahead"))
+        #expect(alice.volume.status().problems.isEmpty)
+        alice.clockSkew = -years
+        try bob.write("f", "after it")
+        network.run()
+        try alice.write("f", "and after that")
+        network.run()
+        #expect(try bob.read("f") == Array("and after that".utf8))
+        #expect(try alice.read("f") == Array("and after that".utf8))
+        #expect(alice.volume.status().conflicts == 0)
+        #expect(alice.volume.status().digest == bob.volume.status().digest)
+    }
+
+    @Test func `a share's root has the time of its founding until something is made in it`() throws
+    {
+        let network = Network(seed: 1)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        let founded = try alice.volume.attributes(of: .root).modified
+        #expect(founded == alice.wallTime())
+        network.connect(bob, alice)
+        network.run()
+        #expect(try bob.volume.attributes(of: .root).modified == founded)
+        try bob.write("f", "one")
+        #expect(try bob.volume.attributes(of: .root).modified > founded)
+    }
+
     @Test func `a file written on one device is read on another`() throws {
         let network = Network(seed: 1)
         let alice = try network.addDevice("alice")
