@@ -133,6 +133,41 @@ import TreeModel
         #expect(rings > 0)
     }
 
+    @Test func `moves whose undoing leads into a ring are malformed`() throws {
+        let device = try Device("device 0")
+        var directories: [ObjectID] = []
+        for name in ["a", "b"] {
+            let make = Operation.Make(
+                kind: .directory, mode: 0o755, uid: 0, gid: 0, created: .epoch)
+            let object = try #require(try device.author(.make(make), wall: 1))
+            try device.author(
+                .place(.init(.new(object), in: .root, named: Array(name.utf8))), wall: 1)
+            directories.append(object)
+        }
+        for (index, name) in ["a", "b"].enumerated() {
+            let entry = try #require(
+                try device.tree.lookup(Array(name.utf8), in: .root)?.entry)
+            try device.author(
+                .place(.init(.existing(entry, from: .root), in: .root, named: [99, UInt8(index)])),
+                wall: 2 + UInt64(index))
+        }
+        try device.seal()
+        func take() throws {
+            let tree = try FileTree(storage: MemoryTreeStorage(), writers: WriterTable())
+            var reader = CheckpointReader(tree: tree)
+            try reader.feed(try device.checkpoint())
+            _ = try reader.finish(device.tree.digest)
+        }
+        try take()
+        // Before these moves each is said to have been in the other.
+        for (move, other) in zip(try device.storage.moves(from: .zero), directories.reversed()) {
+            var wrong = move
+            wrong.previous?.parent = other
+            try device.storage.put(wrong)
+        }
+        #expect(throws: CheckpointError.malformed("moves that cannot have been")) { try take() }
+    }
+
     @Test func `a damaged checkpoint is refused, whatever the damage`() throws {
         var history = RandomHistory(seed: 5, odd: true)
         let device = try Device("device 0")
