@@ -42,6 +42,22 @@ package final class MemoryTreeStorage: TreeStorage {
         return copy
     }
 
+    /// Whether the rows mean the same, whatever clock they belong to.
+    package func hasEqualRows(_ other: MemoryTreeStorage) -> Bool {
+        guard objects == other.objects, entries.count == other.entries.count,
+            versions == other.versions, xattrs == other.xattrs, moves == other.moves,
+            conflicts == other.conflicts
+        else { return false }
+        return entries.allSatisfy { id, row in
+            guard var other = other.entries[id] else { return false }
+            // Sets, kept in the order of arrival.
+            guard Set(row.lives) == Set(other.lives), Set(row.removals) == Set(other.removals)
+            else { return false }
+            (other.lives, other.removals) = (row.lives, row.removals)
+            return row == other
+        }
+    }
+
     // MARK: Objects
 
     package func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { objects[id] }

@@ -60,10 +60,15 @@ final class TestMount: Sendable {
         adjust(&options)
         let log = Log()
         logged = log
-        mount = try FuseMount(
-            volume: self.volume, chunks: chunks, contentKeys: testKeys, staging: staging,
-            options: options, virtual: virtual, submit: { onThread($0) },
-            log: { line in log.lines.withLock { $0.append(line) } })
+        do {
+            mount = try FuseMount(
+                volume: self.volume, chunks: chunks, contentKeys: testKeys, staging: staging,
+                options: options, virtual: virtual, submit: { onThread($0) },
+                log: { line in log.lines.withLock { $0.append(line) } })
+        } catch {
+            rmdir(self.path)
+            throw error
+        }
         watcher = Self.watch(self.path)
         let (mount, loop, ended) = (mount, loop, self.ticks)
         try startThread(name: "fuse loop") {

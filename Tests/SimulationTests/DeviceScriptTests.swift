@@ -231,4 +231,19 @@ import Testing
             DeviceScript(
                 seed: seed, devices: 2, steps: opened + work + settled + work + saved))
     }
+
+    /// The checker's fault: the backup's text is a merge, and under no name that a program saved.
+    @Test func `a backup of a merged text keeps what was merged`() {
+        check(
+            DeviceScript(
+                seed: 700_487, devices: 2,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .edit(0, "n.txt", 10_382_299),
+                    .edit(1, "n.txt", 8_870_338),
+                    .link(0, "n.txt", to: "m.txt"),
+                    .writeSlowly(0, "n.txt", milliseconds: 502),
+                ]))
+    }
 }

@@ -66,7 +66,10 @@ extension DeviceWorld {
                 of: hasClones ? [] : names,
                 contents: opened.versions.compactMap { device.content(of: $0) }
                     + [opened.content.encode()], bytes: bytes)
-            if hasClones, let bytes { saves.formUnion(book.numbers(toldBy: bytes)) }
+            // Nor did a program save what a backup was made with, if that was merged.
+            if hasClones || saves.isEmpty, let bytes {
+                saves.formUnion(book.numbers(toldBy: bytes))
+            }
         }
         return Showing(node: node, opened: opened, bytes: bytes, saves: saves)
     }
