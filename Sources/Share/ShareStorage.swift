@@ -71,6 +71,9 @@ package protocol ShareStorage: LogStorage, TreeStorage {
     /// - Returns: how many there were.
     func removeDamagedStaged() throws(StorageError) -> Int
 
+    /// What is found damaged without knowing what the rows mean, a line each, with what to do.
+    func damages() throws(StorageError) -> [String]
+
     func putWanted(_ chunk: WantedChunk) throws(StorageError)
     func removeWanted(_ address: Bytes32) throws(StorageError)
     func wantedChunks() throws(StorageError) -> [WantedChunk]
@@ -81,4 +84,8 @@ package protocol ShareStorage: LogStorage, TreeStorage {
     /// Forgets the view and all that can be made again from the logs (tree rows, tree state,
     /// applied logs, wanted chunks); logs, writers, values and staged files stay.
     func removeView() throws(StorageError)
+}
+
+extension ShareStorage {
+    package func damages() throws(StorageError) -> [String] { [] }
 }

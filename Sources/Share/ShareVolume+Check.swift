@@ -101,6 +101,14 @@ extension Engine {
             report.problems.append(
                 "the view is not what the logs say: run holdfast check --rebuild")
         }
+        let areRowsIntact = try tree.digestOfRows() == tree.digest
+        let hasDamagedContents = try hasDamagedContents(beside: scratch)
+        if !areRowsIntact || hasDamagedContents {
+            report.problems.append(
+                "names, attributes or contents are not what was stored: run holdfast check --rebuild"
+            )
+        }
+        report.problems += try storage.damages()
         if try !tree.hasEqualConflicts(replay.tree) {
             report.problems.append(
                 "the list of conflicts is not what the logs say: run holdfast check --rebuild")
@@ -114,6 +122,20 @@ extension Engine {
         }
         try checkChunks(&report)
         return report
+    }
+
+    /// Whether a file shows other bytes than the logs say. What its log says of a version no digest has.
+    private func hasDamagedContents(beside replayed: any ShareStorage) throws(StorageError) -> Bool
+    {
+        var isDamaged = false
+        try storage.forEachVersion { (row) throws(StorageError) in
+            guard try isShown(row), let other = try replayed.version(row.id) else { return }
+            if row.content != other.content || row.size != other.size || row.object != other.object
+            {
+                isDamaged = true
+            }
+        }
+        return isDamaged
     }
 
     private func checkChunks(_ report: inout CheckReport) throws(StorageError) {

@@ -101,19 +101,52 @@ extension ShareDatabase {
     }
 
     package func stagedFiles() throws(StorageError) -> [StagedFile] {
-        var lost: [NodeID] = []
+        let found = try stagedRecords()
+        if let node = found.damaged.first {
+            throw damaged("staging record of node \(node.rawValue)")
+        }
+        for node in found.lost { try removeStaged(node) }
+        return found.files
+    }
+
+    struct StagedRecords {
         var files: [StagedFile] = []
+        /// Those whose bytes the machine never had on its disk.
+        var lost: [NodeID] = []
+        var damaged: [NodeID] = []
+    }
+
+    func stagedRecords() throws(StorageError) -> StagedRecords {
+        var found = StagedRecords()
         try shareStatements.staged.forEach { row throws(StorageError) in
             let node = NodeID(rawValue: row.unsigned(0))
             let bytes = row.bytes(1)
             switch StagedRecord.decode(bytes.span, node: node, boot: boot) {
-            case .file(let file): files.append(file)
-            case .lost: lost.append(node)
-            case nil: throw damaged("staging record of node \(node.rawValue)")
+            case .file(let file): found.files.append(file)
+            case .lost: found.lost.append(node)
+            case nil: found.damaged.append(node)
             }
         }
-        for node in lost { try removeStaged(node) }
-        return files
+        return found
+    }
+
+    package func damages() throws(StorageError) -> [String] {
+        var lines: [String] = []
+        // What of SQLite's own structures does not hold together; rows may be gone with it.
+        try connection.prepare("PRAGMA quick_check(8)").forEach { row throws(StorageError) in
+            let line = String(decoding: row.bytes(0), as: UTF8.self)
+            if line != "ok" {
+                lines.append("\(connection.path): \(line): run `holdfast check --rebuild`")
+            }
+        }
+        let damaged = try stagedRecords().damaged.count
+        if damaged > 0 {
+            lines.append(
+                "\(damaged) records of changes to files that were not shared yet are damaged: "
+                    + "`holdfast check --rebuild` puts the bytes aside, and the files go on as they"
+                    + " were last shared")
+        }
+        return lines
     }
 
     // MARK: Wanted chunks
@@ -157,15 +190,8 @@ extension ShareDatabase {
     }
 
     package func removeDamagedStaged() throws(StorageError) -> Int {
-        var damaged: [UInt64] = []
-        try shareStatements.staged.forEach { row throws(StorageError) in
-            let node = row.unsigned(0)
-            let bytes = row.bytes(1)
-            let decoded = StagedRecord.decode(
-                bytes.span, node: NodeID(rawValue: node), boot: boot)
-            if decoded == nil { damaged.append(node) }
-        }
-        for node in damaged { try shareStatements.removeStaged.run(node) }
+        let damaged = try stagedRecords().damaged
+        for node in damaged { try removeStaged(node) }
         return damaged.count
     }
 

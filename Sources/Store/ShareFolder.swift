@@ -1,6 +1,7 @@
 package import Base
 internal import FoundationEssentials
 internal import Glibc
+internal import Share
 
 /// What a user chose for one share on this device; no secrets. In `share.json`.
 package struct ShareSettings: Codable, Equatable, Sendable {
@@ -175,6 +176,21 @@ package final class ShareFolder: Sendable {
 
     package func openStaging() throws(StorageError) -> StagingDirectory {
         try StagingDirectory(in: try directory.directory(Self.stagingName, create: true))
+    }
+
+    /// Where records of staged bytes are damaged, puts the staging files that the others do not name aside. To be
+    /// called before anybody forgets the damaged ones.
+    ///
+    /// - Returns: the names that the files have now, in the share's folder.
+    package func setStagingAside(_ database: ShareDatabase) throws(StorageError) -> [String] {
+        let found = try database.stagedRecords()
+        guard !found.damaged.isEmpty else { return [] }
+        var kept: Set<UInt64> = []
+        for file in found.files {
+            kept.insert(file.file)
+            if let synced = file.synced { kept.insert(synced.file) }
+        }
+        return try openStaging().setAside(except: kept).map { "\(Self.stagingName)/\($0)" }
     }
 
     /// Bytes on the disk that holds the share, and those of them free for this user.

@@ -5,22 +5,24 @@ internal import Wire
 
 /// A staging record as it is kept in the database; its node is the row's key.
 ///
-///     version 3 = 3 | state | parents: count varint | 8 each
+///     version 4 = 4 | node 8 | state | parents: count varint | 8 each
 ///     | base: length varint | encoded content
 ///     | 0, or 1 if the bytes were not synced: boot 16 | 0, or 1: the state that was synced
 ///     | XXH64 of all that 8
 ///     state = staging file 8 | size 8 | seconds 8 | nanoseconds 4 | journal 8
 ///     | dirty: count varint | start 8, end 8 each
 ///
-/// Version 2 had no number of the journal, which was not there. Version 1 had the same fields as that in
+/// The node is there once more because the key has no checksum. Version 3 did not have it, version 2 also no
+/// number of the journal, which was not there. Version 1 had the same fields as that in
 /// another order, and no word on syncs.
 enum StagedRecord {
-    private static let version: UInt8 = 3
+    private static let version: UInt8 = 4
 
     /// - Parameter boot: of the machine, now.
     static func encode(_ staged: StagedFile, boot: BootID) -> [UInt8] {
         var writer = WireWriter(reserving: 96)
         writer.writeUInt8(version)
+        writer.writeUInt64(staged.node.rawValue)
         write(
             .init(
                 size: staged.size, modified: staged.modified, dirty: staged.dirty,
@@ -66,7 +68,10 @@ enum StagedRecord {
             var reader = WireReader(bytes)
             let version = try reader.readUInt8()
             if version == 1 { return try decodeFirst(&reader, node: node, total: bytes.count) }
-            guard version == Self.version || version == 2 else { return nil }
+            guard 2...Self.version ~= version else { return nil }
+            if version > 3 {
+                guard try reader.readUInt64() == node.rawValue else { return nil }
+            }
             let hasJournal = version > 2
             let state = try readState(&reader, hasJournal)
             let parents = try readParents(&reader)

@@ -61,6 +61,25 @@ package final class StagingDirectory: StagingArea {
         }
     }
 
+    /// Gives files that no record names another name, under which nobody looks for them: they may have
+    /// what damaged records were of. Empty ones stay.
+    ///
+    /// - Returns: the names that they have now.
+    func setAside(except kept: Set<UInt64>) throws(StorageError) -> [String] {
+        var aside: [String] = []
+        for name in try directory.names().sorted() {
+            guard let id = UInt64(name, radix: 16), Self.name(of: id) == name, !kept.contains(id),
+                let file = try directory.existingFile(name, O_RDONLY), try file.size() > 0
+            else { continue }
+            try directory.rename(name, to: name + Self.asideEnding)
+            aside.append(name + Self.asideEnding)
+        }
+        if !aside.isEmpty { try directory.sync() }
+        return aside
+    }
+
+    private static let asideEnding = ".damaged"
+
     /// Sixteen hexadecimal digits.
     static func name(of id: UInt64) -> String {
         let digits = String(id, radix: 16)

@@ -180,12 +180,17 @@ struct LocalShares: ShareService {
         let identity = try identity(of: folder, deviceName: nil)
         let (report, done) = try storing { () throws(StorageError) in
             let packs = try folder.openPacks()
+            let database = try folder.openDatabase()
+            let staging = rebuilds ? try folder.setStagingAside(database) : []
             let volume = try ShareVolume(
                 identity, origin: rebuilds ? .damaged : .stored,
-                storage: try folder.openDatabase(), chunks: packs,
+                storage: database, chunks: packs,
                 environment: OfflineEnvironment(), diskSpace: { (total: 0, free: 0) })
             let check = ShareCheck(volume: volume, packs: packs, folder: folder)
-            let done = rebuilds ? try check.rebuild() : []
+            let aside = staging.map {
+                "\($0) may have changes to a file that were not shared; which file is not known any more"
+            }
+            let done = rebuilds ? try aside + check.rebuild() : []
             return (try check.run(), done)
         }
         _ = consume lock
