@@ -182,6 +182,41 @@ extension Network.Device {
         #expect(carol.volume.status().pending.blocks == 0)
     }
 
+    /// What came before has no history here; what the checkpoint showed, and all since, has.
+    @Test func `a device that started from a checkpoint brings back what showed since`() throws {
+        let (network, alice, bob) = try grown(seed: 7)
+        let carol = try network.addDevice("carol")
+        network.connect(carol, alice)
+        network.run(seconds: 60)
+        try #require(started(carol), "\(network.log)")
+        let then = carol.wallTime().milliseconds
+        network.run(seconds: 5)
+        try alice.write("f3", "changed")
+        try bob.unlink("f4")
+        try bob.unlink("g5")
+        network.run(seconds: 60)
+        func path(_ name: String) -> [[UInt8]] { [Array(name.utf8)] }
+
+        let written = try #require(
+            try alice.volume.history(of: path("f3"), limit: 9).last { $0.operation == "write" })
+        var missing: [ChunkReference] = []
+        _ = try carol.volume.restore(path("f3"), version: written.id, missing: &missing)
+        let past = try carol.volume.past(at: then, scratch: MemoryShareStorage())
+        #expect(try past.list(.root).count == 60)
+        for name in ["f4", "g5"] {
+            let report = try carol.volume.restore(path(name), from: past, missing: &missing)
+            #expect(report.files == 1, "\(name)")
+        }
+        #expect(missing.isEmpty)
+        network.run(seconds: 60)
+        for device in [alice, bob, carol] {
+            #expect(try device.text("f3") == String(repeating: "a", count: 2000))
+            #expect(try device.text("f4") == String(repeating: "a", count: 2000))
+            #expect(try device.text("g5") == String(repeating: "b", count: 5000))
+        }
+        try expectOne([alice, bob, carol], network)
+    }
+
     @Test func `what was written without knowing of the checkpoint comes in as ever`() throws {
         let (network, alice, bob) = try grown(seed: 2)
         let dave = try network.addDevice("dave")
