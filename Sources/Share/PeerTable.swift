@@ -50,6 +50,8 @@ struct PeerTable {
     var durableDeadline: Instant?
     /// Logs grew, own or others': every session looks what to tell its remote.
     var logsGrew = false
+    /// What is here was not told, since something was still wanted.
+    var owesHolds = false
     /// Why a member last refused to admit this device.
     var refusal: String?
 
