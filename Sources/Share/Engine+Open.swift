@@ -114,10 +114,9 @@ extension Engine {
             else { continue }
             names[slot] = String(decoding: member.name, as: UTF8.self)
         }
-        if try storage.value(StoredValue.starting) != nil {
-            // A checkpoint was being read: it is read anew.
-            try storage.removeView()
-        }
+        let wasStarting = try storage.value(StoredValue.starting) != nil
+        // Where a checkpoint was being read, it is read anew.
+        if wasStarting { try storage.removeView() }
         tree = try FileTree(
             storage: storage, writers: writers, deviceNames: names,
             settlesAfter: policy.graceMilliseconds)
@@ -131,7 +130,7 @@ extension Engine {
         membershipGrew = true
         _ = try openNewLogs()
         if slot != writers.slot(of: foundingLog), tree.clock.elements.isEmpty, base == nil,
-            logs.values.allSatisfy({ $0.contiguousLength == 0 })
+            wasStarting || logs.values.allSatisfy({ $0.contiguousLength == 0 })
         {
             starting = Starting(deadline: environment.now() + Starting.Limits.patience)
         }

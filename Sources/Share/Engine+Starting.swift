@@ -66,6 +66,8 @@ extension Engine {
             logs[slot]?.want(only: blocks[key] ?? [])
         }
         starting?.phase = .proving(point)
+        // The blocks that prove it are not the beginning of a history: nobody may have the next ones.
+        try storage.setValue([1], of: StoredValue.starting)
         noteStartProgress()
         mustOpenLogs = true
         markDirty()

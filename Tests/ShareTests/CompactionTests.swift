@@ -116,6 +116,28 @@ import Testing
         try expectOne(devices, network)
     }
 
+    @Test func `a new device that is stopped on its way to a checkpoint gets there`() throws {
+        let (network, devices) = try network(seed: 6, devices: ["alice", "bob"])
+        try grow(network, devices)
+        for device in devices { #expect(hasCompacted(device)) }
+        let dave = try network.addDevice("dave")
+        network.connect(dave, devices[0])
+        /// Blocks that prove the checkpoint are here, and all of it is not.
+        func isOnItsWay() -> Bool {
+            dave.volume.engine.withLock { engine in
+                engine.starting != nil && engine.logs.values.contains { $0.contiguousLength > 0 }
+            }
+        }
+        for _ in 0..<1000 where !isOnItsWay() { network.step() }
+        try #require(isOnItsWay())
+        network.disconnectAll()
+        try network.restart(dave)
+        network.connect(dave, devices[0])
+        network.connect(devices[1], devices[0])
+        network.run(seconds: 120)
+        try expectOne(devices + [dave], network)
+    }
+
     @Test func `a new device joins when the first blocks are gone everywhere`() throws {
         let (network, devices) = try network(seed: 3, devices: ["alice", "bob"])
         try grow(network, devices)
