@@ -42,7 +42,7 @@ struct ReplayPlan {
     ///   - now: what shows under a name now.
     ///   - united: names whose directory has become one with another, and is that for the kernel.
     ///   - areOne: whether two directories show at one place.
-    ///   - isWatched: whether the kernel has a directory in use.
+    ///   - isWatched: whether the kernel has a directory or file in use.
     init(
         _ batch: [ViewChange], now: (NamePlace) -> ViewChange.Shown?,
         united: Set<NamePlace> = [], areOne: (NodeID, NodeID) -> Bool = { _, _ in false },
@@ -124,7 +124,8 @@ struct ReplayPlan {
         standing[place] = shown
         guard isWatched(place.directory) else { return }
         steps.append(.create(shown, place))
-        told.insert(shown.node)
+        // A file that the kernel has under another name has got this one: it may have older bytes of it.
+        if !isWatched(shown.node) { told.insert(shown.node) }
     }
 
     private mutating func moveAll(_ isWatched: (NodeID) -> Bool) {

@@ -137,9 +137,25 @@ final class Replayer: Sendable {
         replay.expect(.change(node, content: false)) {
             let file = openFile(name, in: directory)
             guard file >= 0 else { return }
-            truncate(file, to: size)
-            close(file)
+            defer { close(file) }
+            touch(file, of: node)
         }
+    }
+
+    /// Truncates a file to the size it has for the kernel: with another that would take this moment for the time
+    /// of modification. The answer says the true one. Where it has taken a wrong time all the same, or had one,
+    /// it gets the true one, too.
+    private func touch(_ file: Int32, of node: NodeID) {
+        var before = stat()
+        guard unsafe fstat(file, &before) == 0 else { return }
+        truncate(file, to: UInt64(clamping: before.st_size))
+        let open = table.file(of: node)
+        guard !(open?.isDirty ?? false), !(open?.hasWriters ?? false) else { return }
+        var after = stat()
+        guard unsafe fstat(file, &after) == 0, let wanted = try? volume.attributes(of: node),
+            Timestamp(after.st_mtim) != wanted.modified
+        else { return }
+        _ = setTimes(file, before.st_atim, timespec(wanted.modified))
     }
 
     private func content(_ node: NodeID) -> Outcome {

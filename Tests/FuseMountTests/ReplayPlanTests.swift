@@ -59,6 +59,20 @@ struct ReplayPlanTests {
     }
 
     @Test
+    func `a file that got another name and other bytes shows both`() {
+        let (name, node) = (place(1, "b"), NodeID(rawValue: 11))
+        // New to the kernel: it meets the file as it is.
+        #expect(
+            steps([(name, nil, file(11))], more: [.content(node), .attributes(node)])
+                == [.create(file(11), name)])
+        #expect(
+            steps(
+                [(name, nil, file(11))], more: [.content(node), .attributes(node)],
+                watched: [1, 11])
+                == [.create(file(11), name), .content(node)])
+    }
+
+    @Test
     func `names are free before they are taken`() {
         #expect(
             steps([
