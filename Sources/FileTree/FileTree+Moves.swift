@@ -17,9 +17,10 @@ extension FileTree {
             .filter { writers.precedes(first.stamp, $0.stamp) }
             .sorted { writers.precedes($0.stamp, $1.stamp) }
 
+        // Undone, a directory is where the first of its later moves found it.
         var places = Places()
-        for move in later.reversed() {
-            guard let previous = move.previous else { continue }
+        for move in later {
+            guard let previous = move.previous, places.entries[move.entry] == nil else { continue }
             let object = try place(of: move.entry, &places).object
             places.move(move.entry, object, to: previous)
         }
