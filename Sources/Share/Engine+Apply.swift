@@ -12,9 +12,8 @@ extension Engine {
         try settleFork()
         guard starting == nil, hasUnapplied else { return false }
         if let failure { throw failure }
-        // The open block's clock must go on telling the truth; and a sealed block is committed
-        // before a peer can learn of it.
-        if open != nil { try commit() }
+        // The open block's clock must go on telling the truth.
+        if open != nil { try sealEarly() }
         do throws(StorageError) {
             return try applyForAMoment()
         } catch {
