@@ -1,5 +1,6 @@
 import Base
 import Glibc
+import Host
 import Share
 import Synchronization
 
