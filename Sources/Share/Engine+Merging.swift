@@ -114,7 +114,7 @@ extension Engine {
     /// The next merge to make; if there is none, looks a little further for those that an earlier run
     /// left.
     ///
-    /// - Returns: nil if none was found; there are no more once `merges` is idle.
+    /// - Returns: nil if none was found; there are no more once `merges.nextTurn` is nil.
     mutating func nextMerge() throws(StorageError) -> MergeJob? {
         while let question = merges.next() {
             if let job = try job(question) { return job }
@@ -126,6 +126,7 @@ extension Engine {
             return nil
         }
         merges.scan = .after(page.last)
+        merges.scanDeadline = environment.now() + MergeQueue.Limits.scanPause
         for object in page.objects {
             if let question = try tree.pendingQuestion(of: object) { merges.add(question) }
         }

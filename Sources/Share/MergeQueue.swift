@@ -10,8 +10,10 @@ struct MergeQueue {
         static let patience = Duration.seconds(10)
         /// Merges that saves may still refer to.
         static let remembered = 64
-        /// Heads looked at in one turn, after a start.
-        static let scanned = 4096
+        /// Heads looked at in one turn, after a start, while calls wait; and how long until the next turn:
+        /// in a large share the index of all heads must come from the disk.
+        static let scanned = 1024
+        static let scanPause = Duration.milliseconds(10)
     }
 
     /// One that waits for chunks.
@@ -37,13 +39,18 @@ struct MergeQueue {
     private(set) var shown: [Shown] = []
     /// Where the look for questions of an earlier run has come to; nil when it is done.
     var scan: Scan? = .start
+    /// When to look on.
+    var scanDeadline = Instant.zero
 
     enum Scan: Equatable {
         case start
         case after(ObjectID)
     }
 
-    var isIdle: Bool { readyHead == ready.count && scan == nil }
+    private var hasReady: Bool { readyHead < ready.count }
+
+    /// When there is something to do; nil if there is nothing.
+    var nextTurn: Instant? { hasReady ? .zero : scan == nil ? nil : scanDeadline }
 
     mutating func add(_ question: MergeQuestion) {
         forget(question.object)

@@ -16,14 +16,15 @@ extension ShareVolume {
     func mergeVersions(now: Instant, next: inout Instant) -> [ViewChange] {
         do {
             for _ in 0..<MergeLimits.perTurn {
-                guard try mergeNext() else { break }
+                guard try mergeNext(by: now) else { break }
             }
         } catch {
             engine.withLock { $0.notices.append("storage: \(error)") }
             next = min(next, now + .seconds(1))
         }
         return engine.withLock { engine in
-            if !engine.merges.isIdle || !engine.newlyWanted.isEmpty { next = now }
+            if !engine.newlyWanted.isEmpty { next = now }
+            if let turn = engine.merges.nextTurn { next = min(next, max(turn, now)) }
             if let deadline = engine.merges.deadline { next = min(next, deadline) }
             return engine.takeChanges()
         }
@@ -31,23 +32,24 @@ extension ShareVolume {
 
     /// Makes every merge whose bytes are here.
     func mergeAll() throws(StorageError) {
-        while try mergeNext() {}
+        while try mergeNext(by: .distantFuture) {}
     }
 
+    /// - Parameter end: what is not due by then is left.
     /// - Returns: whether there may be more to make.
-    private func mergeNext() throws(StorageError) -> Bool {
+    private func mergeNext(by end: Instant) throws(StorageError) -> Bool {
         let now = environment.now()
-        let (job, isIdle) = try engine.withLock {
+        let (job, isDue) = try engine.withLock {
             (engine) throws(StorageError) -> (MergeJob?, Bool) in
             if engine.merges.deadline.map({ $0 <= now }) ?? false {
                 try engine.endPatience(now: now)
             }
             // A checkpoint that was read, a member's name and an answer may each have brought some up.
             try engine.takeQuestions()
-            let job = engine.merges.isIdle ? nil : try engine.nextMerge()
-            return (job, engine.merges.isIdle)
+            let isDue = engine.merges.nextTurn.map { $0 <= end } ?? false
+            return (isDue ? try engine.nextMerge() : nil, isDue)
         }
-        guard let job else { return !isIdle }
+        guard let job else { return isDue }
         let outcome = try job.run(chunks)
         var content: Content?
         if case .merged(let bytes) = outcome { content = try store(bytes) }

@@ -23,7 +23,9 @@ extension ShareVolume {
             tick(&table, now: now)
             for id in table.ids { keepAlive(id, &table, now: now) }
             finished = table.takeFinishedDemands(now: now)
-            if engine.withLock({ !$0.merges.isIdle }) { next = now }
+            if let turn = engine.withLock({ $0.merges.nextTurn }) {
+                next = min(next, max(turn, now))
+            }
             for demand in table.demands { next = min(next, demand.deadline) }
             for session in table.sessions.values { next = min(next, session.deadline()) }
             if let deadline = table.settleDeadline { next = min(next, deadline) }
