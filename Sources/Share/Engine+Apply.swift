@@ -12,9 +12,6 @@ extension Engine {
         try settleFork()
         guard starting == nil, hasUnapplied else { return false }
         if let failure { throw failure }
-        // Many rounds may come before the next turn: what is due is committed all the same, or one long
-        // transaction would keep everybody waiting at its end.
-        if let deadline = commitDeadline, deadline <= environment.now() { try commit() }
         // The open block's clock must go on telling the truth.
         if open != nil { try sealEarly() }
         do throws(StorageError) {

@@ -160,6 +160,10 @@ extension Engine {
         markDirty()
     }
 
+    mutating func commitIfDue() throws(StorageError) {
+        if let deadline = commitDeadline, deadline <= environment.now() { try commit() }
+    }
+
     /// Seals and ends the transaction: a killed process loses nothing of what came before.
     ///
     /// - Throws: after `.full` everything is as it was, and the next commit may succeed.

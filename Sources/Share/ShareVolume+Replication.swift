@@ -129,6 +129,9 @@ extension ShareVolume {
                 environment.wake()
             case .stored:
                 table.logsGrew = true
+                // Many rounds may come before the next turn: what is due is committed all the same, or one long
+                // transaction would keep everybody waiting at its end. Callers come in between.
+                try stored { (engine) throws(StorageError) in try engine.commitIfDue() }
                 let wanted = try stored { (engine) throws(StorageError) in
                     _ = try engine.applyStored()
                     return engine.takeNewlyWanted()

@@ -46,9 +46,18 @@ extension ShareVolume {
     func commitAndApply(now: Instant, next: inout Instant) -> ([ViewChange], [String]) {
         var changes: [ViewChange] = []
         var notices: [String] = []
+        var failed: StorageError?
         engine.withLock { engine in
             do throws(StorageError) {
                 if try engine.applyStored() { next = now }
+            } catch {
+                failed = error
+            }
+        }
+        // Callers come in between.
+        engine.withLock { engine in
+            do throws(StorageError) {
+                if let failed { throw failed }
                 try engine.beginCheckpointIfDue(now: now)
                 if let deadline = engine.checkpointDeadline { next = min(next, max(deadline, now)) }
                 if let deadline = engine.commitDeadline {
