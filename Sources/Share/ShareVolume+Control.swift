@@ -106,6 +106,8 @@ extension ShareVolume {
             try stored { (engine) throws(StorageError) in
                 try engine.consider(start, fromWhole: log != nil)
             }
+            let remote = session.remoteKey
+            refuse(engine.withLock { $0.refusalOfEnded(remote) }, on: &session)
             environment.wake()
         case .join(let request):
             guard let remote = session.remoteKey else { return }
@@ -121,6 +123,8 @@ extension ShareVolume {
             refuse(refusal, on: &session)
         case .refused(let reason):
             table.refusal = reason
+            let name = session.device
+            engine.withLock { $0.noteToldEnd(reason, by: name) }
         case .holds(let clock):
             table.fetcher.retryAll()
             (session.view.clock, session.view.digest) = (clock, nil)
