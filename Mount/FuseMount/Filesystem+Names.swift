@@ -242,6 +242,12 @@ extension Filesystem {
         }
     }
 
+    private func shown(at places: [NamePlace]) throws(VolumeError) -> [Attributes?] {
+        var found: [Attributes?] = []
+        for place in places { found.append(try shown(at: place)) }
+        return found
+    }
+
     /// Takes away what stands at places, or puts something else there. Meanwhile nobody publishes any of
     /// it, so that no version goes to what a file was before, and nothing else comes to stand there.
     ///
@@ -251,11 +257,16 @@ extension Filesystem {
         _ body: ([Attributes?]) throws(VolumeError) -> Value
     ) throws(VolumeError) -> Value {
         while true {
-            let (nodes, files) = try table.meaning.withLock { _ throws(VolumeError) in
-                var nodes: [NodeID?] = []
-                for place in places { nodes.append(try shown(at: place)?.node) }
-                return (nodes, (nodes + [node]).compactMap { $0.flatMap { table.file(of: $0) } })
+            var nodes: [NodeID?] = []
+            var files: [FileState] = []
+            let atOnce: Value? = try table.meaning.withLock { _ throws(VolumeError) in
+                let found = try shown(at: places)
+                nodes = found.map { $0?.node }
+                files = (nodes + [node]).compactMap { $0.flatMap { table.file(of: $0) } }
+                // Mostly nothing of it is open or unsaved, and nobody publishes it.
+                return files.isEmpty ? try body(found) : nil
             }
+            if let atOnce { return atOnce }
             // In one order, so that two who take the same do not wait for each other.
             var held: [FileState] = []
             for file in files.sorted(by: { $0.id.rawValue < $1.id.rawValue })
@@ -265,8 +276,7 @@ extension Filesystem {
             }
             defer { for file in held { publisher.release(file) } }
             let value: Value? = try table.meaning.withLock { _ throws(VolumeError) in
-                var found: [Attributes?] = []
-                for place in places { found.append(try shown(at: place)) }
+                let found = try shown(at: places)
                 guard found.map({ $0?.node }) == nodes else { return nil }
                 return try body(found)
             }

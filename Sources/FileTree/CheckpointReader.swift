@@ -280,8 +280,8 @@ package struct CheckpointReader {
             stamp: try codec.readStamp(&reader, within: clock))
         // The kind is the object's.
         var row = EntryRow(id: id, object: object, kind: .file, placement: placement)
-        row.lives = try codec.readIDs(&reader, within: clock)
-        row.removals = try codec.readIDs(&reader, within: clock)
+        row.lives = OperationList(try codec.readIDs(&reader, within: clock))
+        row.removals = OperationList(try codec.readIDs(&reader, within: clock))
         guard !row.lives.isEmpty else { throw .invalid("an entry that was never placed") }
         return row
     }
@@ -445,7 +445,7 @@ package struct CheckpointReader {
             directories.append(row.object)
         }
         if entry.isDead { object.row.removedEntries += 1 }
-        tree.held.hold(HeldEntry(Held(new: entry)))
+        tree.held.hold(HeldEntry(new: entry))
         try flushIfMany()
     }
 

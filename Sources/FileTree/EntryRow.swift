@@ -21,10 +21,10 @@ package struct EntryRow: Hashable, Sendable {
     package let kind: ObjectKind
     package var placement: Placement
     /// The placements of this entry that no other one had seen.
-    package var lives: [OperationID]
+    package var lives: OperationList
     /// The removals in force: those that had seen every placement, and every version of the object
     /// that had not seen them. None had seen another. The entry is dead while there is one.
-    package var removals: [OperationID] = []
+    package var removals: OperationList = []
     /// The directory that shows it: its parent, or the one its parent is united with. Nil while
     /// the entry is not visible.
     package var shownParent: ObjectID?

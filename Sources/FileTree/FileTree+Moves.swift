@@ -13,77 +13,88 @@ extension FileTree {
         let pending = pendingMoves.sorted { writers.precedes($0.stamp, $1.stamp) }
         pendingMoves.removeAll(keepingCapacity: pending.count <= 64)
         guard let first = pending.first else { return }
-        let later = try storage.moves(from: first.time)
-            .filter { writers.precedes(first.stamp, $0.stamp) }
-            .sorted { writers.precedes($0.stamp, $1.stamp) }
-
+        let later = try laterMoves(than: first.stamp)
+        // Undone, a directory is where the first of its later moves found it.
         var places = Places()
-        for move in later.reversed() {
-            guard let previous = move.previous else { continue }
-            let object = try place(of: move.entry, &places).object
-            places.move(move.entry, object, to: previous)
+        for move in later {
+            guard let previous = move.previous, places.index[move.entry] == nil else { continue }
+            places.put(try place(of: move.entry, &places), at: previous)
         }
-        var new = pending[...]
-        var old = later[...]
-        while let move = new.first {
-            if let known = old.first, writers.precedes(known.stamp, move.stamp) {
-                try redo(old.removeFirst(), isNew: false, &places)
-            } else {
-                try redo(new.removeFirst(), isNew: true, &places)
+        var next = later.startIndex
+        for move in pending {
+            while next < later.endIndex, writers.precedes(later[next].stamp, move.stamp) {
+                try redo(later[next], isNew: false, &places)
+                next += 1
             }
+            try redo(move, isNew: true, &places)
         }
-        for move in old { try redo(move, isNew: false, &places) }
+        for move in later[next...] { try redo(move, isNew: false, &places) }
         // Most are where they were: what follows from a row that changes need not be worked out for them.
-        for (id, known) in places.entries.sorted(by: { $0.key.rawValue < $1.key.rawValue })
+        for known in places.known.sorted(by: { $0.entry.rawValue < $1.entry.rawValue })
         where known.now != known.before {
-            try required(try entry(id), "entry \(id)").row.placement = known.now
+            try required(try entry(known.entry), "entry \(known.entry)").row.placement = known.now
         }
+    }
+
+    /// The moves that come after one in the order of operations, in that order.
+    private func laterMoves(than first: Stamp) throws(StorageError) -> ArraySlice<MoveRow> {
+        let moves = try storage.moves(from: first.time)
+        // By time they are in order already; only those of one time may not be, and hardly ever are there two.
+        let areInOrder = zip(moves, moves.dropFirst()).allSatisfy { left, right in
+            left.time < right.time || writers.precedes(left.stamp, right.stamp)
+        }
+        let sorted = areInOrder ? moves : moves.sorted { writers.precedes($0.stamp, $1.stamp) }
+        return sorted.drop { !writers.precedes(first, $0.stamp) }
     }
 
     /// Where directories are at the current point of the order, as far as they were looked up.
     private struct Places {
         struct Known {
+            let entry: EntryID
             let object: ObjectID
             let before: Placement
             var now: Placement
         }
 
-        var entries: [EntryID: Known] = [:]
+        var known: [Known] = []
+        var index: [EntryID: Int] = [:]
         var parents: [ObjectID: ObjectID] = [:]
 
-        mutating func move(_ entry: EntryID, _ object: ObjectID, to place: Placement) {
-            entries[entry]?.now = place
-            parents[object] = place.parent
+        mutating func put(_ index: Int, at place: Placement) {
+            known[index].now = place
+            parents[known[index].object] = place.parent
         }
     }
 
-    private func place(of id: EntryID, _ places: inout Places) throws(StorageError)
-        -> Places.Known
-    {
-        if let known = places.entries[id] { return known }
+    /// - Returns: the index of what is known of it.
+    private func place(of id: EntryID, _ places: inout Places) throws(StorageError) -> Int {
+        if let known = places.index[id] { return known }
         var row = held.entry(id)?.row
         if row == nil { row = try storage.entry(id) }
         let found = try required(row, "entry \(id)")
-        let known = Places.Known(
-            object: found.object, before: found.placement, now: found.placement)
-        places.entries[id] = known
-        return known
+        places.index[id] = places.known.count
+        places.known.append(
+            Places.Known(
+                entry: id, object: found.object, before: found.placement, now: found.placement))
+        return places.known.count - 1
     }
 
     private func redo(_ move: MoveRow, isNew: Bool, _ places: inout Places)
         throws(StorageError)
     {
-        let known = try place(of: move.entry, &places)
-        var redone = move
-        if try isInside(move.parent, known.object, &places.parents) {
-            redone.previous = nil
-        } else {
-            redone.previous = known.now
-            places.move(
-                move.entry, known.object,
-                to: Placement(parent: move.parent, name: move.name, stamp: move.stamp))
+        let index = try place(of: move.entry, &places)
+        let isRing = try isInside(move.parent, places.known[index].object, &places.parents)
+        let stamp = isRing ? nil : places.known[index].now.stamp
+        // A placement is what its operation made of it: the stamp tells all.
+        if isNew || stamp != move.previous?.stamp {
+            var redone = move
+            redone.previous = isRing ? nil : places.known[index].now
+            try put(redone)
         }
-        if isNew || redone != move { try put(redone) }
+        if !isRing {
+            places.put(
+                index, at: Placement(parent: move.parent, name: move.name, stamp: move.stamp))
+        }
     }
 
     /// Whether `directory` is `ancestor` or somewhere below it.

@@ -97,7 +97,7 @@ extension FileTree {
         let original = entry.original
         let isMoved =
             original?.placement != entry.row.placement || original?.shownParent != shownParent
-        guard isMoved || entry.rows.isChanged else { return }
+        guard isMoved || entry.isChanged else { return }
         if isMoved, let original, let parent = original.shownParent {
             staleNames.insert(parent, original.placement.name)
             if original.holdsName {
@@ -117,9 +117,9 @@ extension FileTree {
     }
 
     private func store(_ entry: HeldEntry) throws(StorageError) {
-        guard entry.rows.isChanged else { return }
+        guard entry.isChanged else { return }
         try put(entry.row)
-        entry.rows.stored = entry.row
+        entry.stored = entry.row
     }
 
     /// Has another directory show what is in this one.
@@ -154,6 +154,7 @@ extension FileTree {
     /// - Parameter isStructural: whether directories may have become one or ceased to be.
     private func settle(_ key: NameKey, isStructural: Bool) throws(StorageError) {
         let entries = try storage.entries(shownIn: key.directory, named: key.name).map(hold)
+        if try settleAlone(entries, key) { return }
         var members: [NameGroup.Member] = []
         for entry in entries {
             let object = try required(
@@ -169,14 +170,40 @@ extension FileTree {
             }
         }
         let group = NameGroup(members, writers: writers, isReserved: key.isReserved)
-        let holder = entries.first { entry in
-            guard let original = entry.original else { return false }
-            return original.holdsName && original.shownParent == key.directory
-                && original.placement.name == key.name
+        try settleHolder(group.holder, entries, key)
+        try noteContest(members)
+        try settleConflicts(of: key, losers: group.losers)
+        try noteChange(of: [key.name], in: key.directory)
+    }
+
+    /// Nearly every name has one entry, or none any more, and nothing to compare it with: what `NameGroup` would
+    /// make of it is plain.
+    ///
+    /// - Returns: false if there is more to it.
+    private func settleAlone(_ entries: [HeldEntry], _ key: NameKey) throws(StorageError) -> Bool {
+        guard entries.count <= 1, !key.isReserved else { return false }
+        if let entry = entries.first {
+            let object = try required(
+                try object(entry.row.object), "object \(entry.row.object)")
+            guard object.row.shownHeads <= 1, object.row.canonical == object.row.id else {
+                return false
+            }
+            try settleHolder(entry.row.id, entries, key)
+            if object.row.links <= 1 { object.row.isContested = false }
+        } else {
+            try settleHolder(nil, entries, key)
         }
-        noteShown(holder?.original, under: key.name, in: key.directory)
+        try settleConflicts(of: key, losers: [])
+        try noteChange(of: [key.name], in: key.directory)
+        return true
+    }
+
+    private func settleHolder(_ holder: EntryID?, _ entries: [HeldEntry], _ key: NameKey)
+        throws(StorageError)
+    {
+        noteShown(entries.first { $0.held(key) }?.original, under: key.name, in: key.directory)
         for entry in entries {
-            entry.row.holdsName = entry.row.id == group.holder
+            entry.row.holdsName = entry.row.id == holder
             try store(entry)
         }
         if let holder = entries.first(where: \.row.holdsName), !holder.held(key),
@@ -184,9 +211,6 @@ extension FileTree {
         {
             newHolders.append(key)
         }
-        try noteContest(members)
-        try settleConflicts(of: key, losers: group.losers)
-        try noteChange(of: [key.name], in: key.directory)
     }
 
     private func noteShown(_ entry: EntryRow?, under name: [UInt8], in directory: ObjectID) {

@@ -130,7 +130,7 @@ extension FileTree {
         var row = EntryRow(
             id: context.id, object: object.row.id, kind: object.row.kind, placement: placement)
         row.number = object.row.number
-        held.hold(HeldEntry(Held(new: row)))
+        held.hold(HeldEntry(new: row))
         touchListing(of: parent, context)
         touch(object, context)
         return true
@@ -166,7 +166,9 @@ extension FileTree {
         } else if try hasSeenLife(of: entry, object, context) {
             // An earlier removal that this author had seen is in force whenever this one is.
             if !entry.row.removals.contains(where: context.sees) {
-                setRemovals(of: entry, to: entry.row.removals + [context.id])
+                var removals = entry.row.removals
+                removals.append(context.id)
+                setRemovals(of: entry, to: removals)
             }
         }
         touchListing(of: from, context)
@@ -187,7 +189,7 @@ extension FileTree {
         return try storage.heads(of: object.row.id).allSatisfy { context.sees($0.id) }
     }
 
-    private func setRemovals(of entry: HeldEntry, to removals: [OperationID]) {
+    private func setRemovals(of entry: HeldEntry, to removals: OperationList) {
         guard entry.row.removals != removals else { return }
         let wasDead = entry.row.isDead
         entry.row.removals = removals
@@ -251,7 +253,8 @@ extension FileTree {
         // Removals that had not seen this version no longer hold, unless it had seen them.
         if object.row.removedEntries > 0 {
             for entry in try heldEntries(of: write.object) where entry.row.isDead {
-                setRemovals(of: entry, to: entry.row.removals.filter(context.sees))
+                setRemovals(
+                    of: entry, to: OperationList(entry.row.removals.filter(context.sees)))
             }
         }
         return true

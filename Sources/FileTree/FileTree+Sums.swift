@@ -14,16 +14,18 @@ extension FileTree {
 
     /// Brings the digest up to date with the rows.
     func settleDigest() {
-        for (before, now) in unhashed.objects.values {
-            if let before, before.isShown { state.digest -= hasher.object(before) }
-            if now.isShown { state.digest += hasher.object(now) }
+        for (first, last) in unhashed.objects.values {
+            if let before = first.original, before.isShown {
+                state.digest -= hasher.object(before)
+            }
+            if last.row.isShown { state.digest += hasher.object(last.row) }
         }
-        for (before, now) in unhashed.entries.values {
-            if let before, let parent = before.shownParent {
+        for (first, last) in unhashed.entries.values {
+            if let before = first.original, let parent = before.shownParent {
                 state.digest -= hasher.entry(before, shownIn: parent)
             }
-            if let parent = now.shownParent {
-                state.digest += hasher.entry(now, shownIn: parent)
+            if let parent = last.row.shownParent {
+                state.digest += hasher.entry(last.row, shownIn: parent)
             }
         }
         unhashed.removeAll()
@@ -40,7 +42,7 @@ extension FileTree {
             }
         }
         guard entry.original != entry.row else { return }
-        unhashed.note(entry.original, entry.row)
+        unhashed.note(entry.rows)
     }
 
     /// The directory in which this one counts as a subdirectory.
@@ -61,7 +63,7 @@ extension FileTree {
 
     private func sum(_ object: Held<ObjectRow>) throws(StorageError) {
         guard object.original != object.row else { return }
-        unhashed.note(object.original, object.row)
+        unhashed.note(object)
         if let original = object.original, original.isShown, original.kind == .file {
             state.totals.files -= 1
             state.totals.bytes &-= original.winner?.size ?? 0
@@ -113,19 +115,19 @@ extension Held<ObjectRow> {
 /// Rows whose leaves in the digest are of an earlier state. A file made and written, and the directory
 /// it is in, change several times before anyone asks for the digest or saves it: each is hashed once.
 struct UnhashedRows {
-    /// By identity: the row whose leaf is in the digest, nil if none is, and the row as it is now. Sums
-    /// do not depend on the order.
-    private(set) var objects: [ObjectID: (before: ObjectRow?, now: ObjectRow)] = [:]
-    private(set) var entries: [EntryID: (before: EntryRow?, now: EntryRow)] = [:]
+    /// By identity: who held the row when its leaf in the digest was right, and who did last. Nobody changes
+    /// a row after its flush. Sums do not depend on the order.
+    private(set) var objects: [ObjectID: (first: Held<ObjectRow>, last: Held<ObjectRow>)] = [:]
+    private(set) var entries: [EntryID: (first: Held<EntryRow>, last: Held<EntryRow>)] = [:]
 
     var count: Int { objects.count + entries.count }
 
-    mutating func note(_ before: ObjectRow?, _ now: ObjectRow) {
-        objects[now.id, default: (before, now)].now = now
+    mutating func note(_ held: Held<ObjectRow>) {
+        objects[held.row.id, default: (held, held)].last = held
     }
 
-    mutating func note(_ before: EntryRow?, _ now: EntryRow) {
-        entries[now.id, default: (before, now)].now = now
+    mutating func note(_ held: Held<EntryRow>) {
+        entries[held.row.id, default: (held, held)].last = held
     }
 
     mutating func removeAll() {

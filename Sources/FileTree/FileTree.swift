@@ -306,7 +306,7 @@ package final class FileTree {
     /// The entry of a row that storage has just given.
     func hold(_ row: EntryRow) -> HeldEntry {
         if let known = held.entry(row.id) { return known }
-        let new = HeldEntry(Held(stored: row))
+        let new = HeldEntry(stored: row)
         held.hold(new)
         return new
     }
@@ -315,7 +315,7 @@ package final class FileTree {
     func heldEntries(of object: ObjectID) throws(StorageError) -> [HeldEntry] {
         var result = try storage.entries(of: object).map(hold)
         for id in held.newEntries(of: object) {
-            guard let entry = held.entry(id), entry.rows.stored == nil else { continue }
+            guard let entry = held.entry(id), entry.stored == nil else { continue }
             result.append(entry)
         }
         return result

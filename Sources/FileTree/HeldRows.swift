@@ -3,33 +3,34 @@ final class Held<Row: Equatable> {
     /// Nil if the row is new.
     let original: Row?
     var row: Row
-    /// What storage has.
-    var stored: Row?
 
     init(stored: Row) {
         original = stored
         row = stored
-        self.stored = stored
     }
 
     init(new row: Row) {
         original = nil
         self.row = row
-        stored = nil
     }
-
-    var isChanged: Bool { stored != row }
 }
 
 final class HeldEntry {
     let rows: Held<EntryRow>
+    /// What storage has.
+    var stored: EntryRow?
     /// The directory that counts this entry among its visible children.
     var counted: ObjectID?
 
-    init(_ rows: Held<EntryRow>) {
-        self.rows = rows
-        counted = rows.original?.isVisible == true ? rows.original?.placement.parent : nil
+    init(stored row: EntryRow) {
+        rows = Held(stored: row)
+        stored = row
+        counted = row.isVisible ? row.placement.parent : nil
     }
+
+    init(new row: EntryRow) { rows = Held(new: row) }
+
+    var isChanged: Bool { stored != rows.row }
 
     var original: EntryRow? { rows.original }
     var row: EntryRow {

@@ -167,8 +167,8 @@ extension EntryRow {
         let isPlain = lives == [placement.stamp.operation] && removals.isEmpty
         writer.writeUInt8((isPlain ? 0 : Mark.isMoved) | (number == nil ? 0 : Mark.number))
         if !isPlain {
-            writer.write(lives)
-            writer.write(removals)
+            writer.write(Array(lives))
+            writer.write(Array(removals))
         }
         if let number { writer.write(number) }
         return writer.bytes
@@ -189,8 +189,8 @@ extension EntryRow {
             self.init(id: id, object: object, kind: kind, placement: placement)
             let marks = try reader.readUInt8()
             if marks & Mark.isMoved != 0 {
-                lives = try reader.readOperationIDs()
-                removals = try reader.readOperationIDs()
+                lives = OperationList(try reader.readOperationIDs())
+                removals = OperationList(try reader.readOperationIDs())
             }
             if marks & Mark.number != 0 { number = try reader.readOperationID() }
         } catch {

@@ -15,7 +15,7 @@ struct RecentFiles {
     private var arrivals: [VersionID: UInt64] = [:]
     private var arrivalOrder: [VersionID] = []
     private var names: [NameKey: UInt64] = [:]
-    private var nameOrder: [NameKey] = []
+    private var nameOrder: [(name: NameKey, sequence: UInt64)] = []
 
     private struct Birth {
         let sequence: UInt64
@@ -85,12 +85,12 @@ struct RecentFiles {
         guard !births.isEmpty else { return }
         sequence += 1
         names[name] = sequence
-        nameOrder.append(name)
+        nameOrder.append((name, sequence))
         if nameOrder.count > 2 * Engine.Limits.recentFiles {
             // What changed again since stands further back too.
-            let kept = Set(nameOrder.dropFirst(Engine.Limits.recentFiles))
-            for old in nameOrder.prefix(Engine.Limits.recentFiles) where !kept.contains(old) {
-                names[old] = nil
+            for old in nameOrder.prefix(Engine.Limits.recentFiles)
+            where names[old.name] == old.sequence {
+                names[old.name] = nil
             }
             nameOrder.removeFirst(Engine.Limits.recentFiles)
         }

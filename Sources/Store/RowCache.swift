@@ -14,6 +14,8 @@ final class RowCache {
     enum Limits {
         /// Rows and names kept; beyond, all that the database knows are let go.
         static let rowsMax = 16_384
+        /// Moves kept.
+        static let movesMax = 8192
         /// Bytes of content kept in versions, likewise.
         static let contentBytesMax = 4 << 20
         /// Changes at which the database is told without waiting for the end of the transaction.
@@ -32,6 +34,9 @@ final class RowCache {
     private var named: [Name: [EntryID]] = [:]
     private var entriesOfObject: [ObjectID: [EntryID]] = [:]
     private var contentBytes = 0
+
+    /// All moves from some time on, by time and identity; nil if none are kept.
+    private var recentMoves: (from: HybridTime, rows: [MoveRow])?
 
     private var changedObjects: Set<ObjectID> = []
     private var changedEntries: Set<EntryID> = []
@@ -91,19 +96,23 @@ final class RowCache {
     /// have it in.
     func lacksLists(for row: EntryRow) -> (name: Name?, object: Bool) {
         let known = entries[row.id]
-        let isElsewhere = known?.shownName != row.shownName
-        let name = isElsewhere ? row.shownName.flatMap { named[$0] == nil ? $0 : nil } : nil
-        return (name, known == nil && entriesOfObject[row.object] == nil)
+        guard let known else {
+            return (lackedName(of: row), entriesOfObject[row.object] == nil)
+        }
+        return (known.showsAs(row) ? nil : lackedName(of: row), false)
+    }
+
+    private func lackedName(of row: EntryRow) -> Name? {
+        row.shownName.flatMap { named[$0] == nil ? $0 : nil }
     }
 
     func put(_ row: EntryRow) {
         let known = entries.updateValue(row, forKey: row.id)
         changedEntries.insert(row.id)
-        if let old = known?.shownName, old != row.shownName {
-            named[old]?.removeAll { $0 == row.id }
-        }
-        if let name = row.shownName { Self.insert(row.id, into: &named[name]) }
         if known == nil { Self.insert(row.id, into: &entriesOfObject[row.object]) }
+        if let known, known.showsAs(row) { return }
+        if let old = known?.shownName { named[old]?.removeAll { $0 == row.id } }
+        if let name = row.shownName { Self.insert(row.id, into: &named[name]) }
     }
 
     /// - Parameter list: ascending; nil if it is not here.
@@ -136,6 +145,47 @@ final class RowCache {
 
     var hasChangedVersions: Bool { !changedVersions.isEmpty }
 
+    // MARK: Moves
+
+    /// All moves at or after a time, by time and identity; nil if not all of them are here.
+    func moves(from time: HybridTime) -> ArraySlice<MoveRow>? {
+        guard let recentMoves, recentMoves.from <= time else { return nil }
+        return recentMoves.rows[position(of: (time, 0))...]
+    }
+
+    /// - Parameter rows: all that the database has at or after a time, by time and identity.
+    func keep(_ rows: [MoveRow], from time: HybridTime) {
+        recentMoves = rows.count <= Limits.movesMax ? (time, rows) : nil
+    }
+
+    /// The database has the row already.
+    func put(_ row: MoveRow) {
+        guard let from = recentMoves?.from, from <= row.time else { return }
+        let index = position(of: (row.time, row.id.rawValue))
+        let count = recentMoves?.rows.count ?? 0
+        if index < count, recentMoves?.rows[index].id == row.id {
+            recentMoves?.rows[index] = row
+        } else if count < Limits.movesMax {
+            recentMoves?.rows.insert(row, at: index)
+        } else {
+            recentMoves = nil
+        }
+    }
+
+    func forgetMoves() { recentMoves = nil }
+
+    /// The first of the moves kept that is not before a place in their order.
+    private func position(of place: (time: HybridTime, id: UInt64)) -> Int {
+        guard let rows = recentMoves?.rows else { return 0 }
+        var (low, high) = (0, rows.count)
+        while low < high {
+            let middle = (low + high) / 2
+            let isBefore = (rows[middle].time, rows[middle].id.rawValue) < place
+            if isBefore { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
     // MARK: Forgetting
 
     // The database is about to forget the row too.
@@ -163,20 +213,21 @@ final class RowCache {
 
     var hasChangedEntries: Bool { !changedEntries.isEmpty }
 
-    /// Hands over the entries that changed, by id: neighbours in the database come one after the other.
-    func takeChangedEntries() -> [EntryRow] {
+    /// Names the entries that changed, which are here, by id: neighbours in the database come one after the
+    /// other.
+    func takeChangedEntries() -> [EntryID] {
         defer { changedEntries.removeAll(keepingCapacity: true) }
-        return Self.sorted(changedEntries).compactMap { entries[$0] }
+        return Self.sorted(changedEntries)
     }
 
-    func takeChangedObjects() -> [ObjectRow] {
+    func takeChangedObjects() -> [ObjectID] {
         defer { changedObjects.removeAll(keepingCapacity: true) }
-        return Self.sorted(changedObjects).compactMap { objects[$0] }
+        return Self.sorted(changedObjects)
     }
 
-    func takeChangedVersions() -> [VersionRow] {
+    func takeChangedVersions() -> [VersionID] {
         defer { changedVersions.removeAll(keepingCapacity: true) }
-        return Self.sorted(changedVersions).compactMap { versions[$0] }
+        return Self.sorted(changedVersions)
     }
 
     private static func sorted(_ ids: Set<OperationID>) -> [OperationID] {
@@ -192,24 +243,34 @@ final class RowCache {
         }
         let count =
             objects.count + entries.count + named.count + entriesOfObject.count + versions.count
-        if count > Limits.rowsMax { removeAll() }
+        if count > Limits.rowsMax { removeRows() }
     }
 
     /// Forgets everything, told or not.
     func removeAll() {
+        removeRows()
+        recentMoves = nil
+        changedObjects.removeAll(keepingCapacity: true)
+        changedEntries.removeAll(keepingCapacity: true)
+        changedVersions.removeAll(keepingCapacity: true)
+    }
+
+    private func removeRows() {
         objects.removeAll(keepingCapacity: true)
         entries.removeAll(keepingCapacity: true)
         versions.removeAll(keepingCapacity: true)
         named.removeAll(keepingCapacity: true)
         entriesOfObject.removeAll(keepingCapacity: true)
         contentBytes = 0
-        changedObjects.removeAll(keepingCapacity: true)
-        changedEntries.removeAll(keepingCapacity: true)
-        changedVersions.removeAll(keepingCapacity: true)
     }
 }
 
 extension EntryRow {
+    /// Whether it shows where and as what the other does.
+    fileprivate func showsAs(_ other: EntryRow) -> Bool {
+        shownParent == other.shownParent && placement.name == other.placement.name
+    }
+
     /// Where and as what it shows; nil while it does not.
     var shownName: RowCache.Name? {
         shownParent.map { RowCache.Name(directory: $0, name: placement.name) }

@@ -217,7 +217,8 @@ extension ShareDatabase {
 extension ShareDatabase {
     /// Tells the database of all rows that changed: the transaction is about to end.
     func tellRows() throws(StorageError) {
-        for row in cache.takeChangedObjects() {
+        for id in cache.takeChangedObjects() {
+            guard let row = cache.object(id) else { continue }
             try treeStatements.putObject.run(row.id, row.payload)
         }
         try tellEntries()
@@ -232,7 +233,8 @@ extension ShareDatabase {
 
     private func tellEntries() throws(StorageError) {
         guard cache.hasChangedEntries else { return }
-        for row in cache.takeChangedEntries() {
+        for id in cache.takeChangedEntries() {
+            guard let row = cache.entry(id) else { continue }
             try treeStatements.putEntry.run(
                 row.id, row.object, row.shownParent, row.placement.name, row.holdsName, row.payload
             )
@@ -241,7 +243,8 @@ extension ShareDatabase {
 
     func tellVersions() throws(StorageError) {
         guard cache.hasChangedVersions else { return }
-        for row in cache.takeChangedVersions() {
+        for id in cache.takeChangedVersions() {
+            guard let row = cache.version(id) else { continue }
             try treeStatements.putVersion.run(row.id, row.object, row.isHead, row.payload)
         }
     }
@@ -308,15 +311,19 @@ extension ShareDatabase {
     }
 
     package func moves(from time: HybridTime) throws(StorageError) -> [MoveRow] {
-        try treeStatements.moves.all(time.ordered) { row throws(StorageError) in
+        if let known = cache.moves(from: time) { return Array(known) }
+        let rows = try treeStatements.moves.all(time.ordered) { row throws(StorageError) in
             try MoveRow(
                 id: operation(row, 0), time: HybridTime(ordered: row.integer(1)),
                 payload: row.bytes(2))
         }
+        cache.keep(rows, from: time)
+        return rows
     }
 
     package func put(_ row: MoveRow) throws(StorageError) {
         try treeStatements.putMove.run(row.time.ordered, row.id, row.payload)
+        cache.put(row)
     }
 }
 
@@ -346,6 +353,7 @@ extension ShareDatabase {
         let found = try treeStatements.movesUpTo.all(time.ordered, Int64(limit)) {
             row throws(StorageError) in (time: row.integer(0), id: row.integer(1))
         }
+        if !found.isEmpty { cache.forgetMoves() }
         for (time, id) in found { try treeStatements.removeMove.run(time, id) }
         return found.count
     }
