@@ -44,9 +44,10 @@ extension Engine {
                     + ". Everything can still be read and written here. To join again: copy what only"
                     + " this device has, remove the share's folder from the state, and use a new link"
             )
-        } else if let toldEnd {
+        } else if hasEnded, let toldEnd {
             problems.append(
-                toldEnd + ". Everything can still be read and written here. To join again: copy what"
+                toldEnd
+                    + ". Everything can still be read and written here. To join again: copy what"
                     + " only this device has, remove the share's folder from the state, and use a new"
                     + " link")
         } else if hasLostAdmission {
@@ -81,7 +82,9 @@ extension Engine {
     /// For a device whose log has ended: what says so may be in blocks that it cannot get any more.
     func refusalOfEnded(_ device: Bytes32?) -> String? {
         guard membership.hasEndings, let device, let member = membership.member(device: device),
-            let end = membership.end(of: member.log)
+            let end = membership.end(of: member.log),
+            // It may have gone on under another log.
+            membership.successors(of: member.log).allSatisfy({ membership.end(of: $0) != nil })
         else { return nil }
         return "this device has been \(end.kind) and is no member any more"
     }

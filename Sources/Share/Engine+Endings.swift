@@ -239,7 +239,14 @@ extension Engine {
     }
 
     /// Whether this device is no member any more, as far as it knows.
-    var hasEnded: Bool { ownEnd != nil || toldEnd != nil }
+    var hasEnded: Bool {
+        if ownEnd != nil { return true }
+        // It may know better than whoever told it.
+        guard toldEnd != nil, let member = ownLog.flatMap({ membership.member(log: $0.key) }) else {
+            return false
+        }
+        return !membership.endings.contains { $0.device == member.device }
+    }
 
     /// Blocks of the own log that nobody counts.
     var ownUncounted: UInt64 {

@@ -63,7 +63,8 @@ package struct NaiveTree {
     ///   - settlesAfter: in milliseconds.
     /// - Throws: what the block codec throws.
     package init(
-        _ logs: [(key: Bytes32, blocks: [[UInt8]])], cuts: [Bytes32: Int] = [:], names: [Bytes32: String] = [:],
+        _ logs: [(key: Bytes32, blocks: [[UInt8]])], cuts: [Bytes32: Int] = [:],
+        names: [Bytes32: String] = [:],
         text: NaiveText = .plain, settlesAfter: UInt64 = 7 * 24 * 3600 * 1000
     ) throws {
         self.text = text

@@ -13,7 +13,8 @@ extension CommandContext {
         for line in lines { console.writeLine(EscapedText.escaped(line)) }
         guard isRevocation else { return }
         console.writeLine(
-            "every invite link of this share has ended: holdfast invite on this device gives a new one")
+            "every invite link of this share has ended: holdfast invite on this device gives a new one"
+        )
         console.writeLine(
             "the device still has the share's key: what it must not read belongs in a new share")
     }

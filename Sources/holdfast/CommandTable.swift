@@ -82,7 +82,8 @@ enum CommandTable {
                     + "written if it reaches another: what it must not read belongs in a new share.",
             ]),
         CommandSpecification(
-            name: .retire, summary: "end the membership of a device that is lost, broken or given up",
+            name: .retire,
+            summary: "end the membership of a device that is lost, broken or given up",
             arguments: [member, mountPoint("where the share is mounted")], options: common,
             details: [
                 "An owner's device can do this for any other, and every device for itself. All that any "
@@ -345,7 +346,8 @@ enum CommandTable {
 
     private static let member = ArgumentSpecification(
         name: "DEVICE", isRequired: true,
-        help: "a device's name, or the first digits of its key, as holdfast status --json shows them")
+        help:
+            "a device's name, or the first digits of its key, as holdfast status --json shows them")
 
     static let json = OptionSpecification(
         name: "json", value: .flag, help: "print JSON, for programs")

@@ -357,7 +357,8 @@ final class MountedShare: RunningShare {
         }
         guard let link else {
             throw CommandFailure(
-                .denied, "this device holds no invite: ask for a link where the share was made, or where a device was"
+                .denied,
+                "this device holds no invite: ask for a link where the share was made, or where a device was"
                     + " last revoked")
         }
         return link.text

@@ -79,7 +79,8 @@ enum StatusText {
 
     private static func text(of member: ShareStatus.Member) -> String {
         let rest =
-            member.uncounted > 0 ? "; \(member.uncounted) blocks of it are here and do not count" : ""
+            member.uncounted > 0
+            ? "; \(member.uncounted) blocks of it are here and do not count" : ""
         return "\(EscapedText.quoted(member.device)) \(state(of: member))\(rest)"
     }
 
@@ -100,7 +101,8 @@ enum StatusText {
     /// - Parameter members: of the share; what became of a peer's membership stands beside its state.
     static func table(of peers: [ShareStatus.Peer], members: [ShareStatus.Member] = []) -> String {
         let ended = Dictionary(
-            members.filter { $0.state != "member" }.map { ($0.key, $0.state) }) { first, _ in first }
+            members.filter { $0.state != "member" }.map { ($0.key, $0.state) }
+        ) { first, _ in first }
         guard !peers.isEmpty else { return "no peer is connected\n" }
         let rows = peers.map { peer in
             [
