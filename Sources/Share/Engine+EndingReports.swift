@@ -79,23 +79,21 @@ extension Engine {
 
     // MARK: What members tell
 
-    /// For a device whose log has ended: what says so may be in blocks that it cannot get any more.
-    func refusalOfEnded(_ device: Bytes32?) -> String? {
-        guard membership.hasEndings, let device, let member = membership.member(device: device),
-            let end = membership.end(of: member.log),
-            // It may have gone on under another log.
-            membership.successors(of: member.log).allSatisfy({ membership.end(of: $0) != nil })
-        else { return nil }
-        return "this device has been \(end.kind) and is no member any more"
+    /// For a device whose logs have ended: what says so may be in blocks that it cannot get any more.
+    func endings(of device: Bytes32?) -> [ControlMessage] {
+        guard membership.hasEndings, let device, let member = membership.member(device: device)
+        else { return [] }
+        return ([member.log] + membership.successors(of: member.log)).compactMap { log in
+            membership.end(of: log).map { .ended(log: log, $0.kind) }
+        }
     }
 
     /// Until the next start: whoever holds the share's key can say so.
-    mutating func noteToldEnd(_ reason: String, by device: String) {
-        guard isAdmitted, ownEnd == nil, toldEnd == nil else { return }
+    mutating func noteToldEnd(_ kind: LogEnd.Kind, of log: Bytes32, by device: String) {
+        guard log == ownLog?.key, isAdmitted, ownEnd == nil, toldEnd == nil else { return }
         let name = String(decoding: device.utf8.prefix(64), as: UTF8.self)
-        let words = String(decoding: reason.utf8.prefix(200), as: UTF8.self)
-        toldEnd = "\(name) says: \(words)"
-        notices.append(contentsOf: endingProblems)
+        toldEnd = "\(name) says that this device has been \(kind) and is no member any more"
+        if hasEnded { notices += endingProblems }
     }
 
     /// Told once, when it is learned.

@@ -32,13 +32,14 @@ struct Ending: Equatable, Sendable {
 
 /// How a log ended.
 package struct LogEnd: Equatable, Sendable {
-    package enum Kind: Equatable, Sendable {
+    /// The raw value is on the wire.
+    package enum Kind: UInt8, Sendable {
         /// An owner cut it.
-        case revoked
+        case revoked = 1
         /// Its device gave it up.
-        case left
+        case left = 2
         /// An owner says that nothing more is to be expected of it.
-        case retired
+        case retired = 3
     }
 
     package var kind: Kind

@@ -107,7 +107,10 @@ extension ShareVolume {
                 try engine.consider(start, fromWhole: log != nil)
             }
             let remote = session.remoteKey
-            refuse(engine.withLock { $0.refusalOfEnded(remote) }, on: &session)
+            for message in engine.withLock({ $0.endings(of: remote) }) {
+                guard let control = session.control else { break }
+                session.mux.send(control, type: message.type, payload: message.payload)
+            }
             environment.wake()
         case .join(let request):
             guard let remote = session.remoteKey else { return }
@@ -123,8 +126,6 @@ extension ShareVolume {
             refuse(refusal, on: &session)
         case .refused(let reason):
             table.refusal = reason
-            let name = session.device
-            engine.withLock { $0.noteToldEnd(reason, by: name) }
         case .holds(let clock):
             table.fetcher.retryAll()
             (session.view.clock, session.view.digest) = (clock, nil)
@@ -145,6 +146,10 @@ extension ShareVolume {
                 table.logsGrew = true
                 environment.wake()
             }
+        case .ended(let log, let kind):
+            let name = session.device
+            engine.withLock { $0.noteToldEnd(kind, of: log, by: name) }
+            environment.wake()
         case nil: break
         }
     }
