@@ -12,9 +12,11 @@ extension Engine {
         try settleFork()
         guard starting == nil, hasUnapplied else { return false }
         if let failure { throw failure }
-        // The open block's clock must go on telling the truth; and a sealed block is committed
-        // before a peer can learn of it.
-        if open != nil { try commit() }
+        // Many rounds may come before the next turn: what is due is committed all the same, or one long
+        // transaction would keep everybody waiting at its end.
+        if let deadline = commitDeadline, deadline <= environment.now() { try commit() }
+        // The open block's clock must go on telling the truth.
+        if open != nil { try sealEarly() }
         do throws(StorageError) {
             return try applyForAMoment()
         } catch {

@@ -105,9 +105,15 @@ extension Engine {
     var sealDeadline: Instant? {
         open.map {
             let isIdle = $0.touchedAt + Limits.sealAfterIdle
-            let next = sealedAt.map { $0 + Limits.sealInterval } ?? isIdle
+            let next = ownCommitAt.map { $0 + Limits.sealInterval } ?? isIdle
             return min(max(isIdle, next), $0.openedAt + Limits.sealAfter)
         }
+    }
+
+    /// When what was written or received is due to be committed.
+    var commitDeadline: Instant? {
+        let sealed = [sealDeadline, sealedDeadline].compactMap(\.self).min()
+        return sealed ?? dirtySince.map { $0 + Limits.commitAfter }
     }
 
     /// Whether the open block has grown enough to be sealed at the end of a call.
@@ -117,9 +123,26 @@ extension Engine {
         } ?? false
     }
 
-    /// Ends the open block: encodes, signs and appends it. Callers commit in the same turn, so that
-    /// nobody is told of a block that a crash could take back.
-    mutating func seal() throws(StorageError) {
+    /// Ends the open block before its time: blocks of others are about to enter the view, and it has not seen
+    /// them. It is committed when it is due; until then nothing is sent (`ShareVolume.keepPromises`).
+    mutating func sealEarly() throws(StorageError) {
+        if let failure { throw failure }
+        guard let block = open else { return }
+        // As for a commit: what is in the log must find room.
+        try storage.makeRoom(bytes: block.size + membershipSizeEstimate)
+        let deadline = sealDeadline ?? environment.now()
+        do throws(StorageError) {
+            try seal()
+        } catch {
+            if error != .full { failure = error }
+            throw error
+        }
+        sealedDeadline = min(sealedDeadline ?? deadline, deadline)
+    }
+
+    /// Ends the open block: encodes, signs and appends it. Nobody is told of a block before it is committed: a
+    /// crash could take it back.
+    private mutating func seal() throws(StorageError) {
         guard let block = open, let log = ownLog else { return }
         var clock = block.clock
         clock[ownSlot] = block.number
@@ -131,7 +154,6 @@ extension Engine {
         tree.seal(ownSlot, number: block.number, time: block.time)
         countBlock()
         open = nil
-        sealedAt = environment.now()
         codecs[ownSlot] = codec
         applied[ownSlot] = block.number + 1
         appliedChanged.insert(ownSlot)
@@ -189,7 +211,9 @@ extension Engine {
         if own != committed {
             committed = own
             ownCommits += 1
+            ownCommitAt = environment.now()
         }
+        sealedDeadline = nil
         dirtySince = nil
     }
 

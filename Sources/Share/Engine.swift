@@ -71,8 +71,10 @@ struct Engine {
     var hybrid: HybridClock
 
     var open: OpenBlock?
-    /// When the last block of this run was sealed.
-    var sealedAt: Instant?
+    /// When a block of the own log was last committed in this run.
+    var ownCommitAt: Instant?
+    /// When a block that had to be sealed before its time would have been: it is committed then.
+    var sealedDeadline: Instant?
     /// Since when something waits for a commit.
     var dirtySince: Instant?
     /// What the kernel must forget, collected until the caller has left the lock.

@@ -9,6 +9,9 @@ extension ShareVolume {
         static let pause = Duration.milliseconds(10)
     }
 
+    /// Whether a checkpoint is being written at the moment.
+    package var isPublishing: Bool { engine.withLock { $0.publishing != nil } }
+
     func writeCheckpoint(now: Instant, next: inout Instant) {
         do throws(StorageError) {
             let (step, content) = try engine.withLock {

@@ -49,15 +49,8 @@ extension ShareVolume {
                 if try engine.applyStored() { next = now }
                 try engine.beginCheckpointIfDue(now: now)
                 if let deadline = engine.checkpointDeadline { next = min(next, max(deadline, now)) }
-                let sealDeadline = engine.sealDeadline ?? .distantFuture
-                let commitDeadline =
-                    engine.open != nil
-                    ? .distantFuture
-                    : engine.dirtySince.map { $0 + Engine.Limits.commitAfter } ?? .distantFuture
-                if sealDeadline <= now || commitDeadline <= now {
-                    try engine.commit()
-                } else {
-                    next = min(next, sealDeadline, commitDeadline)
+                if let deadline = engine.commitDeadline {
+                    if deadline <= now { try engine.commit() } else { next = min(next, deadline) }
                 }
                 engine.toldFailure = nil
             } catch {

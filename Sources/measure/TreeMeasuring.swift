@@ -112,6 +112,7 @@ func measureTree(_ words: [String]) throws {
     if part == "return" { return try measureReturn(home: home, operations: count) }
     if part == "history" { return try measureHistory(home: home, making: count) }
     if part == "compact" { return try measureCompaction(home: home) }
+    if part == "publish" { return try measurePublishing(home: home) }
     let start = monotonicNow()
     let share = try MeasuredShare(home: home)
     let tree = TreeMeasuring(share)
@@ -140,6 +141,6 @@ func measureTree(_ words: [String]) throws {
 enum MeasureError: Error, CustomStringConvertible {
     case usage
     var description: String {
-        "usage: measure tree fill|operations|open|return|history|compact HOME [COUNT]"
+        "usage: measure tree fill|operations|open|return|publish|history|compact HOME [COUNT]"
     }
 }

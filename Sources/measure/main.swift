@@ -3,8 +3,8 @@
 //
 //     measure [MiB] [streams]     streams: nothing but the stream and TCP
 //     measure merge               nothing but the merge of texts
-//     measure tree fill|operations|open|return|history|compact HOME [COUNT]     a share's engine and
-//                                                                              storage, no FUSE
+//     measure tree fill|operations|open|return|publish|history|compact HOME [COUNT]
+//                                 a share's engine and storage, no FUSE
 import Glibc
 
 if CommandLine.arguments.contains("merge") {
