@@ -47,9 +47,9 @@ final class Departures: Sendable {
         let now = Clock.now()
         let found: Departure? = state.withLock { state in
             let index = state.ring.indices.filter { index in
-                let departure = state.ring[index]
-                return departure.directory == directory && departure.name == name
-                    && departure.time + Limits.time > now
+                // Most are of other names: looked at in place.
+                state.ring[index].directory == directory && state.ring[index].name == name
+                    && state.ring[index].time + Limits.time > now
             }.max { state.ring[$0].time < state.ring[$1].time }
             guard let index else { return nil }
             defer {

@@ -68,10 +68,12 @@ internal import Synchronization
         holdfast_take_wakes()
         let thread = holdfast_thread()
         var buffer = RequestBuffer()
+        var busyWait = BusyWait()
         while case .leads = seat.take(idleMax: MountLimits.idleThreadsMax) {
             reader.store(thread, ordering: .relaxed)
             var leads = true
             while leads {
+                busyWait.wait(for: device)
                 let size = unsafe buffer.receive(from: session)
                 if size == -EINTR, unsafe fuse_session_exited(session) == 0 { continue }
                 guard size > 0 else { return seat.end() }

@@ -29,10 +29,11 @@ package func monotonicNow() -> Instant {
             &+ UInt64(clamping: time.tv_nsec))
 }
 
-/// CLOCK_REALTIME: the time of day (UTC).
+/// CLOCK_REALTIME_COARSE: the time of day (UTC) as the kernel writes it into files, some milliseconds behind the
+/// exact one. A file made here and one that the kernel has written since must not seem made in the other order.
 package func wallNow() -> Timestamp {
     var time = timespec()
     // Cannot fail with a known clock and a pointer to a local.
-    unsafe clock_gettime(CLOCK_REALTIME, &time)
+    unsafe clock_gettime(CLOCK_REALTIME_COARSE, &time)
     return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: UInt32(clamping: time.tv_nsec))
 }
