@@ -176,7 +176,7 @@ package struct CheckpointReader {
             let key = try reader.readBytes32()
             let blocks = try reader.readUInt(max: FileTree.OperationLimits.blocksPerLogMax)
             let forgotten = try reader.readUInt(max: blocks)
-            guard key > keys.last?.key ?? .zero, blocks > 0 else { throw .invalid("logs") }
+            guard key > keys.last?.key ?? .zero else { throw .invalid("logs") }
             keys.append((key, blocks, forgotten))
         }
         var slots: [WriterSlot] = []
@@ -313,9 +313,13 @@ package struct CheckpointReader {
             let slot = codec.slots[Int(number) - 1]
             guard !slots.contains(slot) else { throw .invalid("a log named twice") }
             slots.append(slot)
-            seen[slot] = try reader.readUInt(max: index == 0 ? 0 : clock[slot])
+            // It may have seen more than counts.
+            seen[slot] = try reader.readUInt(
+                max: index == 0 ? 0 : FileTree.OperationLimits.blocksPerLogMax)
         }
-        guard let writer = slots.first, time <= newestTime else { throw .invalid("state of a log") }
+        guard let writer = slots.first, clock[writer] > 0, time <= newestTime else {
+            throw .invalid("state of a log")
+        }
         return BlockCodec(number: clock[writer], time: time, clock: seen, writers: slots)
     }
 

@@ -48,7 +48,10 @@ package struct CheckpointWriter {
         digest = tree.digest
         clock = tree.clock
         let writers = tree.writers
-        slots = clock.elements.map(\.writer).sorted { writers.key(of: $0) < writers.key(of: $1) }
+        // Logs of which nothing counts may be named by others all the same.
+        var all = Set(clock.elements.map(\.writer))
+        for state in states where clock[state.writer] > 0 { all.formUnion(state.writers) }
+        slots = all.sorted { writers.key(of: $0) < writers.key(of: $1) }
         let order = Dictionary(uniqueKeysWithValues: slots.enumerated().map { ($1, $0) })
         self.states = states.filter { order[$0.writer] != nil }
             .sorted { (order[$0.writer] ?? 0) < (order[$1.writer] ?? 0) }

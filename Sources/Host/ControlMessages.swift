@@ -4,7 +4,7 @@ package import Share
 package struct ControlRequest: Codable, Equatable, Sendable {
     package enum Command: String, Codable, Sendable {
         case status, invite, unmount, pause, resume, log, restore, retain, merging, check
-        case conflicts, resolve, explain
+        case conflicts, resolve, explain, revoke, retire
     }
 
     package var command: Command
@@ -27,6 +27,10 @@ package struct ControlRequest: Codable, Equatable, Sendable {
     package var keep: String?
     /// `resolve`: an absolute path to a merged file, which the daemon reads.
     package var file: String?
+    /// `revoke`, `retire`: a member's name or key.
+    package var device: String?
+    /// `invite`: whether it is for another owner.
+    package var isForOwner: Bool?
     /// `resolve`: the ids of the versions that it was merged from.
     package var seen: [String]?
 

@@ -37,6 +37,9 @@ package final class Log {
     /// stored; `clear` raises it when it clears from here on.
     package var fetchStart: UInt64 = 0
 
+    /// Blocks from here on are not fetched: nobody is to have them. Not stored.
+    package var fetchEnd: UInt64 = .max
+
     /// The only blocks that are fetched; nil for all. What is here already stays.
     private(set) var wanted: BlockSet?
 
@@ -53,8 +56,8 @@ package final class Log {
 
     /// The first block from `start` on that is to be fetched if it is missing.
     func firstWanted(from start: UInt64) -> UInt64? {
-        guard let wanted else { return start }
-        return wanted.firstPresent(from: start)
+        let first = wanted.map { $0.firstPresent(from: start) } ?? start
+        return first.flatMap { $0 < fetchEnd ? $0 : nil }
     }
 
     // Shared by the log's replications, so that no two fetch the same.

@@ -20,6 +20,7 @@ package import Wire
 ///     4     succeed  log key 32, manifest buffer, device name string, predecessor 32,
 ///                    signature 64 by the predecessor's device (`Operation.Succession`)
 ///     5     sees     digest 32: of the view at the clock that the last `holds` told
+///     6     ended    log key 32, how 1 byte (`LogEnd.Kind`): the remote's own log is no member's any more
 package enum ControlMessage: Equatable, Sendable {
     case hello(device: String, log: Bytes32?, start: StartingPoint? = nil)
     case join(JoinRequest)
@@ -27,6 +28,7 @@ package enum ControlMessage: Equatable, Sendable {
     case holds([(Bytes32, UInt64)])
     case succeed(SuccessionRequest)
     case sees(digest: Bytes32)
+    case ended(log: Bytes32, LogEnd.Kind)
 
     package struct JoinRequest: Equatable, Sendable {
         package var log: Bytes32
@@ -58,6 +60,7 @@ package enum ControlMessage: Equatable, Sendable {
         case (.holds(let a), .holds(let b)): a.elementsEqual(b, by: ==)
         case (.succeed(let a), .succeed(let b)): a == b
         case (.sees(let a), .sees(let b)): a == b
+        case (.ended(let a, let b), .ended(let c, let d)): a == c && b == d
         default: false
         }
     }
@@ -79,6 +82,7 @@ package enum ControlMessage: Equatable, Sendable {
         case .holds: 3
         case .succeed: 4
         case .sees: 5
+        case .ended: 6
         }
     }
 
@@ -112,6 +116,9 @@ package enum ControlMessage: Equatable, Sendable {
             writer.writeRaw(request.succession.signature)
         case .sees(let digest):
             writer.writeBytes32(digest)
+        case .ended(let log, let kind):
+            writer.writeBytes32(log)
+            writer.writeUInt8(kind.rawValue)
         }
         return writer.bytes
     }
@@ -151,6 +158,10 @@ package enum ControlMessage: Equatable, Sendable {
                         signature: try reader.readBytes(Operation.Succession.signatureSize))))
         case 5:
             return .sees(digest: try reader.readBytes32())
+        case 6:
+            let log = try reader.readBytes32()
+            guard let kind = LogEnd.Kind(rawValue: try reader.readUInt8()) else { return nil }
+            return .ended(log: log, kind)
         default:
             return nil
         }

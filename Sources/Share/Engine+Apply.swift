@@ -10,6 +10,10 @@ extension Engine {
     /// - Returns: whether there may be more to apply.
     mutating func applyStored() throws(StorageError) -> Bool {
         try settleFork()
+        if mustRebuild, !isRebuilding {
+            try rebuildWithinBounds()
+            return true
+        }
         guard starting == nil, hasUnapplied else { return false }
         if let failure { throw failure }
         // Many rounds may come before the next turn: what is due is committed all the same, or one long
@@ -33,14 +37,15 @@ extension Engine {
         var isLate = false
         tree.begin()
         var progress = true
-        while progress, !isLate {
+        while progress, !isLate, !mustRebuild {
             progress = false
             for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
-                while !isLate, try applyNext(of: slot, written: &written) {
+                while !isLate, !mustRebuild, try applyNext(of: slot, written: &written) {
                     progress = true
                     isLate = environment.now() >= deadline
                 }
             }
+            if limitsRose { (limitsRose, progress) = (false, true) }
         }
         let applied = environment.now() - begin
         note(try tree.finish())
@@ -53,7 +58,7 @@ extension Engine {
         for object in tree.takeRevived() {
             try want(try storage.heads(of: object).map(\.id))
         }
-        return isLate
+        return isLate || mustRebuild
     }
 
     /// Applying costs the lesser part: names, counters and rows are settled at the end, once for all.
@@ -67,7 +72,10 @@ extension Engine {
 
     var hasUnapplied: Bool {
         logs.contains { slot, log in
-            log.hasBlock(at: applied[slot] ?? 0) && !stopped.contains(slot)
+            guard !stopped.contains(slot) else { return false }
+            let next = applied[slot] ?? 0
+            if next < bound(of: slot) { return log.hasBlock(at: next) }
+            return isReadPastEnd(slot) && log.hasBlock(at: nextPastEnd(of: slot))
         }
     }
 
@@ -76,12 +84,13 @@ extension Engine {
         throws(StorageError) -> Bool
     {
         let number = applied[slot] ?? 0
+        if number >= bound(of: slot) { return try readPastEnd(of: slot) }
         guard let log = logs[slot], slot == ownSlot || membership.isMember(log: log.key),
             !stopped.contains(slot),
             let bytes = try log.block(at: number)
         else { return false }
         var codec = codecs[slot] ?? BlockCodec(writer: slot)
-        let block: Block
+        var block: Block
         do {
             block = try codec.decode(bytes.span, writers: writers)
         } catch {
@@ -92,14 +101,18 @@ extension Engine {
                 "log \(log.key): block \(number) cannot be decoded (\(error)); the log stops there")
             return false
         }
+        let isWhole = bounds.limit(&block)
+        raiseLimits(for: block.clock, of: slot)
         if hasSeenOtherHistory(block, of: slot) { return false }
-        try compare(block, of: slot, number: number)
+        if isWhole || hasSeenEndings(codec.clock, of: slot, blocks: number) {
+            try compare(block, of: slot, number: number)
+        }
         switch try tree.apply(block, from: slot, number: number) {
         case .early: return false
         case .duplicate: break
         case .applied(let refusedOperations):
             refused &+= UInt64(refusedOperations)
-            takeIn(block, of: slot, number: number, written: &written)
+            takeIn(block, of: slot, number: number, seen: codec.clock, written: &written)
             countBlock()
             appliedBlocks &+= 1
         }
@@ -112,7 +125,8 @@ extension Engine {
     }
 
     private mutating func takeIn(
-        _ block: Block, of slot: WriterSlot, number: UInt64, written: inout [VersionID]
+        _ block: Block, of slot: WriterSlot, number: UInt64, seen: Clock,
+        written: inout [VersionID]
     ) {
         for (index, operation) in block.operations.enumerated() {
             let id = OperationID(writer: slot, block: number, index: index)
@@ -121,12 +135,14 @@ extension Engine {
                 written.append(id)
                 recent.arrived(id)
             case .checkpoint(let checkpoint):
-                noteCheckpoint(checkpoint, id, block.time, seen: block.clock)
+                noteCheckpoint(checkpoint, id, block.time, seen: seen)
             case .set(let setting): take(setting, Stamp(time: block.time, operation: id))
             case .some(let operation) where operation.isMembership:
+                let known = operation.endsLog ? keyed(seen) : [:]
                 let isAllowed = membership.apply(
                     operation, stamp: Stamp(time: block.time, operation: id),
-                    author: writers.key(of: slot))
+                    author: writers.key(of: slot), seen: known)
+                refreshBounds()
                 if isAllowed { membershipChanged = true } else { refused &+= 1 }
                 membershipGrew = true
             default: break
@@ -155,6 +171,7 @@ extension Engine {
             markDirty()
             opened.append(slot)
         }
+        if !opened.isEmpty { refreshBounds() }
         return opened
     }
 
@@ -163,6 +180,7 @@ extension Engine {
             storage: storage, slot: slot, key: key,
             cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: key))
         log.fetchStart = starts[slot]?.number ?? 0
+        log.fetchEnd = isReadPastEnd(slot) ? .max : bounds[slot]
         return log
     }
 

@@ -40,16 +40,26 @@ extension Engine {
         markDirty()
         note(treeChanges)
         try takeQuestionsAuthored()
+        let known = operation.endsLog ? keyed(block.clock) : [:]
         if membership.apply(
             operation, stamp: Stamp(time: block.time, operation: id),
-            author: writers.key(of: ownSlot)), operation.isMembership
+            author: writers.key(of: ownSlot), seen: known), operation.isMembership
         {
             membershipChanged = true
         }
+        if operation.isMembership { refreshBounds() }
         if case .set(let setting) = operation {
             take(setting, Stamp(time: block.time, operation: id))
         }
         return id
+    }
+
+    /// Says what this device has seen, and nothing else.
+    mutating func authorNothing() throws(VolumeError) {
+        if let failure { throw .storage(failure) }
+        open = try openBlock()
+        markDirty()
+        try Self.stored { () throws(StorageError) in try commit() }
     }
 
     /// Whether an operation must stand in the open block, though that is full: a directory is placed in the
@@ -90,10 +100,13 @@ extension Engine {
         }
         let now = environment.now()
         hybrid.observe(tree.newestTime)
+        var clock = tree.clock
+        // What does not count any more was seen all the same.
+        if let last = codecs[ownSlot]?.clock { clock.merge(last) }
         return OpenBlock(
             number: log.length,
             time: hybrid.next(wallMilliseconds: environment.wallTime().milliseconds),
-            clock: tree.clock, openedAt: now, touchedAt: now)
+            clock: clock, openedAt: now, touchedAt: now)
     }
 
     /// The first block of a new share is written before there is any member.
@@ -198,6 +211,10 @@ extension Engine {
             try storage.setValue(settings.encoded, of: StoredValue.settings)
             settingsChanged = false
         }
+        if limitsChanged {
+            try storage.setValue(encodedLimits, of: StoredValue.limits)
+            limitsChanged = false
+        }
         if checkpointsChanged {
             try storage.setValue(
                 PublishedCheckpoint.encode(checkpoints), of: StoredValue.checkpoints)
@@ -248,6 +265,7 @@ enum StoredValue {
     static let forks = "forks"
     static let divergences = "divergences"
     static let checkpoints = "checkpoints"
+    static let limits = "limits"
     static let starting = "starting"
     static let base = "base"
     static let starts = "starts"
@@ -282,4 +300,14 @@ extension Operation {
         default: false
         }
     }
+    /// Whose log it ends.
+    var endedDevice: Bytes32? {
+        switch self {
+        case .retire(let retire): retire.device
+        case .revoke(let revoke): revoke.device
+        default: nil
+        }
+    }
+
+    var endsLog: Bool { endedDevice != nil }
 }

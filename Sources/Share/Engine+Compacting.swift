@@ -61,7 +61,7 @@ extension Engine {
         guard now >= compactionDeadline else { return }
         compactionDeadline = now + CompactionLimits.interval
         guard let next = nextBase, compaction == nil, publishing == nil, starting == nil,
-            failure == nil, isAdmitted, forks.allSatisfy({ $0.state != .fetching }),
+            failure == nil, isAdmitted, !hasEnded, forks.allSatisfy({ $0.state != .fetching }),
             isOutsideRetention(next.checkpoint, diskBytes: diskBytes)
         else { return }
         // Whatever a member has not got it would ask for.

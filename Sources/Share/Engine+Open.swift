@@ -127,6 +127,8 @@ extension Engine {
             namespace: identity.keys.logNamespace(generation: 0),
             encryptionKey: identity.keys.logEncryptionKey)
         try loadStarts()
+        try loadLimits()
+        refreshBounds()
         membershipGrew = true
         _ = try openNewLogs()
         if slot != writers.slot(of: foundingLog), tree.clock.elements.isEmpty, base == nil,
@@ -139,6 +141,7 @@ extension Engine {
         checkpoints = try PublishedCheckpoint.decode(try storage.value(StoredValue.checkpoints))
         divergences = try Divergence.decode(try storage.value(StoredValue.divergences))
         try loadApplied()
+        refreshBounds()
         try loadCompaction()
         markDirty()
         if case .found(let name, let seed) = origin { try found(name: name, inviteSeed: seed) }
@@ -179,7 +182,7 @@ extension Engine {
             let blocks = applied[slot] ?? 0
             let codec = codecs[slot] ?? BlockCodec(writer: slot)
             guard tree.clock[slot] == blocks, codec.writer == slot, codec.number == blocks,
-                codec.time <= tree.newestTime, tree.clock.covers(codec.clock),
+                codec.time <= tree.newestTime, tree.clock.covers(bounds.clamped(codec.clock)),
                 codec.writers.allSatisfy({ Int($0.rawValue) < writers.count }),
                 Set(codec.writers).count == codec.writers.count
             else {
@@ -237,6 +240,10 @@ extension Engine {
         guard let seed = try storage.value(StoredValue.inviteSeed).flatMap({ Bytes32($0) }) else {
             return nil
         }
+        // After a revocation links are given where it was written.
+        if membership.hasKnownEndings, membership.invite(KeyPair(seed: seed).publicKey) == nil {
+            return nil
+        }
         return InviteLink(
             shareKey: keys.shareKey, foundingLog: membership.foundingLog, inviteSeed: seed,
             name: name, addressHints: addressHints)
@@ -262,7 +269,7 @@ extension Engine {
         _ request: ControlMessage.JoinRequest, device remote: Bytes32, handshakeHash: [UInt8]
     ) throws(StorageError) -> String? {
         if membership.isMember(log: request.log) { return nil }
-        guard isAdmitted else { return "the device asked is not a member itself yet" }
+        guard isAdmitted, !hasEnded else { return "the device asked is not a member itself" }
         guard let invite = membership.invite(request.inviteKey) else {
             return "the invite is not known here: ask for a new link"
         }

@@ -41,7 +41,7 @@ extension Engine {
 
     /// When this device is to publish one, or to say that it has seen one, if nothing happens before.
     var checkpointDeadline: Instant? {
-        guard isAdmitted, publishing == nil, compaction == nil, failure == nil,
+        guard isAdmitted, !hasEnded, publishing == nil, compaction == nil, failure == nil,
             let key = ownLog?.key
         else { return nil }
         let growth = checkpointGrowth
@@ -57,6 +57,7 @@ extension Engine {
     /// Whether another member has published a checkpoint since this device last wrote: it says what it has
     /// seen, so that history becomes stable where people only read.
     private var owesWord: Bool {
+        if owesWordOfEnding { return true }
         guard let last = checkpoints.last, let slot = writers.slot(of: last.log), slot != ownSlot
         else { return false }
         return codecs[ownSlot].map { $0.clock[slot] <= last.block } ?? true
@@ -83,6 +84,8 @@ extension Engine {
         let isDue = growth.bytes >= growth.due
         if isDue || owesWord {
             do throws(VolumeError) {
+                // What this view holds too much of nobody can compare.
+                guard cutBase == nil else { return try authorNothing() }
                 try author(.checkpoint(.init(digest: tree.digest)))
             } catch {
                 if case .storage(let error) = error { throw error }
@@ -170,9 +173,9 @@ extension Engine {
             seen: seen.elements.filter { $0.writer != id.writer }.map {
                 .init(log: writers.key(of: $0.writer), blocks: $0.count)
             }.sorted { $0.log < $1.log })
-        guard !checkpoints.contains(where: { $0.log == new.log && $0.block == new.block }) else {
-            return
-        }
+        guard !checkpoints.contains(where: { $0.log == new.log && $0.block == new.block }),
+            isWithinBounds(new)
+        else { return }
         checkpoints.append(new)
         checkpoints.sort { ($0.time, $0.log) < ($1.time, $1.log) }
         if checkpoints.count > PublishedCheckpoint.Limits.count { checkpoints.removeFirst() }

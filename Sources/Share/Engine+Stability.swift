@@ -7,9 +7,8 @@ extension Engine {
     /// Per log, the least block that every active member's last block here has referenced. Closed: what
     /// each of the members has seen is.
     func stableClock() -> Clock {
-        let active = membership.logs.compactMap { writers.slot(of: $0) }
         var stable = tree.clock
-        for slot in active {
+        for slot in activeSlots {
             guard let state = codecs[slot], state.number > 0 else { return Clock() }
             for element in stable.elements where element.writer != slot {
                 stable[element.writer] = min(element.count, state.clock[element.writer])
@@ -22,8 +21,7 @@ extension Engine {
     /// Whatever a member writes from then on is as much later: see `SettledHistory`.
     func settledHistory() throws(StorageError) -> SettledHistory {
         let grace = HybridTime(milliseconds: checkpointPolicy.graceMilliseconds).rawValue
-        let lasts = membership.logs.compactMap { writers.slot(of: $0) }
-            .map { codecs[$0]?.time.rawValue ?? 0 }
+        let lasts = activeSlots.map { codecs[$0]?.time.rawValue ?? 0 }
         let oldest = lasts.min() ?? 0
         let end = HybridTime(rawValue: oldest > grace ? oldest - grace : 0)
         var settled = stableClock()

@@ -162,6 +162,10 @@ extension Engine {
             guard known.isMember(log: checkpoint.log) else {
                 throw .corrupt(what: "its author is no member in it")
             }
+            let isCut = contents.states.contains {
+                $0.number > known.length(of: writers.key(of: $0.writer))
+            }
+            guard !isCut else { throw .corrupt(what: "it holds blocks that do not count") }
             (membership, self.settings) = (known, settings)
         } catch {
             throw .malformed("\(error)")
@@ -181,6 +185,7 @@ extension Engine {
             checkpointsChanged = true
             try storage.setValue(PublishedCheckpoint.encode([first]), of: StoredValue.base)
             try storage.setValue(encodedStarts(contents.states), of: StoredValue.starts)
+            refreshBounds()
             try endStart()
             startRefusal = nil
             notices.append("started from a checkpoint of \(checkpoint.content.size) bytes")

@@ -9,14 +9,15 @@ extension Engine {
     /// one, for new devices to go on waiting for another.
     mutating func hello() throws(StorageError) -> ControlMessage {
         let start = try startingPoint()
-        let isOfUse = isAdmitted && (start != nil || starts.isEmpty)
+        let isOfUse =
+            isAdmitted && !hasEnded && cutBase == nil && (start != nil || starts.isEmpty)
         return .hello(device: deviceName, log: isOfUse ? ownLog?.key : nil, start: start)
     }
 
     /// A checkpoint whose pieces are all here, with all blocks after it, and its proof: the newest that this device
     /// wrote itself, since it can vouch for that, or else the newest; nil if there is none.
     mutating func startingPoint() throws(StorageError) -> StartingPoint? {
-        guard starting == nil else { return nil }
+        guard starting == nil, !hasEnded, cutBase == nil else { return nil }
         let own = ownLog?.key
         let newest = checkpoints.reversed().filter(isFollowed)
         for checkpoint in newest.filter({ $0.log == own }) + newest.filter({ $0.log != own }) {

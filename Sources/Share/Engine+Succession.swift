@@ -93,7 +93,7 @@ extension Engine {
     mutating func admit(_ request: ControlMessage.SuccessionRequest) throws(StorageError) -> String?
     {
         if membership.isMember(log: request.log) { return nil }
-        guard isAdmitted else { return "the device asked is not a member itself yet" }
+        guard isAdmitted, !hasEnded else { return "the device asked is not a member itself" }
         guard let predecessor = membership.member(log: request.succession.predecessor) else {
             return "the log that the device had before is not known here"
         }

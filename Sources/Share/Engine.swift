@@ -93,6 +93,22 @@ struct Engine {
     var recent = RecentFiles()
     /// Files whose last name was removed here lately: what is still staged of them is nobody's.
     var removedHere = RecentNodes()
+    /// How much of other logs counts, once some have ended.
+    var bounds = LogBounds()
+    /// Of retired logs, how much is taken.
+    var limits: [WriterSlot: UInt64] = [:]
+    /// Not stored yet.
+    var limitsChanged = false
+    /// More can be applied than before.
+    var limitsRose = false
+    /// Where logs have been read beyond what counts of them.
+    var readPast: [WriterSlot: BlockCodec] = [:]
+    /// Something in the view does not count any more.
+    var mustRebuild = false
+    var isRebuilding = false
+    var hasToldOwnEnd = false
+    /// What a member says of how the own log ended: the blocks that say it may be gone.
+    var toldEnd: String?
     /// Logs with a block that cannot be decoded: they go no further.
     var stopped: Set<WriterSlot> = []
     /// Why nothing can be changed any more until the share is opened anew: memory and storage may

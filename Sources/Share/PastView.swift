@@ -157,6 +157,7 @@ private struct PastReplay {
     private var positions: [WriterSlot: UInt64] = [:]
     private var ended: Set<WriterSlot> = []
     private let base: PublishedCheckpoint?
+    private let bounds: LogBounds
 
     init(_ engine: Engine, until time: UInt64, scratch: any ShareStorage) throws(StorageError) {
         self.time = time
@@ -165,6 +166,7 @@ private struct PastReplay {
             storage: scratch, writers: writers, deviceNames: engine.deviceNames,
             settlesAfter: engine.checkpointPolicy.graceMilliseconds)
         base = engine.base
+        bounds = engine.bounds
         ends = engine.applied.sorted { $0.key.rawValue < $1.key.rawValue }
             .map { (slot: $0.key, blocks: $0.value) }
     }
@@ -204,13 +206,14 @@ private struct PastReplay {
             let bytes = try log.block(at: number)
         else { return false }
         var codec = codecs[slot] ?? BlockCodec(writer: slot)
-        guard let block = try? codec.decode(bytes.span, writers: writers),
+        guard var block = try? codec.decode(bytes.span, writers: writers),
             block.time.milliseconds <= time
         else {
             // Times of a log only grow.
             ended.insert(slot)
             return false
         }
+        _ = bounds.limit(&block)
         guard try tree.apply(block, from: slot, number: number) != .early else { return false }
         codecs[slot] = codec
         positions[slot] = number + 1

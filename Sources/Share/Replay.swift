@@ -7,18 +7,22 @@ struct Replay {
     let writers: WriterTable
     let logs: [(slot: WriterSlot, log: Log, blocks: UInt64)]
     let tree: FileTree
+    private let bounds: LogBounds
 
     /// - Parameters:
     ///   - blocks: how many of each log to apply.
+    ///   - bounds: what of them counts.
     ///   - settlesAfter: in milliseconds, as the view itself has it.
     ///   - scratch: empty.
     init(
         writers: WriterTable, deviceNames: [WriterSlot: String],
-        logs: [(slot: WriterSlot, log: Log, blocks: UInt64)], settlesAfter: UInt64,
+        logs: [(slot: WriterSlot, log: Log, blocks: UInt64)], bounds: LogBounds,
+        settlesAfter: UInt64,
         scratch: any TreeStorage
     ) throws(StorageError) {
         self.writers = writers
         self.logs = logs
+        self.bounds = bounds
         tree = try FileTree(
             storage: scratch, writers: writers, deviceNames: deviceNames,
             settlesAfter: settlesAfter)
@@ -39,8 +43,9 @@ struct Replay {
                     let number = applied[slot] ?? 0
                     var codec = codecs[slot] ?? BlockCodec(writer: slot)
                     guard let bytes = try log.block(at: number),
-                        let block = try? codec.decode(bytes.span, writers: writers)
+                        var block = try? codec.decode(bytes.span, writers: writers)
                     else { break }
+                    _ = bounds.limit(&block)
                     guard try tree.apply(block, from: slot, number: number) != .early else {
                         break
                     }

@@ -60,6 +60,24 @@ package struct ShareStatus: Codable, Equatable, Sendable {
         package var hindrance: String?
     }
 
+    /// One log of a device that is, or was, a member.
+    package struct Member: Codable, Equatable, Sendable {
+        package var device: String
+        /// The device's, hexadecimal.
+        package var key: String
+        /// The log's key, hexadecimal.
+        package var log: String
+        /// `owner`, `writer`, `reader` or `keeper`.
+        package var role: String
+        /// `member`, `revoked`, `left` or `retired`.
+        package var state: String
+        package var isOwn: Bool
+        /// When the last block of its log that is here was written, milliseconds since 1970; 0 if there is none.
+        package var lastBlock: UInt64 = 0
+        /// Blocks that are here and do not count.
+        package var uncounted: UInt64 = 0
+    }
+
     /// The view at some moment, as a new device starts from it.
     package struct Checkpoint: Codable, Equatable, Sendable {
         /// Who published it.
@@ -90,6 +108,9 @@ package struct ShareStatus: Codable, Equatable, Sendable {
     package var refused: UInt64 = 0
     package var conflicts: UInt64 = 0
     package var forks: [Fork] = []
+    package var members: [Member] = []
+    /// Members for which history is kept though they have been silent for long.
+    package var silent: [String] = []
     /// The newest checkpoint.
     package var checkpoint: Checkpoint?
     /// The one that this device started from, or went over to later: there is no earlier history here.

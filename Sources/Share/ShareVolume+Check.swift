@@ -80,7 +80,7 @@ extension Engine {
             writers: writers, deviceNames: deviceNames,
             logs: logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
                 logs[slot].map { (slot, $0, applied[slot] ?? 0) }
-            }, settlesAfter: checkpointPolicy.graceMilliseconds, scratch: scratch)
+            }, bounds: bounds, settlesAfter: checkpointPolicy.graceMilliseconds, scratch: scratch)
         _ = try readBase(into: replay.tree)
         let replayed = try replay.run(from: starts)
         // The same questions have the same answers: what is known of them is taken over.
@@ -113,6 +113,7 @@ extension Engine {
             report.problems.append(
                 "the list of conflicts is not what the logs say: run holdfast check --rebuild")
         }
+        report.problems += endingProblems
         for fork in forkReports where !fork.isSettled {
             let advice =
                 fork.hindrance ?? "connect the device that was restored or cloned"
@@ -175,6 +176,7 @@ extension Engine {
         if membership.logs.count <= 1, let bytes = contents.values[StoredValue.membership] {
             membership = try Membership(decoding: bytes, foundingLog: membership.foundingLog)
             (membershipChanged, membershipGrew) = (true, true)
+            refreshBounds()
         }
         _ = try openNewLogs()
     }
@@ -191,6 +193,7 @@ extension Engine {
         applied = [:]
         codecs = [:]
         stopped = []
+        readPast = [:]
         refused = 0
         hybrid = HybridClock()
         merges = MergeQueue()

@@ -80,9 +80,11 @@ extension ShareVolume {
 extension Engine {
     /// What each other member that has ever written had seen when it last wrote.
     fileprivate var clocksOfOthers: [Clock] {
-        logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
+        let active = activeSlots
+        return logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
             let log = writers.key(of: slot)
-            guard slot != ownSlot, membership.isMember(log: log), !membership.hasSuccessor(log)
+            guard slot != ownSlot, membership.isMember(log: log), !membership.hasSuccessor(log),
+                active.contains(slot)
             else { return nil }
             return codecs[slot]?.clock
         }

@@ -106,6 +106,11 @@ extension ShareVolume {
             try stored { (engine) throws(StorageError) in
                 try engine.consider(start, fromWhole: log != nil)
             }
+            let remote = session.remoteKey
+            for message in engine.withLock({ $0.endings(of: remote) }) {
+                guard let control = session.control else { break }
+                session.mux.send(control, type: message.type, payload: message.payload)
+            }
             environment.wake()
         case .join(let request):
             guard let remote = session.remoteKey else { return }
@@ -141,6 +146,10 @@ extension ShareVolume {
                 table.logsGrew = true
                 environment.wake()
             }
+        case .ended(let log, let kind):
+            let name = session.device
+            engine.withLock { $0.noteToldEnd(kind, of: log, by: name) }
+            environment.wake()
         case nil: break
         }
     }

@@ -104,12 +104,14 @@ private struct HistoryReading {
     private let object: ObjectID?
     private let entries: Set<EntryID>
     private let writers: WriterTable
+    private let membership: Membership
     private var names: [ObjectID: String] = [:]
     private var states: [VersionID: String] = [:]
 
     init(_ engine: Engine, of subject: ObjectID?) throws(StorageError) {
         walk = LogWalk(engine)
         writers = engine.writers
+        membership = engine.membership
         object = subject
         guard let subject else {
             entries = []
@@ -203,13 +205,21 @@ private struct HistoryReading {
             )
         case .admit(let admit):
             return ("admit", String(decoding: admit.name, as: UTF8.self), "\(admit.role)")
-        case .retire: return ("retire", "", "")
-        case .revoke: return ("revoke", "", "")
+        case .retire(let retire): return ("retire", deviceName(retire.device), "")
+        case .revoke(let revoke):
+            return (
+                "revoke", deviceName(revoke.device), "after block \(revoke.length)"
+            )
         case .invite: return ("invite", "", "")
         case .set(let setting):
             return ("set", String(decoding: setting.key, as: UTF8.self), "share setting")
         case .checkpoint: return ("checkpoint", "", "")
         }
+    }
+
+    private func deviceName(_ device: Bytes32) -> String {
+        membership.member(device: device).map { String(decoding: $0.name, as: UTF8.self) }
+            ?? String(device.hex.prefix(16))
     }
 
     func newestFirst(_ limit: Int) -> [HistoryEntry] {

@@ -37,6 +37,9 @@ extension ShareVolume {
             }
             status.device = engine.deviceName
             status.forks = engine.forkReports
+            status.members = engine.memberReports
+            status.silent = engine.silentMembers
+            status.problems += engine.endingProblems
             status.disagreeing = engine.disagreeing(among: sessions)
             for (key, blocks) in engine.holds { status.clock[key.hex] = blocks }
             status.digest = engine.tree.digest.hex
@@ -95,7 +98,7 @@ extension Engine {
     func pendingBlocks(_ remoteLengths: [WriterSlot: UInt64]) -> UInt64 {
         var pending: UInt64 = 0
         for (slot, log) in logs {
-            let known = max(remoteLengths[slot] ?? 0, log.length)
+            let known = min(max(remoteLengths[slot] ?? 0, log.length), bound(of: slot))
             let done = applied[slot] ?? 0
             if known > done { pending &+= known - done }
         }

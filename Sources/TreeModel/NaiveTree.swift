@@ -57,12 +57,14 @@ package struct NaiveTree {
 
     /// - Parameters:
     ///   - logs: encoded blocks, each log's from its first on; in any order of logs.
+    ///   - cuts: how many blocks of a log count, if not all.
     ///   - names: what conflict names call a writer; its key's first digits if it has none.
     ///   - text: what the contents of versions mean.
     ///   - settlesAfter: in milliseconds.
     /// - Throws: what the block codec throws.
     package init(
-        _ logs: [(key: Bytes32, blocks: [[UInt8]])], names: [Bytes32: String] = [:],
+        _ logs: [(key: Bytes32, blocks: [[UInt8]])], cuts: [Bytes32: Int] = [:],
+        names: [Bytes32: String] = [:],
         text: NaiveText = .plain, settlesAfter: UInt64 = 7 * 24 * 3600 * 1000
     ) throws {
         self.text = text
@@ -79,6 +81,7 @@ package struct NaiveTree {
             var codec = BlockCodec(writer: slot)
             for (number, bytes) in log.blocks.enumerated() {
                 let block = try codec.decode(bytes.span, writers: writers)
+                if number >= cuts[log.key] ?? .max { continue }
                 let id = OperationID(writer: slot, block: UInt64(number), index: 0)
                 seen[id] = block.clock
                 for (index, operation) in block.operations.enumerated() {
@@ -86,6 +89,13 @@ package struct NaiveTree {
                     operations.append((Stamp(time: block.time, operation: id), operation))
                 }
             }
+        }
+        for index in operations.indices {
+            guard case .write(var write) = operations[index].operation else { continue }
+            write.parents.removeAll { parent in
+                Int(parent.block) >= cuts[writers.key(of: parent.writer)] ?? .max
+            }
+            operations[index].operation = .write(write)
         }
         operations.sort { isBefore($0.stamp, $1.stamp) }
         for (stamp, operation) in operations {

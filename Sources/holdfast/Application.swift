@@ -42,6 +42,8 @@ struct Application {
         case .invite: try context.invite()
         case .status: try context.status()
         case .peers: try context.peers()
+        case .revoke: try context.endMember()
+        case .retire: try context.endMember()
         case .pause: try context.setPaused(true)
         case .resume: try context.setPaused(false)
         case .log: try context.log()

@@ -5,7 +5,9 @@ import Share
 extension CommandContext {
     func invite() throws(CommandFailure) {
         let share = try share()
-        guard let link = try ask(share, ControlRequest(.invite)).response.link else {
+        var request = ControlRequest(.invite)
+        request.isForOwner = parsed.isSet("owner")
+        guard let link = try ask(share, request).response.link else {
             throw CommandFailure(.general, "the daemon gave no link: see \(share.logFile)")
         }
         console.writeLine(link)
@@ -20,9 +22,10 @@ extension CommandContext {
 
     func peers() throws(CommandFailure) {
         let share = try share()
-        let peers = try ask(share, ControlRequest(.status)).response.status?.peers ?? []
+        let status = try ask(share, ControlRequest(.status)).response.status
+        let peers = status?.peers ?? []
         guard !parsed.isSet("json") else { return console.writeLine(try jsonArray(peers)) }
-        console.write(StatusText.table(of: peers))
+        console.write(StatusText.table(of: peers, members: status?.members ?? []))
     }
 
     func status() throws(CommandFailure) {

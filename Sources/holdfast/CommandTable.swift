@@ -39,7 +39,13 @@ enum CommandTable {
             ]),
         CommandSpecification(
             name: .invite, summary: "print an invite link for a mounted share",
-            arguments: [mountPoint("where the share is mounted")], options: common,
+            arguments: [mountPoint("where the share is mounted")],
+            options: [
+                OptionSpecification(
+                    name: "owner", value: .flag,
+                    help: "for another owner, who may revoke and retire devices too; an owner's "
+                        + "device gives such links")
+            ] + common,
             details: [
                 "The link is the last line of standard output. Whoever has it can read the share "
                     + "and write to it."
@@ -62,6 +68,29 @@ enum CommandTable {
                     + "of a third peer, which cannot read it).",
                 "With --json: an array of objects with the keys device, key, address, state, path, "
                     + "roundTripMilliseconds (if known), bytesSent and bytesReceived.",
+            ]),
+        CommandSpecification(
+            name: .revoke, summary: "end the membership of a stolen or unwanted device",
+            arguments: [member, mountPoint("where the share is mounted")], options: common,
+            details: [
+                "An owner's device can do this. What this device has of the other one's changes stays; "
+                    + "whatever else it writes counts nowhere, and is taken out where it has arrived "
+                    + "already. Files made there since are gone from the other devices then, and so is "
+                    + "what others did to these; what others saved over its later versions stays.",
+                "All invite links end with it, since the device has one: holdfast invite on this device "
+                    + "gives new ones. The revoked device still has the share's key, and can read what is "
+                    + "written if it reaches another: what it must not read belongs in a new share.",
+            ]),
+        CommandSpecification(
+            name: .retire,
+            summary: "end the membership of a device that is lost, broken or given up",
+            arguments: [member, mountPoint("where the share is mounted")], options: common,
+            details: [
+                "An owner's device can do this for any other, and every device for itself. All that any "
+                    + "device has of its changes stays; what it alone had, or writes from then on, "
+                    + "counts nowhere. Old history is no longer kept for it.",
+                "If it comes back, everything on it can still be read there. To be a member it joins "
+                    + "again by a link, as a new device.",
             ]),
         CommandSpecification(
             name: .pause, summary: "stop syncing; the mount goes on working",
@@ -314,6 +343,11 @@ enum CommandTable {
         name: "home", value: .text("FOLDER"),
         help: "where this device keeps its key and its shares; default: "
             + "$XDG_DATA_HOME/holdfast or ~/.local/share/holdfast")
+
+    private static let member = ArgumentSpecification(
+        name: "DEVICE", isRequired: true,
+        help:
+            "a device's name, or the first digits of its key, as holdfast status --json shows them")
 
     static let json = OptionSpecification(
         name: "json", value: .flag, help: "print JSON, for programs")

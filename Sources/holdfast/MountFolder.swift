@@ -39,7 +39,10 @@ final class MountFolder: VirtualDirectory {
         FixedFolder([
             (Array("at".utf8), VirtualNode(.directory(past), mode: 0o500)),
             (Array("conflicts".utf8), VirtualNode(.directory(ConflictFolder(volume)), mode: 0o500)),
-            (Array("peers".utf8), text { Array(StatusText.table(of: $0.peers).utf8) }),
+            (
+                Array("peers".utf8),
+                text { Array(StatusText.table(of: $0.peers, members: $0.members).utf8) }
+            ),
             (
                 Array("status".utf8),
                 text { Array(StatusText.summary(of: StatusReport(running: $0)).utf8) }

@@ -243,7 +243,13 @@ final class MountedShare: RunningShare {
     private func response(to request: ControlRequest) throws(CommandFailure) -> ControlResponse {
         switch request.command {
         case .status: return ControlResponse(status: status)
-        case .invite: return ControlResponse(link: try link())
+        case .invite:
+            return ControlResponse(link: try link(isForOwner: request.isForOwner ?? false))
+        case .revoke:
+            let lines = try revoke(request.device)
+            mount.awaitShown()
+            return ControlResponse(lines: lines)
+        case .retire: return ControlResponse(lines: try retire(request.device))
         case .pause, .resume:
             let isPaused = request.command == .pause
             volume.setPaused(isPaused)
@@ -337,14 +343,23 @@ final class MountedShare: RunningShare {
         return volume.mergeSetting
     }
 
-    private func link() throws(CommandFailure) -> String {
+    private func link(isForOwner: Bool) throws(CommandFailure) -> String {
         let addresses = driver.addresses.map { "\($0)" } + settings.peers
+        if isForOwner {
+            do throws(MemberError) {
+                return try volume.ownerLink(name: settings.name, addressHints: addresses).text
+            } catch {
+                throw Self.failure(error)
+            }
+        }
         let link = try storing { () throws(StorageError) in
             try volume.inviteLink(name: settings.name, addressHints: addresses)
         }
         guard let link else {
             throw CommandFailure(
-                .denied, "this device holds no invite: ask for a link where the share was made")
+                .denied,
+                "this device holds no invite: ask for a link where the share was made, or where a device was"
+                    + " last revoked")
         }
         return link.text
     }

@@ -19,7 +19,7 @@ enum StatusText {
         rows.append(
             ("syncing", status.paused ? "paused" : "by \(EscapedText.escaped(status.transport))"))
         for problem in status.problems {
-            rows.append(("network", EscapedText.escaped(problem)))
+            rows.append(("problem", EscapedText.escaped(problem)))
         }
         let connected = status.peers.filter { $0.state == "connected" }
         let names = connected.prefix(8).map { EscapedText.quoted($0.device) }
@@ -38,6 +38,17 @@ enum StatusText {
         }
         for fork in status.forks {
             rows.append(("log fork", text(of: fork)))
+        }
+        for member in status.members where member.state != "member" && !member.isOwn {
+            rows.append(("ended", text(of: member)))
+        }
+        for device in status.silent {
+            rows.append(
+                (
+                    "silent",
+                    "\(EscapedText.quoted(device)) has written nothing for 90 days, and old history is"
+                        + " kept for it: if it is gone for good, holdfast retire ends that"
+                ))
         }
         for device in status.disagreeing {
             rows.append(
@@ -66,6 +77,17 @@ enum StatusText {
         return "\(time), \(size(checkpoint.bytes)), by \(EscapedText.quoted(checkpoint.device))"
     }
 
+    private static func text(of member: ShareStatus.Member) -> String {
+        let rest =
+            member.uncounted > 0
+            ? "; \(member.uncounted) blocks of it are here and do not count" : ""
+        return "\(EscapedText.quoted(member.device)) \(state(of: member))\(rest)"
+    }
+
+    private static func state(of member: ShareStatus.Member) -> String {
+        member.state == "left" ? "has left" : "is \(member.state)"
+    }
+
     private static func text(of fork: ShareStatus.Fork) -> String {
         let what =
             "\(EscapedText.quoted(fork.device)) wrote two histories after block \(fork.common)"
@@ -76,11 +98,16 @@ enum StatusText {
                 + (fork.hindrance.map { ": \($0)" } ?? "")
     }
 
-    static func table(of peers: [ShareStatus.Peer]) -> String {
+    /// - Parameter members: of the share; what became of a peer's membership stands beside its state.
+    static func table(of peers: [ShareStatus.Peer], members: [ShareStatus.Member] = []) -> String {
+        let ended = Dictionary(
+            members.filter { $0.state != "member" }.map { ($0.key, $0.state) }
+        ) { first, _ in first }
         guard !peers.isEmpty else { return "no peer is connected\n" }
         let rows = peers.map { peer in
             [
-                EscapedText.escaped(peer.device), EscapedText.escaped(peer.state),
+                EscapedText.escaped(peer.device),
+                EscapedText.escaped(peer.state + (ended[peer.key].map { ", \($0)" } ?? "")),
                 EscapedText.escaped(peer.address), EscapedText.escaped(peer.path),
                 roundTrip(peer.roundTripMilliseconds), size(peer.bytesSent),
                 size(peer.bytesReceived), EscapedText.escaped(String(peer.key.prefix(16))),

@@ -152,6 +152,9 @@ final class FakeRunning: RunningShare {
         case .retain:
             reply(ControlResponse(retention: request.retention ?? .standard))
         case .merging: reply(ControlResponse(merging: MergeSetting(rules: request.mergeRules ?? 0)))
+        case .revoke, .retire:
+            let word = request.command == .revoke ? "revoked" : "retired"
+            reply(ControlResponse(lines: ["\(request.device ?? "")\u{1b} is \(word)"]))
         case .check: reply(ControlResponse(lines: ["checked"]))
         case .unmount: reply(ControlResponse(error: .init(message: "not mine", exitCode: 1)))
         }
