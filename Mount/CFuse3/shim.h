@@ -66,6 +66,7 @@ static const uint32_t HOLDFAST_INIT_HANDLE_KILLPRIV_V2 = (uint32_t)1 << 28;
 enum {
     HOLDFAST_IN_HEADER = 40,         // sizeof fuse_in_header
     HOLDFAST_IN_OPCODE = 4,          // u32
+    HOLDFAST_IN_PID = 32,            // u32
     HOLDFAST_OPCODE_INIT = 26,
     HOLDFAST_INIT_IN_FLAGS = 12,     // u32, from the body's start
     HOLDFAST_READ_IN_SIZE = 16,      // u32, from the body's start; in fuse_write_in, too

@@ -5,6 +5,8 @@ struct RequestHead {
     private let kind: RequestKind?
     /// Bytes that a read asks for, or a write brings; 0 for others.
     private let size: UInt32
+    /// The thread that asks; 0 if the kernel does on its own account.
+    let caller: UInt32
 
     /// - Parameter buffer: as it came from the kernel.
     init(_ buffer: borrowing fuse_buf) {
@@ -14,6 +16,7 @@ struct RequestHead {
             return unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
         }
         kind = word(at: HOLDFAST_IN_OPCODE).flatMap(RequestKind.init(rawValue:))
+        caller = word(at: HOLDFAST_IN_PID) ?? 0
         size =
             kind == .read || kind == .write
             ? word(at: HOLDFAST_IN_HEADER + HOLDFAST_READ_IN_SIZE) ?? 0 : 0

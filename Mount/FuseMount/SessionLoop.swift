@@ -77,7 +77,9 @@ internal import Synchronization
                 let size = unsafe buffer.receive(from: session)
                 if size == -EINTR, unsafe fuse_session_exited(session) == 0 { continue }
                 guard size > 0 else { return seat.end() }
-                if handsOver(unsafe RequestHead(buffer.buffer)) {
+                let request = unsafe RequestHead(buffer.buffer)
+                if request.isWaitedFor { busyWait.note(from: request.caller) }
+                if handsOver(request) {
                     leave()
                     unsafe fuse_session_process_buf(session, &buffer.buffer)
                     leads = false

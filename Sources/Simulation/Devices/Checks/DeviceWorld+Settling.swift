@@ -59,12 +59,12 @@ extension DeviceWorld {
 
     private func isQuiet() -> Bool {
         var clock: [String: UInt64]?
-        for device in devices {
+        for device in members {
             // A slow machine may not have come to what reached it last.
             guard let status = device.volume?.status(), device.busyUntil <= now, device.due > now
             else { return false }
             guard status.pending == ShareStatus.Pending(), clock == nil || clock == status.clock,
-                devices.count == 1 || !status.peers.isEmpty,
+                members.count == 1 || !status.peers.isEmpty,
                 status.forks.allSatisfy({ !$0.isOwn || $0.isSettled })
             else { return false }
             if let records = try? device.volume?.stagedFiles(), !records.isEmpty {
@@ -82,7 +82,7 @@ extension DeviceWorld {
         let shown = checkContents(of: first)
         checkBook(shown)
         if !violations.isEmpty { for device in devices { describe(device) } }
-        for device in devices where below(3) == 0 { checkReopening(of: device) }
+        for device in members where below(3) == 0 { checkReopening(of: device) }
     }
 
     /// Writes down what a device shows.
@@ -98,19 +98,20 @@ extension DeviceWorld {
     // MARK: Agreement
 
     private func checkAgreement() {
-        let statuses = devices.compactMap { $0.volume?.status() }
+        let statuses = members.compactMap { $0.volume?.status() }
         guard let first = statuses.first else { return }
         if hasClones { return checkDisagreement(statuses) }
-        for (device, status) in zip(devices, statuses) {
+        for (device, status) in zip(members, statuses) {
             if status.digest != first.digest {
                 report(.agreement, "\(device.name) and dev0 have different digests")
             }
-            if status.refused > 0 {
+            // What names a thing that does not count any more is refused.
+            if status.refused > 0, !hasRevoked {
                 report(.error, "\(device.name) refused \(status.refused) operations")
             }
         }
         var pictures: [Picture] = []
-        for device in devices {
+        for device in members {
             if let picture = look(through: device) { pictures.append(picture) }
         }
         for (index, picture) in pictures.enumerated().dropFirst() {
@@ -135,8 +136,13 @@ extension DeviceWorld {
         do {
             var names: [Bytes32: String] = [:]
             for device in devices { names[device.ownLog] = device.name }
+            var cuts: [Bytes32: Int] = [:]
+            for member in status.members where member.state == "revoked" {
+                guard let log = [UInt8](hex: member.log).flatMap({ Bytes32($0) }) else { continue }
+                cuts[log] = Int(status.clock[member.log] ?? 0)
+            }
             let model = try NaiveTree(
-                try device.blocks(upTo: status.clock), names: names, text: .inline,
+                try device.blocks(upTo: status.clock), cuts: cuts, names: names, text: .inline,
                 settlesAfter: VirtualDevice.graceMilliseconds)
             var expected = model.picture()
             let conflicts = UInt64(expected.conflicts.count)
@@ -161,7 +167,7 @@ extension DeviceWorld {
     /// - Returns: the saves that one device shows.
     private func checkContents(of first: VirtualDevice) -> Set<Int> {
         var shown: Set<Int> = []
-        for device in devices {
+        for device in members {
             forEachFile(on: device) { path, showing in
                 if device === first || hasClones { shown.formUnion(showing.saves) }
                 guard let bytes = showing.bytes else {
@@ -198,9 +204,11 @@ extension DeviceWorld {
     }
 
     private func checkBook(_ shown: Set<Int>) {
-        guard !hasClonesCrashed else { return }
+        // What others did to files that do not count any more is gone with them.
+        guard !hasClonesCrashed, !hasRevoked else { return }
         for number in book.missing(shown: shown) {
             let save = book.saves[number]
+            if ended.contains(save.device) { continue }
             write("save \(number): \(save.names), seen \(save.seen.sorted())")
             report(
                 .bytes,

@@ -19,6 +19,8 @@ package struct DeviceOptions: Equatable, Sendable {
         case sleep
         /// Folders copied and used twice.
         case clone
+        /// Members that are revoked or retired, and come back.
+        case end
     }
 
     package var seed: UInt64 = 1
@@ -27,7 +29,7 @@ package struct DeviceOptions: Equatable, Sendable {
     package var devices: Int?
     /// Virtual hours that a run spans; nil: whatever comes.
     package var hours: Int?
-    package var faults: Set<Fault> = Set(Fault.allCases).subtracting([.clone])
+    package var faults: Set<Fault> = Set(Fault.allCases).subtracting([.clone, .end])
 
     package init() {}
 }

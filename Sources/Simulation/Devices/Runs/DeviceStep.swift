@@ -67,6 +67,8 @@ package enum DeviceStep: Hashable, Sendable {
     case join
     /// The folder of a device is copied and used on another machine.
     case clone(Int)
+    /// The founder revokes or retires a device, which goes on as before.
+    case end(Int, isRevoked: Bool)
 
     // Time.
     case run(milliseconds: Int)
@@ -101,7 +103,8 @@ package enum DeviceStep: Hashable, Sendable {
             .editCopy(let device, _), .renameCopy(let device, _, _):
             device
         case .open, .sync, .stop, .start, .offline, .online, .partition, .cut, .pause, .resume,
-            .setClock, .fillDisk, .freeDisk, .join, .clone, .run, .sleep, .rebuild, .look, .settle:
+            .setClock, .fillDisk, .freeDisk, .join, .clone, .end, .run, .sleep, .rebuild, .look,
+            .settle:
             nil
         }
     }
@@ -109,7 +112,8 @@ package enum DeviceStep: Hashable, Sendable {
     /// Whether it is one of the faults.
     package var isFault: Bool {
         switch self {
-        case .stop, .offline, .partition, .cut, .pause, .setClock, .fillDisk, .clone, .join: true
+        case .stop, .offline, .partition, .cut, .pause, .setClock, .fillDisk, .clone, .join, .end:
+            true
         default: false
         }
     }

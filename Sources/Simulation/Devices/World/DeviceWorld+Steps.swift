@@ -30,7 +30,7 @@ extension DeviceWorld {
         case .setMode, .setOwner, .setTime, .setXattr, .removeXattr: takeAttribute(step)
         case .removeCopy, .editCopy, .renameCopy: takeCopy(step)
         case .stop, .start, .offline, .online, .partition, .cut, .pause, .resume, .setClock,
-            .fillDisk, .freeDisk, .join, .clone:
+            .fillDisk, .freeDisk, .join, .clone, .end:
             takeFault(step)
         case .run(let milliseconds): run(for: .milliseconds(milliseconds))
         case .sleep(let hours): sleep(for: .seconds(3600 * hours))
@@ -204,7 +204,29 @@ extension DeviceWorld {
                 guard self.devices.count < 8, device.volume != nil else { return }
                 self.clone(device)
             }
+        case .end(let index, let isRevoked): on(index) { self.end($0, isRevoked: isRevoked) }
         default: break
+        }
+    }
+
+    /// The founder ends another device's membership.
+    private func end(_ device: VirtualDevice, isRevoked: Bool) {
+        guard !hasClones, device.index > 0, !ended.contains(device.index),
+            devices.count > ended.count + 2, let founder = devices.first,
+            devices.allSatisfy({ $0.volume?.isAdmitted ?? false })
+        else { return }
+        program(on: founder) { (volume) throws(VolumeError) in
+            do throws(MemberError) {
+                if isRevoked {
+                    _ = try volume.revoke(device.name)
+                } else {
+                    _ = try volume.retire(device.name)
+                }
+                ended.insert(device.index)
+                if isRevoked { hasRevoked = true }
+            } catch {
+                if case .volume(let error) = error { throw error }
+            }
         }
     }
 

@@ -22,6 +22,17 @@ final class DeviceWorld {
     private(set) var log: [String] = []
     /// Whether a log may have two histories: a device was cloned.
     var hasClones = false
+    /// Devices that are no members any more, and whether one of them was revoked.
+    var ended: Set<Int> = []
+    var hasRevoked = false
+    /// Those that must agree.
+    var members: [VirtualDevice] {
+        guard !ended.isEmpty else { return devices }
+        return devices.filter { device in
+            !ended.contains(device.index)
+                && device.volume?.status().problems.contains { $0.contains("began from") } != true
+        }
+    }
     var noticedForks: Set<Int> = []
     /// Whether history is given back early.
     let isForgetful: Bool
@@ -69,7 +80,7 @@ final class DeviceWorld {
         let index = devices.count
         let origin: ShareOrigin =
             if let founder = devices.first {
-                .join(foundingLog: founder.ownLog, inviteSeed: inviteSeed)
+                .join(foundingLog: founder.ownLog, inviteSeed: openInvite(of: founder))
             } else {
                 .found(name: "simulated", inviteSeed: inviteSeed)
             }
@@ -84,6 +95,13 @@ final class DeviceWorld {
         devices.append(device)
         groups.append(groups.first ?? 0)
         start(device)
+    }
+
+    private func openInvite(of founder: VirtualDevice) -> Bytes32 {
+        guard hasRevoked,
+            let link = try? founder.volume?.inviteLink(name: "", addressHints: [])
+        else { return inviteSeed }
+        return link.inviteSeed
     }
 
     /// Another machine with a copy of a device's folder.
