@@ -149,7 +149,12 @@ extension FileState.State {
         generation += 1
         lastWrite = now
         changed = Clock.wallTime()
-        if setsTime { modified = changed } else { isTimeUntold = true }
+        if setsTime {
+            modified = changed
+        } else if modified != changed {
+            // In one tick of the clock with what it knows the kernel has nothing to tell.
+            isTimeUntold = true
+        }
         if isOrphan { overlay.uncount() }
         return FileState.Change(wasClean: wasClean, isLarge: isLarge)
     }
