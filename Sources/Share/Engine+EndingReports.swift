@@ -19,8 +19,9 @@ extension Engine {
             report.lastBlock = slot.flatMap { codecs[$0]?.time.milliseconds } ?? 0
             if isOwn {
                 report.uncounted = ownUncounted
-            } else if let slot, let length = logs[slot]?.length, length > bound(of: slot) {
-                report.uncounted = length - max(bound(of: slot), starts[slot]?.number ?? 0)
+            } else if let slot, let length = logs[slot]?.length {
+                let counted = max(bound(of: slot), starts[slot]?.number ?? 0)
+                report.uncounted = length > counted ? length - counted : 0
             }
             return report
         }
