@@ -93,8 +93,15 @@ extension Engine {
     }
 
     mutating func publish(_ save: Save) throws(VolumeError) -> Published {
-        let id = try operation(save.node)
+        var save = save
+        var id = try operation(save.node)
+        if let file = try refuge(for: id) {
+            id = file
+            save.parents = []
+        }
+        save.node = NodeID(id)
         let node = try self.node(id)
+        if membership.hasKnownEndings { try dropOtherParents(of: &save, node.object) }
         // A version would bring a removed file back to life: what only open handles see stays theirs.
         let published =
             try attributes(id).links == 0
@@ -107,6 +114,17 @@ extension Engine {
             markDirty()
         }
         return published
+    }
+
+    /// What was shown may not count any more, or have been of a file for which another stands now.
+    private func dropOtherParents(of save: inout Save, _ object: ObjectID) throws(VolumeError) {
+        var known: [UInt64] = []
+        for parent in save.parents {
+            guard let id = OperationID(rawValue: parent).map(current) else { continue }
+            let row = try Self.stored { () throws(StorageError) in try storage.version(id) }
+            if row?.object == object { known.append(parent) }
+        }
+        save.parents = known
     }
 
     private mutating func publish(_ save: Save, as node: Node) throws(VolumeError) -> Published {

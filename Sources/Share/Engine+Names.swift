@@ -116,7 +116,11 @@ extension Engine {
 
     /// Remembers what is staged of a file for a crash, unless it was removed here a moment ago.
     mutating func recordStaged(_ staged: StagedFile) throws(VolumeError) {
-        let staged = current(staged)
+        var staged = current(staged)
+        if let id = staged.node.operation, let file = try refuge(for: id) {
+            staged.node = NodeID(file)
+            staged.parents = []
+        }
         if removedHere.contains(staged.node), let id = staged.node.operation {
             guard try hasName(id) else { return }
         }
@@ -382,7 +386,7 @@ extension Engine {
 
     func operation(_ node: NodeID) throws(VolumeError) -> OperationID {
         guard let id = node.operation else { throw .stale }
-        return retiredSlots.isEmpty ? id : current(id)
+        return retiredSlots.isEmpty && displaced.isEmpty ? id : current(id)
     }
 
     func node(_ id: OperationID) throws(VolumeError) -> Node {
