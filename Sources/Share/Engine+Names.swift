@@ -60,6 +60,7 @@ extension Engine {
     {
         let parent = try self.directory(directory)
         try requireFree(name, in: parent)
+        try commitIfShort(of: request.extended)
         let object = try author(
             .make(
                 .init(
@@ -67,6 +68,7 @@ extension Engine {
                     uid: request.uid, gid: request.gid, created: environment.wallTime(),
                     device: request.device, target: request.target)))
         try author(.place(.init(.new(object), in: parent, named: name)))
+        try set(request.extended, of: object)
         if request.kind == .file {
             recent.born(object, at: environment.now())
         }
@@ -348,6 +350,8 @@ extension Engine {
                     object: object, parents: [], size: content?.size ?? shown.size,
                     modified: content?.modified ?? shown.modified,
                     content: content?.content ?? shown.content)))
+        // What the mode says of its group may be the mask of a list of who else may do what.
+        try setXattrs(of: object, to: try xattrs(of: copy.object))
         try close(copy, of: entry, in: shownParent)
         return object
     }

@@ -50,7 +50,9 @@ extension Engine {
                 .init(
                     object: former, mode: UInt16(request.mode & 0o7777), uid: request.uid,
                     gid: request.gid, modified: now, accessed: now)))
-        try setXattrs(of: former, to: [])
+        try setXattrs(
+            of: former,
+            to: request.extended.compactMap { item in item.value.map { (item.name, $0) } })
         // To programs it is another file than before.
         try swapNumbers(object, former)
         var versions = try shownContent(former).versions

@@ -22,4 +22,43 @@ import Testing
         network.run(seconds: 2)
         #expect(try alice.names().count == count)
     }
+
+    /// Others must not see a list of who may do what without the mode that goes with it.
+    @Test(arguments: 0..<4)
+    func `attributes and values that belong together come in one block`(left: Int) throws {
+        let network = Network(seed: 6)
+        let alice = try network.addDevice("alice")
+        network.run(seconds: 2)
+        let value = ExtendedValue(name: Array("user.list".utf8), value: [1, 2, 3])
+        func operations() -> (block: UInt64, count: Int) {
+            alice.volume.engine.withLock { engine in
+                (
+                    engine.open?.number ?? engine.ownLog?.length ?? 0,
+                    engine.open?.operations.count ?? 0
+                )
+            }
+        }
+        while operations().count < Engine.Limits.blockOperations - left - 1 {
+            _ = try alice.volume.setAttributes(of: .root, to: AttributeChange(mode: 0o700))
+        }
+        let before = operations()
+        let made = try alice.volume.make(
+            Array("f".utf8), in: .root,
+            MakeRequest(kind: .file, mode: 0o640, uid: 0, gid: 0, extended: [value]))
+        let after = operations()
+        #expect(after.block == before.block ? after.count == before.count + 3 : after.count == 3)
+        while operations().count < Engine.Limits.blockOperations - left - 1 {
+            _ = try alice.volume.setAttributes(of: .root, to: AttributeChange(mode: 0o700))
+        }
+        let other = operations()
+        _ = try alice.volume.setAttributes(
+            of: made.node,
+            to: AttributeChange(mode: 0o600, extended: [.init(name: value.name, value: [4])]))
+        let last = operations()
+        #expect(last.block == other.block ? last.count == other.count + 2 : last.count == 2)
+        #expect(try alice.volume.extendedAttribute(value.name, of: made.node) == [4])
+        _ = try alice.volume.setAttributes(
+            of: made.node, to: AttributeChange(extended: [.init(name: value.name, value: nil)]))
+        #expect(try alice.volume.extendedAttributeNames(of: made.node) == [])
+    }
 }
