@@ -47,6 +47,9 @@ static inline void holdfast_own_files(void) {
 }
 enum { HOLDFAST_O_PATH = 010000000 };  // the same everywhere but alpha, parisc, sparc
 enum { HOLDFAST_XATTR_CREATE = 1, HOLDFAST_XATTR_REPLACE = 2 };
+// What the hook below puts into those flags: the kernel has said whether a caller who sets an ACL takes the
+// setgid bit away with it, and it does.
+enum { HOLDFAST_XATTR_EXTENDED = 1 << 29, HOLDFAST_XATTR_KILL_SGID = 1 << 30 };
 
 // One mount's user data: what the callbacks find, and what the hook below remembers.
 struct holdfast_session {
@@ -62,12 +65,22 @@ struct holdfast_session {
 // no name for it.
 static const uint32_t HOLDFAST_INIT_HANDLE_KILLPRIV_V2 = (uint32_t)1 << 28;
 
+// POSIX_ACL: the kernel checks ACLs. DONT_MASK: it leaves the umask to the server, since a directory's
+// default ACL takes its place. SETXATTR_EXT: see holdfast_fold_setxattr.
+enum { HOLDFAST_INIT_SETXATTR_EXT = 1 << 29 };
+static const uint32_t HOLDFAST_INIT_ACL =
+    (uint32_t)1 << 20 | (uint32_t)1 << 6 | (uint32_t)HOLDFAST_INIT_SETXATTR_EXT;
+
 // Offsets into the kernel's messages (linux/fuse.h, protocol 7.31 to 7.45).
 enum {
     HOLDFAST_IN_HEADER = 40,         // sizeof fuse_in_header
     HOLDFAST_IN_OPCODE = 4,          // u32
     HOLDFAST_IN_PID = 32,            // u32
     HOLDFAST_OPCODE_INIT = 26,
+    HOLDFAST_OPCODE_SETXATTR = 21,
+    HOLDFAST_SETXATTR_IN_SIZE = 8,   // as libfuse knows it
+    HOLDFAST_SETXATTR_IN_FLAGS = 4,  // u32, from the body's start: those of setxattr(2)
+    HOLDFAST_SETXATTR_IN_MORE = 8,   // u32: what the extension adds; with it, the body begins with 16 bytes
     HOLDFAST_INIT_IN_FLAGS = 12,     // u32, from the body's start
     HOLDFAST_READ_IN_SIZE = 16,      // u32, from the body's start; in fuse_write_in, too
     HOLDFAST_OUT_UNIQUE = 8,         // u64, in fuse_out_header
@@ -75,6 +88,25 @@ enum {
     HOLDFAST_INIT_OUT_SIZE = 64,
     HOLDFAST_INIT_OUT_FLAGS = 12,    // u32, from the body's start
 };
+
+// With SETXATTR_EXT a request has eight more bytes before the name. libfuse 3.14 does not know them: what
+// they say goes into the flags that it passes on.
+static inline ssize_t holdfast_fold_setxattr(char *request, ssize_t count) {
+    if (count < HOLDFAST_IN_HEADER + 2 * HOLDFAST_SETXATTR_IN_SIZE)
+        return count;
+    char *body = request + HOLDFAST_IN_HEADER;
+    uint32_t flags, more;
+    memcpy(&flags, body + HOLDFAST_SETXATTR_IN_FLAGS, 4);
+    memcpy(&more, body + HOLDFAST_SETXATTR_IN_MORE, 4);
+    flags |= HOLDFAST_XATTR_EXTENDED | (more & 1 ? HOLDFAST_XATTR_KILL_SGID : 0);
+    memcpy(body + HOLDFAST_SETXATTR_IN_FLAGS, &flags, 4);
+    count -= HOLDFAST_SETXATTR_IN_SIZE;
+    memmove(body + HOLDFAST_SETXATTR_IN_SIZE, body + 2 * HOLDFAST_SETXATTR_IN_SIZE,
+            (size_t)(count - HOLDFAST_IN_HEADER - HOLDFAST_SETXATTR_IN_SIZE));
+    uint32_t length = (uint32_t)count;
+    memcpy(request, &length, 4);
+    return count;
+}
 
 static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *userdata) {
     struct holdfast_session *session = (struct holdfast_session *)userdata;
@@ -87,6 +119,9 @@ static inline ssize_t holdfast_read(int fd, void *buffer, size_t size, void *use
     if (opcode == HOLDFAST_OPCODE_INIT && count >= HOLDFAST_IN_HEADER + 16
         && !__atomic_load_n(&session->negotiated, __ATOMIC_RELAXED))
         memcpy(&session->offered, (char *)buffer + HOLDFAST_IN_HEADER + HOLDFAST_INIT_IN_FLAGS, 4);
+    if (opcode == HOLDFAST_OPCODE_SETXATTR
+        && session->wanted & session->offered & HOLDFAST_INIT_SETXATTR_EXT)
+        return holdfast_fold_setxattr((char *)buffer, count);
     return count;
 }
 

@@ -5,6 +5,8 @@ struct Caller: Sendable {
     let uid: UInt32
     let gid: UInt32
     let thread: Int32
+    /// In a request that makes something; 0 in others.
+    var umask: UInt32 = 0
 
     /// Nobody in particular, as when pages are written back.
     static let kernel = Caller(uid: 0, gid: 0, thread: 0)

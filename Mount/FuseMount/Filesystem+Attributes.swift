@@ -68,7 +68,7 @@ extension Filesystem {
         if let orphan = inode.orphan {
             inode.file.flatMap { file in change.modified.map { (file, $0) } }
                 .map { (file, time) in _ = file.setModified(time, wallTime: now) }
-            orphan.attributes.withLock { $0.apply(change, now: now) }
+            try self.change(orphan, of: inode.node, change)
             return try attributes(of: inode)
         }
         if let time = change.modified, let file = inode.file,
@@ -83,7 +83,12 @@ extension Filesystem {
         }
         guard change != AttributeChange() else { return try attributes(of: inode) }
         let before = changes.now
-        let attributes = try table.meaning.withLock { _ throws(VolumeError) in
+        return try patched(try set(change, of: id), of: id, readAt: before)
+    }
+
+    /// Changes what has a name; a conflict copy becomes another object.
+    func set(_ change: AttributeChange, of id: InodeID) throws(VolumeError) -> Attributes {
+        try table.meaning.withLock { _ throws(VolumeError) in
             let inode = try self.inode(id)
             let attributes = try volume.setAttributes(of: inode.node, to: change)
             if attributes.node != inode.node {
@@ -94,7 +99,6 @@ extension Filesystem {
             }
             return attributes
         }
-        return try patched(attributes, of: id, readAt: before)
     }
 
     /// Who sets the owner that is shown anyway, as programs do that copy what they see, does not take
@@ -169,7 +173,7 @@ extension Filesystem {
 }
 
 extension Attributes {
-    fileprivate mutating func apply(_ change: AttributeChange, now: Timestamp) {
+    mutating func apply(_ change: AttributeChange, now: Timestamp) {
         if let value = change.mode { mode = value }
         if let value = change.uid { uid = value }
         if let value = change.gid { gid = value }

@@ -9,8 +9,7 @@ enum ExtendedAttribute {
     /// one file, `ls -l` and `cp -a` ask for no other's.
     static let label = [UInt8]("security.selinux".utf8)
     static let trusted = [UInt8]("trusted.".utf8)
-    /// What Linux knows, but for `system.`: ACLs live there; without them the kernel checks mode
-    /// bits alone.
+    /// What Linux knows, but for `system.`: ACLs live there, which a mount may have.
     static let spaces = ["user.", "trusted.", "security."].map { [UInt8]($0.utf8) }
 
     /// What the mount itself tells of a file. Read by name alone: in no list, so that who copies a file
@@ -35,15 +34,22 @@ extension Filesystem {
             if name == ExtendedAttribute.capability, inode.file?.hasNoCapability == true {
                 throw .noAttribute
             }
-            guard let orphan = inode.orphan else {
-                return try volume.extendedAttribute(name, of: inode.node)
-            }
-            return try extended(orphan, of: inode.node) { (all) throws(VolumeError) in
-                guard let value = all[name] else { throw .noAttribute }
-                return value
-            }
+            let value = try value(of: name, inode)
+            return try AccessList(name).map { (list) throws(VolumeError) in
+                try shown(list, value, of: inode)
+            } ?? value
         }
         answer(result, size: size, reply)
+    }
+
+    private func value(of name: [UInt8], _ inode: Inode) throws(VolumeError) -> [UInt8] {
+        guard let orphan = inode.orphan else {
+            return try volume.extendedAttribute(name, of: inode.node)
+        }
+        return try extended(orphan, of: inode.node) { (all) throws(VolumeError) in
+            guard let value = all[name] else { throw .noAttribute }
+            return value
+        }
     }
 
     func listxattr(_ id: InodeID, size: Int, _ reply: consuming FuseReply) {
@@ -59,7 +65,7 @@ extension Filesystem {
                     try volume.extendedAttributeNames(of: inode.node)
                 }
             var list: [UInt8] = []
-            for name in names where ExtendedAttribute.isKnown(name) {
+            for name in names where isKnown(name) {
                 guard !name.starts(with: ExtendedAttribute.own) else { continue }
                 guard showsTrusted || !name.starts(with: ExtendedAttribute.trusted) else {
                     continue
@@ -76,6 +82,10 @@ extension Filesystem {
         _ id: InodeID, _ name: UnsafePointer<CChar>, _ value: UnsafeRawBufferPointer, flags: Int32,
         _ reply: consuming FuseReply
     ) {
+        if let list = unsafe accessList(name) {
+            // The request holds the value until the answer.
+            return setAccessList(list, of: id, to: unsafe [UInt8](value), flags: flags, reply)
+        }
         let result = Result { () throws(VolumeError) in
             let name = try unsafe attributeName(name)
             let inode = try inode(id)
@@ -135,8 +145,29 @@ extension Filesystem {
         let name = try unsafe self.name(name)
         // A space alone names nothing.
         guard !ExtendedAttribute.spaces.contains(name) else { throw .invalidName }
-        guard ExtendedAttribute.isKnown(name) else { throw .notSupported }
+        guard isKnown(name) else { throw .notSupported }
         return name
+    }
+
+    private func isKnown(_ name: [UInt8]) -> Bool {
+        ExtendedAttribute.isKnown(name) || options.acl && AccessList(name) != nil
+    }
+
+    /// The list that a name means, where the mount has them.
+    private func accessList(_ name: UnsafePointer<CChar>) -> AccessList? {
+        guard options.acl, let name = try? unsafe self.name(name) else { return nil }
+        return AccessList(name)
+    }
+
+    /// Changes a file without a name.
+    func change(_ orphan: Orphan, of node: NodeID, _ change: AttributeChange) throws(VolumeError) {
+        if !change.extended.isEmpty {
+            try extended(orphan, of: node) { (all) throws(VolumeError) in
+                for item in change.extended { all[item.name] = item.value }
+            }
+        }
+        let now = Clock.wallTime()
+        orphan.attributes.withLock { $0.apply(change, now: now) }
     }
 
     /// All that a node has.

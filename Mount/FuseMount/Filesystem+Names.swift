@@ -140,6 +140,7 @@ extension Filesystem {
             request.gid = above.gid
             if kind == .directory { request.mode |= 0o2000 }
         }
+        if options.acl { try inherit(from: directory, by: caller, into: &request) }
         return (NamePlace(directory: directory, name: name), request)
     }
 

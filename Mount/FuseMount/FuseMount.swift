@@ -47,7 +47,8 @@ internal import Synchronization
         unsafe userdata.initialize(to: holdfast_session())
         unsafe userdata.pointee.filesystem =
             Unmanaged.passUnretained(filesystem).toOpaque()
-        unsafe userdata.pointee.wanted = HOLDFAST_INIT_HANDLE_KILLPRIV_V2
+        unsafe userdata.pointee.wanted =
+            HOLDFAST_INIT_HANDLE_KILLPRIV_V2 | (options.acl ? HOLDFAST_INIT_ACL : 0)
         do throws(MountError) {
             unsafe session = try Self.mount(options, userdata)
         } catch {

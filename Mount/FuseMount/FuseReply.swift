@@ -37,7 +37,8 @@ struct Entry {
         // libfuse keeps the context in the request, which lives until the reply.
         guard let context = unsafe fuse_req_ctx(request) else { return .kernel }
         return unsafe Caller(
-            uid: context.pointee.uid, gid: context.pointee.gid, thread: context.pointee.pid)
+            uid: context.pointee.uid, gid: context.pointee.gid, thread: context.pointee.pid,
+            umask: context.pointee.umask)
     }
 
     /// Whether the caller was sent a signal meanwhile.

@@ -16,6 +16,8 @@ package enum MountError: Error, Equatable, Sendable {
     case othersNotAllowed
     /// Only root may mount with `suid` or `dev`.
     case needsRoot(option: String)
+    /// Only where the recorded owners are shown.
+    case needsRecordedOwner(option: String)
     /// libfuse refused; it wrote its reason to standard error.
     case refused(mountPoint: String)
     case system(code: Int32, action: String)
@@ -40,6 +42,9 @@ extension MountError: CustomStringConvertible {
         case .othersNotAllowed:
             "allow_other is not permitted: add the line user_allow_other to /etc/fuse.conf"
         case .needsRoot(let option): "only root may mount with \(option): leave it out"
+        case .needsRecordedOwner(let option):
+            "\(option) names users and groups by number, which mean nothing where all files are shown to "
+                + "belong to one user: mount with owner=recorded, or without \(option)"
         case .refused(let path):
             "mounting at \(path) was refused: the reason is in the line that fuse printed above"
         case .system(let code, let action): "\(action) failed (errno \(code))"

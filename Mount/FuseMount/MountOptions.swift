@@ -29,6 +29,10 @@ package struct MountOptions: Equatable, Sendable {
     /// An ordinary user's are theirs: the numbers of other machines' users mean nothing to them, and
     /// the kernel would keep them out of their own share. Root sees what is recorded.
     package var ownership: Ownership
+    /// Keep POSIX ACLs, and have the kernel check them: it asks once for the list of each thing that one of a
+    /// group, or a program, looks at. Only where files are shown to belong to whom the share has recorded:
+    /// their entries name users and groups by number, too.
+    package var acl = false
     /// Refuse to follow symlinks that leave the share (EPERM on reading them).
     package var containSymlinks = false
     /// How long the kernel may keep entries and attributes, in seconds. What changes elsewhere is

@@ -11,6 +11,9 @@ enum MountPoint {
     /// - Returns: the absolute path.
     static func prepare(_ options: MountOptions, log: (String) -> Void) throws(MountError) -> String
     {
+        if options.acl, options.ownership != .recorded {
+            throw .needsRecordedOwner(option: "acl")
+        }
         if !isRoot {
             if options.suid { throw .needsRoot(option: "suid") }
             if options.dev { throw .needsRoot(option: "dev") }

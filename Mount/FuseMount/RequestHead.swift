@@ -22,8 +22,11 @@ struct RequestHead {
             ? word(at: HOLDFAST_IN_HEADER + HOLDFAST_READ_IN_SIZE) ?? 0 : 0
     }
 
-    /// Whether somebody waits for the answer.
-    var isWaitedFor: Bool { kind?.isWaitedFor ?? true }
+    /// Whether somebody waits for the answer. Nobody does for a page that the kernel writes back; and they come many
+    /// at once, of one file, where threads would only wait for each other.
+    var isWaitedFor: Bool { !isWrittenBack && kind?.isWaitedFor ?? true }
+
+    private var isWrittenBack: Bool { kind == .write && caller == 0 }
 
     /// Whether the kernel forgets something after the answer, and so has a request that nobody waits for.
     var isForgottenAfter: Bool {

@@ -2,18 +2,21 @@ import Base
 
 /// Whether the moves of directories in a checkpoint are such as can have been: whoever undoes them finds where each
 /// directory was before, and does not walk in circles.
+///
+/// Whoever signed the checkpoint chose how deep the directories lie and how many moves there are. The work
+/// is a few look-ups of rows for each directory and each move, and what a `MovingForest` takes to follow them.
 struct CheckpointMoves {
-    private enum Limits {
-        /// Steps towards the root, in all.
-        static let steps = 1 << 26
-    }
-
     private let tree: FileTree
     private var places: [EntryID: Placement] = [:]
+    /// By directory, where it was before all moves, for those that moved.
     private var parents: [ObjectID: ObjectID] = [:]
-    private var stepsLeft = Limits.steps
+    private var forest = MovingForest()
+    private var nodes: [ObjectID: Int] = [:]
 
-    init(_ tree: FileTree) { self.tree = tree }
+    init(_ tree: FileTree) {
+        self.tree = tree
+        nodes[.root] = forest.add()
+    }
 
     /// - Precondition: every directory reaches the root, and all rows are in storage.
     mutating func areSound() throws(StorageError) -> Bool {
@@ -22,25 +25,27 @@ struct CheckpointMoves {
             .sorted { writers.precedes($0.stamp, $1.stamp) }
         for move in moves.reversed() {
             guard let previous = move.previous else { continue }
-            guard let (place, object) = try place(of: move.entry),
-                place == Placement(parent: move.parent, name: move.name, stamp: move.stamp)
+            guard let (place, object) = try place(of: move.entry), place == move.placement
             else { return false }
             places[move.entry] = previous
             parents[object] = previous.parent
         }
         for object in parents.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
-            guard try reachesRoot(object) else { return false }
+            guard try node(of: object) != nil else { return false }
         }
         for move in moves {
             guard let (place, object) = try place(of: move.entry),
-                let isInside = try isInside(move.parent, object),
-                isInside == (move.previous == nil)
+                let moved = try node(of: object), let parent = try node(of: move.parent)
             else { return false }
-            guard let previous = move.previous else { continue }
-            guard place == previous else { return false }
-            places[move.entry] = Placement(
-                parent: move.parent, name: move.name, stamp: move.stamp)
-            parents[object] = move.parent
+            guard let previous = move.previous else {
+                // It had no effect, for the reason that there can be.
+                guard forest.isInside(parent, moved) else { return false }
+                continue
+            }
+            guard place == previous, !forest.isInside(parent, moved) else { return false }
+            places[move.entry] = move.placement
+            forest.cut(moved)
+            forest.link(moved, below: parent)
         }
         return true
     }
@@ -50,36 +55,39 @@ struct CheckpointMoves {
         return (places[entry] ?? row.placement, row.object)
     }
 
+    /// A directory's node in the forest, where it and those above it are put if they are not there.
+    ///
+    /// A directory that comes in after the first move has never moved, and what is above it neither, up to where
+    /// the forest ends.
+    ///
+    /// - Returns: nil if the way to the root leads into a ring.
+    private mutating func node(of directory: ObjectID) throws(StorageError) -> Int? {
+        if let known = nodes[directory] { return known }
+        let first = forest.count
+        var current = directory
+        var below: Int?
+        while true {
+            let known = nodes[current]
+            // It was come by on the way.
+            if let known, known >= first { return nil }
+            let node = known ?? forest.add()
+            if let below { forest.link(below, below: node) }
+            guard known == nil else { return first }
+            nodes[current] = node
+            below = node
+            guard let parent = try parent(of: current) else { return nil }
+            current = parent
+        }
+    }
+
     private func parent(of directory: ObjectID) throws(StorageError) -> ObjectID? {
         if let known = parents[directory] { return known }
         guard let entry = try tree.storage.object(directory)?.entry else { return nil }
         return try tree.storage.entry(entry)?.placement.parent
     }
+}
 
-    private mutating func reachesRoot(_ directory: ObjectID) throws(StorageError) -> Bool {
-        var path: Set<ObjectID> = []
-        var current = directory
-        while current != .root {
-            stepsLeft -= 1
-            guard stepsLeft > 0, path.insert(current).inserted,
-                let parent = try parent(of: current)
-            else { return false }
-            current = parent
-        }
-        return true
-    }
-
-    /// - Returns: nil if it takes too long to tell.
-    private mutating func isInside(_ directory: ObjectID, _ ancestor: ObjectID)
-        throws(StorageError) -> Bool?
-    {
-        var current = directory
-        while current != ancestor {
-            guard current != .root else { return false }
-            stepsLeft -= 1
-            guard stepsLeft > 0, let parent = try parent(of: current) else { return nil }
-            current = parent
-        }
-        return true
-    }
+extension MoveRow {
+    /// Where it puts its directory.
+    fileprivate var placement: Placement { Placement(parent: parent, name: name, stamp: stamp) }
 }

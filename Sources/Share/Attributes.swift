@@ -47,16 +47,32 @@ package struct AttributeChange: Equatable, Sendable {
     package var gid: UInt32?
     package var modified: Timestamp?
     package var accessed: Timestamp?
+    /// Set in the same block; each name once.
+    package var extended: [ExtendedValue]
 
     package init(
         mode: UInt32? = nil, uid: UInt32? = nil, gid: UInt32? = nil, modified: Timestamp? = nil,
-        accessed: Timestamp? = nil
+        accessed: Timestamp? = nil, extended: [ExtendedValue] = []
     ) {
+        self.extended = extended
         self.mode = mode
         self.uid = uid
         self.gid = gid
         self.modified = modified
         self.accessed = accessed
+    }
+}
+
+/// What an extended attribute is to be.
+package struct ExtendedValue: Equatable, Sendable {
+    /// 1 to 255 bytes.
+    package var name: [UInt8]
+    /// At most 65,536 bytes; nil takes the attribute away, if there is one.
+    package var value: [UInt8]?
+
+    package init(name: [UInt8], value: [UInt8]?) {
+        self.name = name
+        self.value = value
     }
 }
 
@@ -70,11 +86,14 @@ package struct MakeRequest: Equatable, Sendable {
     package var device: UInt64
     /// Of a symlink, at most 4095 bytes; empty for others.
     package var target: [UInt8]
+    /// What it has from the start, in the same block; each name once.
+    package var extended: [ExtendedValue]
 
     package init(
         kind: FileKind, mode: UInt32, uid: UInt32, gid: UInt32, device: UInt64 = 0,
-        target: [UInt8] = []
+        target: [UInt8] = [], extended: [ExtendedValue] = []
     ) {
+        self.extended = extended
         self.kind = kind
         self.mode = mode
         self.uid = uid

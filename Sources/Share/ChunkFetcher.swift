@@ -12,12 +12,15 @@ struct ChunkFetcher {
         var isList: Bool
         /// Whether a reader waits for it.
         fileprivate var isUrgent = false
+        /// See `WantedChunk`.
+        fileprivate(set) var isOwed: Bool
         fileprivate var askedOf: ConnectionID?
         fileprivate var lackedBy: [ConnectionID] = []
 
-        init(reference: ChunkReference, isList: Bool) {
+        init(reference: ChunkReference, isList: Bool, isOwed: Bool = true) {
             self.reference = reference
             self.isList = isList
+            self.isOwed = isOwed
         }
     }
 
@@ -35,17 +38,35 @@ struct ChunkFetcher {
     /// Asked for already when readers came to wait for them.
     private var raised: [Bytes32] = []
     private var inFlight: [ConnectionID: (count: Int, bytes: Int)] = [:]
-    private(set) var bytes: UInt64 = 0
+    /// Of what is owed: how many chunks, and their bytes.
+    private(set) var owed: (count: Int, bytes: UInt64) = (0, 0)
 
+    /// Of all that is wanted.
     var count: Int { wanted.count }
 
     func isWanted(_ address: Bytes32) -> Bool { wanted[address] != nil }
+    func isOwed(_ address: Bytes32) -> Bool { wanted[address]?.isOwed ?? false }
 
-    mutating func want(_ reference: ChunkReference, isList: Bool) {
-        guard wanted[reference.address] == nil else { return }
-        wanted[reference.address] = Wanted(reference: reference, isList: isList)
-        bytes &+= UInt64(reference.length)
+    mutating func want(_ chunk: WantedChunk) {
+        want(chunk.reference, isList: chunk.isList, isOwed: chunk.isOwed)
+    }
+
+    mutating func want(_ reference: ChunkReference, isList: Bool, isOwed: Bool = true) {
+        if let known = wanted[reference.address] {
+            if isOwed, !known.isOwed { setOwed(reference.address, true) }
+            return
+        }
+        wanted[reference.address] = Wanted(reference: reference, isList: isList, isOwed: false)
         queue.append(reference.address)
+        if isOwed { setOwed(reference.address, true) }
+    }
+
+    private mutating func setOwed(_ address: Bytes32, _ isOwed: Bool) {
+        guard let entry = wanted[address], entry.isOwed != isOwed else { return }
+        wanted[address]?.isOwed = isOwed
+        owed.count += isOwed ? 1 : -1
+        let length = UInt64(entry.reference.length)
+        owed.bytes = isOwed ? owed.bytes &+ length : owed.bytes &- length
     }
 
     /// Puts a chunk before all others, wanted before or not.
@@ -119,9 +140,10 @@ struct ChunkFetcher {
 
     /// - Returns: what was wanted under this address, now settled; nil if nobody wanted it.
     mutating func settle(_ address: Bytes32) -> Wanted? {
-        guard let entry = wanted.removeValue(forKey: address) else { return nil }
+        guard let entry = wanted[address] else { return nil }
+        setOwed(address, false)
+        wanted[address] = nil
         release(entry)
-        bytes &-= UInt64(entry.reference.length)
         return entry
     }
 
@@ -145,8 +167,10 @@ struct ChunkFetcher {
     /// Forgets what is no longer wanted.
     mutating func keepOnly(_ chunks: [WantedChunk]) {
         let kept = Set(chunks.map(\.reference.address))
-        for address in wanted.keys.sorted() where !kept.contains(address) { _ = settle(address) }
-        for chunk in chunks { want(chunk.reference, isList: chunk.isList) }
+        for address in wanted.keys.sorted() {
+            if kept.contains(address) { setOwed(address, false) } else { _ = settle(address) }
+        }
+        for chunk in chunks { want(chunk) }
     }
 
     mutating func connectionClosed(_ connection: ConnectionID) {

@@ -13,8 +13,15 @@ extension Engine {
     @discardableResult
     mutating func author(_ operation: Operation) throws(VolumeError) -> OperationID {
         if let failure { throw .storage(failure) }
-        // A block that could not be sealed for want of space takes no more.
-        if isBlockFull, !isBound(operation) {
+        let now = environment.now()
+        let isFirst = isFirstOfCall
+        isFirstOfCall = false
+        if isFirst, let open, open.turnsAt <= now {
+            try Self.stored { () throws(StorageError) in try sealEarly() }
+        }
+        // What one call does stays in one block: a crash, and a peer, must not see half a rename. A block that
+        // could not be sealed for want of space takes no more calls.
+        if isBlockFull, isFirst || isBlockCrammed, !isBound(operation) {
             try Self.stored { () throws(StorageError) in try commit() }
         }
         var block = try openBlock()
@@ -35,7 +42,7 @@ extension Engine {
         }
         block.operations.append(operation)
         block.size += operation.sizeEstimate
-        block.touchedAt = environment.now()
+        block.touchedAt = now
         open = block
         markDirty()
         note(treeChanges)
@@ -103,10 +110,19 @@ extension Engine {
         var clock = tree.clock
         // What does not count any more was seen all the same.
         if let last = codecs[ownSlot]?.clock { clock.merge(last) }
+        let wall = environment.wallTime()
+        let time = hybrid.next(wallMilliseconds: wall.milliseconds)
         return OpenBlock(
-            number: log.length,
-            time: hybrid.next(wallMilliseconds: environment.wallTime().milliseconds),
-            clock: clock, openedAt: now, touchedAt: now)
+            number: log.length, time: time, clock: clock, openedAt: now, touchedAt: now,
+            turnsAt: now + Self.untilNextSecond(after: time, at: wall))
+    }
+
+    /// How long the second in which a block's time falls still lasts; longer than a second where other
+    /// devices' clocks are ahead.
+    private static func untilNextSecond(after time: HybridTime, at wall: Timestamp) -> Duration {
+        let turn = (time.milliseconds / 1000 + 1) * 1000
+        return .milliseconds(Int64(clamping: turn - min(turn, wall.milliseconds)))
+            - .nanoseconds(Int64(wall.nanoseconds % 1_000_000))
     }
 
     /// The first block of a new share is written before there is any member.
@@ -133,6 +149,13 @@ extension Engine {
     var isBlockFull: Bool {
         open.map {
             $0.size >= Limits.blockSize || $0.operations.count >= Limits.blockOperations
+        } ?? false
+    }
+
+    /// Whether the open block takes no more of the call that filled it either.
+    private var isBlockCrammed: Bool {
+        open.map {
+            $0.size >= 2 * Limits.blockSize || $0.operations.count >= 4 * Limits.blockOperations
         } ?? false
     }
 

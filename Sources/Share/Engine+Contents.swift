@@ -27,6 +27,7 @@ extension Engine {
             object: id, mode: change.mode.map { UInt16($0 & 0o7777) }, uid: change.uid,
             gid: change.gid, modified: change.modified, accessed: change.accessed)
         if operation != Operation.SetAttribute(object: id) { try author(.setAttribute(operation)) }
+        try set(change.extended, of: try self.node(id).object)
         return try attributes(id)
     }
 
@@ -60,6 +61,21 @@ extension Engine {
         guard old != value else { return }
         let object = try self.node(id).object
         try author(.setXattr(.init(object: object, name: name, value: value)))
+    }
+
+    /// Sets what is not so already.
+    mutating func set(_ values: [ExtendedValue], of object: ObjectID) throws(VolumeError) {
+        for wanted in values {
+            let old = try Self.stored { () throws(StorageError) in
+                try tree.xattr(wanted.name, of: object)
+            }
+            guard old != wanted.value else { continue }
+            if let value = wanted.value {
+                try author(.setXattr(.init(object: object, name: wanted.name, value: value)))
+            } else {
+                try author(.removeXattr(.init(object: object, name: wanted.name)))
+            }
+        }
     }
 
     mutating func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VolumeError) {

@@ -83,9 +83,11 @@ extension Engine {
         try answer(question, .pending(shown: latest))
     }
 
-    private mutating func wantMissing(_ missing: [ChunkReference]) throws(StorageError) {
+    private mutating func wantMissing(_ missing: [ChunkReference], isOwed: Bool = true)
+        throws(StorageError)
+    {
         for reference in missing where !chunks.contains(reference.address) {
-            let wanted = WantedChunk(reference: reference, isList: false)
+            let wanted = WantedChunk(reference: reference, isList: false, isOwed: isOwed)
             try storage.putWanted(wanted)
             newlyWanted.append(wanted)
             markDirty()
@@ -99,7 +101,7 @@ extension Engine {
             if waiting.missing.contains(where: { chunks.contains($0.address) }) {
                 merges.add(waiting.question)
             } else {
-                try wantMissing(waiting.missing)
+                try wantMissing(waiting.missing, isOwed: !waiting.showsAll)
             }
         }
     }

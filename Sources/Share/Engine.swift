@@ -71,6 +71,9 @@ struct Engine {
     var hybrid: HybridClock
 
     var open: OpenBlock?
+    /// Whether nothing has been authored yet for the call being served: then another block may begin without
+    /// parting what belongs together.
+    var isFirstOfCall = false
     /// When a block of the own log was last committed in this run.
     var ownCommitAt: Instant?
     /// When a block that had to be sealed before its time would have been: it is committed then.
@@ -230,6 +233,9 @@ struct OpenBlock {
     var size = 0
     let openedAt: Instant
     var touchedAt: Instant
+    /// When its time is of a second that has passed. What changes then is shown as changed before it was: a
+    /// program that looks at the clock, calls, and looks at a file's times would be told so.
+    let turnsAt: Instant
 }
 
 /// One log on one connection's channel.

@@ -22,6 +22,8 @@ struct MergeQueue {
         var missing: [ChunkReference]
         /// When all heads are to show; nil when that is done, or when heads are missing themselves.
         var deadline: Instant?
+        /// Whether all heads show, since what is missing may be gone for good.
+        var showsAll = false
     }
 
     /// What was shown of several heads.
@@ -94,7 +96,10 @@ struct MergeQueue {
     mutating func takeOverdue(now: Instant) -> [MergeQuestion] {
         let overdue = waiting.values.filter { $0.deadline.map { $0 <= now } ?? false }
             .map(\.question).sorted { $0.object.rawValue < $1.object.rawValue }
-        for question in overdue { waiting[question.object]?.deadline = nil }
+        for question in overdue {
+            waiting[question.object]?.deadline = nil
+            waiting[question.object]?.showsAll = true
+        }
         return overdue
     }
 

@@ -27,10 +27,14 @@ package struct WantedChunk: Equatable, Sendable {
     package var reference: ChunkReference
     /// Whether it holds a list of pieces (of a content tree) and not file bytes.
     package var isList: Bool
+    /// Whether something shown lacks it. If not, an old version that nobody may have any more is all that
+    /// does: then this device has what it should. Not stored.
+    package var isOwed: Bool
 
-    package init(reference: ChunkReference, isList: Bool) {
+    package init(reference: ChunkReference, isList: Bool, isOwed: Bool = true) {
         self.reference = reference
         self.isList = isList
+        self.isOwed = isOwed
     }
 }
 
@@ -70,6 +74,7 @@ package protocol ShareStorage: LogStorage, TreeStorage {
 
     func putStaged(_ staged: StagedFile) throws(StorageError)
     func removeStaged(_ node: NodeID) throws(StorageError)
+    func staged(_ node: NodeID) throws(StorageError) -> StagedFile?
     func stagedFiles() throws(StorageError) -> [StagedFile]
     /// Forgets the records that cannot be read.
     ///

@@ -83,15 +83,17 @@ extension ShareVolume {
 }
 
 extension Engine {
-    /// What each other member that has ever written had seen when it last wrote.
+    /// What each other member that has ever written had seen when it last wrote, and had written.
     fileprivate var clocksOfOthers: [Clock] {
         let active = activeSlots
         return logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
             let log = writers.key(of: slot)
             guard slot != ownSlot, membership.isMember(log: log), !membership.hasSuccessor(log),
-                active.contains(slot)
+                active.contains(slot), let state = codecs[slot]
             else { return nil }
-            return codecs[slot]?.clock
+            var clock = state.clock
+            clock[slot] = state.number
+            return clock
         }
     }
 

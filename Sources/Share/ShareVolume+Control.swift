@@ -72,6 +72,7 @@ extension ShareVolume {
             session.mux.send(control, type: message.type, payload: message.payload)
             if case .hello(_, _, let start) = message { session.hasGivenStart = start != nil }
         }
+        tellHolds(on: &session, &table)
         let channel = session.mux.open(
             ChunkExchange.protocolName, id: keys.chunkChannel.bytes, handshake: [])
         session.chunks = PeerSession.ChunkChannel(

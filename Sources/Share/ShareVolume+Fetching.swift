@@ -37,7 +37,7 @@ extension ShareVolume {
                 try store(address, ciphertext, &table, now: now)
             case .missing(let address):
                 table.fetcher.lacked(address, by: session.id)
-                if table.retryDeadline == nil {
+                if table.retryDeadline == nil, table.fetcher.isOwed(address) {
                     table.retryDeadline = now + PeerTable.Limits.retryAfter
                 }
             case .has(let addresses):
@@ -64,7 +64,8 @@ extension ShareVolume {
         do {
             try chunks.append(wanted.reference, plaintext: plaintext.span)
         } catch {
-            table.fetcher.want(wanted.reference, isList: wanted.isList)
+            table.fetcher.want(
+                wanted.reference, isList: wanted.isList, isOwed: wanted.isOwed)
             table.effects.append(.log("chunk \(address) cannot be stored: \(error)"))
             return
         }
@@ -75,7 +76,7 @@ extension ShareVolume {
             try engine.wantChildren(of: wanted.reference)
             return engine.takeNewlyWanted()
         }
-        for chunk in more { table.fetcher.want(chunk.reference, isList: chunk.isList) }
+        for chunk in more { table.fetcher.want(chunk) }
     }
 
     /// Syncs received chunks and only then forgets that they were wanted.
@@ -97,7 +98,7 @@ extension ShareVolume {
             table.effects.append(.log("storage: \(error)"))
         }
         // Peers learn that this device holds everything.
-        if table.fetcher.count == 0 { table.logsGrew = true }
+        if table.fetcher.owed.count == 0 { table.logsGrew = true }
     }
 
     /// Asks for what is wanted, as far as each session's window goes.
@@ -133,7 +134,7 @@ extension ShareVolume {
     /// Takes up what the engine has come to want.
     func takeWanted(_ table: inout PeerTable) {
         for chunk in engine.withLock({ $0.takeNewlyWanted() }) {
-            table.fetcher.want(chunk.reference, isList: chunk.isList)
+            table.fetcher.want(chunk)
         }
     }
 

@@ -136,7 +136,7 @@ extension ShareVolume {
                     _ = try engine.applyStored()
                     return engine.takeNewlyWanted()
                 }
-                for chunk in wanted { table.fetcher.want(chunk.reference, isList: chunk.isList) }
+                for chunk in wanted { table.fetcher.want(chunk) }
             case .remoteLength(let length):
                 session.logs[channel]?.remoteLength = length
             case .remoteAcknowledged(let length):
@@ -175,13 +175,21 @@ extension ShareVolume {
             }
             try perform(effects, channel: channel, on: &session, &table)
         }
+        tellHolds(on: &session, &table)
+    }
+
+    /// Says how much of every log is here, and what that looks like: once no content is missing.
+    ///
+    /// A peer that has given the first blocks of a log back says nowhere else that it has the last ones: a copy
+    /// counts from the front.
+    func tellHolds(on session: inout PeerSession, _ table: inout PeerTable) {
+        guard let control = session.control, session.isMember else { return }
+        guard table.fetcher.owed.count == 0 else { return table.owesHolds = true }
         let (holds, digest) = engine.withLock { ($0.holds, $0.digestOfHolds) }
-        if table.fetcher.count == 0, let control = session.control, session.isMember {
-            var messages = [ControlMessage.holds(holds)]
-            if let digest { messages.append(.sees(digest: digest)) }
-            for message in messages {
-                session.mux.send(control, type: message.type, payload: message.payload)
-            }
+        var messages = [ControlMessage.holds(holds)]
+        if let digest { messages.append(.sees(digest: digest)) }
+        for message in messages {
+            session.mux.send(control, type: message.type, payload: message.payload)
         }
     }
 }

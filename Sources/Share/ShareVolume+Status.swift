@@ -12,8 +12,8 @@ extension ShareVolume {
         status.share = keys.shareID.hex
         let sessions = peers.withLock { table in
             status.paused = table.isPaused
-            status.pending.chunks = UInt64(table.fetcher.count)
-            status.pending.bytes = table.fetcher.bytes
+            status.pending.chunks = UInt64(table.fetcher.owed.count)
+            status.pending.bytes = table.fetcher.owed.bytes
             return table.ids.compactMap { table.sessions[$0] }
         }
         status.peers = sessions.map { session in
@@ -31,8 +31,8 @@ extension ShareVolume {
         }
         engine.withLock { engine in
             // Nobody was asked for these yet.
-            status.pending.chunks += UInt64(engine.newlyWanted.count)
-            for chunk in engine.newlyWanted {
+            for chunk in engine.newlyWanted where chunk.isOwed {
+                status.pending.chunks += 1
                 status.pending.bytes += UInt64(chunk.reference.length)
             }
             status.device = engine.deviceName

@@ -91,11 +91,11 @@ extension ShareVolume {
             table.logsGrew = true
         }
         // It came, or is wanted no more.
-        if table.owesHolds, table.fetcher.count == 0 { table.logsGrew = true }
+        if table.owesHolds, table.fetcher.owed.count == 0 { table.logsGrew = true }
         openLogs(&table)
         guard table.logsGrew else { return }
         table.logsGrew = false
-        table.owesHolds = table.fetcher.count > 0
+        table.owesHolds = table.fetcher.owed.count > 0
         for id in table.ids {
             with(id, &table, now: now) { (session, table) throws(SessionError) in
                 try self.announceLogs(on: &session, &table)

@@ -90,6 +90,7 @@ package final class ShareVolume: Volume {
                     mustWake || engine.mustMerge || isNewBlock || (!wasDirty && engine.isDirty)
             }
             engine.mustMerge = false
+            engine.isFirstOfCall = true
             let result = try body(&engine)
             if engine.isBlockFull {
                 do throws(StorageError) {

@@ -9,6 +9,7 @@ enum MountFlag: String, CaseIterable, Sendable {
     case dev
     case noExec = "noexec"
     case sync
+    case acl
     case nonempty
 
     /// All of them, as they are typed.
@@ -31,6 +32,8 @@ enum MountFlag: String, CaseIterable, Sendable {
         case .dev: "open device nodes as devices; for root only"
         case .noExec: "let no program in it be run"
         case .sync: "make each write durable before it returns"
+        case .acl:
+            "keep POSIX ACLs (setfacl, getfacl) and check them; only with --owner=recorded"
         case .nonempty: "mount over a folder that has something in it, which is hidden meanwhile"
         }
     }
@@ -46,6 +49,7 @@ extension MountOptions {
         dev = flags.contains(.dev)
         exec = !flags.contains(.noExec)
         sync = flags.contains(.sync)
+        acl = flags.contains(.acl)
         let look = options.look
         if let source = look.source { self.source = source }
         if let seconds = look.cacheSeconds { cacheSeconds = Double(seconds) }

@@ -51,6 +51,8 @@ struct MountHelperOptions: Equatable {
         case "noexec": words.set(.noExec, true)
         case "sync": words.set(.sync, true)
         case "async": words.set(.sync, false)
+        case "acl": words.set(.acl, true)
+        case "noacl": words.set(.acl, false)
         case "allow_other": words.set(.allowOther, true)
         case "nonempty": words.set(.nonempty, true)
         case "remount": isRemount = true

@@ -42,12 +42,12 @@ import Testing
         let read = try options(
             "ro", "allow_other", "suid", "dev", "noexec", "noatime", "owner=user", "uid=5", "gid=6",
             "cache_seconds=7", "transport=direct", "bootstrap=a:1,b:2", "home=/h", "setuid=me",
-            "sync")
+            "sync", "acl")
         #expect(
             read.words == [
                 "--read-only", "--allow-other", "--suid", "--dev", "--noexec", "--sync",
-                "--owner=user", "--uid=5", "--gid=6", "--cache-seconds=7", "--transport=direct",
-                "--bootstrap=a:1", "--bootstrap=b:2",
+                "--acl", "--owner=user", "--uid=5", "--gid=6", "--cache-seconds=7",
+                "--transport=direct", "--bootstrap=a:1", "--bootstrap=b:2",
             ])
         #expect(read.home == "/h")
         #expect(read.user == "me")
@@ -57,7 +57,7 @@ import Testing
             return
         }
         let serving = try ServeOptions(mount)
-        #expect(serving.mounting == [.readOnly, .allowOther, .suid, .dev, .noExec, .sync])
+        #expect(serving.mounting == [.readOnly, .allowOther, .suid, .dev, .noExec, .sync, .acl])
         #expect(serving.look.owner == .user)
         #expect(serving.look.uid == 5)
         #expect(serving.look.gid == 6)
@@ -66,6 +66,7 @@ import Testing
     @Test func `the last of two opposite options holds`() throws {
         #expect(try options("ro", "rw").words == [])
         #expect(try options("rw", "ro").words == ["--read-only"])
+        #expect(try options("acl", "noacl").words == [])
         #expect(try options("noexec", "nosuid", "exec", "suid").words == ["--suid"])
     }
 

@@ -5,8 +5,13 @@ import Testing
 /// Rows in memory that have been through their payloads, as rows in a database have.
 final class CheckedTreeStorage: TreeStorage {
     let rows = MemoryTreeStorage()
+    /// How often an object or an entry was asked for.
+    private(set) var looks = 0
 
-    func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { try rows.object(id) }
+    func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? {
+        looks += 1
+        return try rows.object(id)
+    }
     func put(_ row: ObjectRow) throws(StorageError) {
         let read = try ObjectRow(id: row.id, payload: row.payload)
         #expect(read == row)
@@ -19,7 +24,10 @@ final class CheckedTreeStorage: TreeStorage {
         try rows.objects(of: writer, after: id, limit: min(limit, 3))
     }
 
-    func entry(_ id: EntryID) throws(StorageError) -> EntryRow? { try rows.entry(id) }
+    func entry(_ id: EntryID) throws(StorageError) -> EntryRow? {
+        looks += 1
+        return try rows.entry(id)
+    }
     func put(_ row: EntryRow) throws(StorageError) {
         let read = try EntryRow(
             id: row.id, object: row.object, shownParent: row.shownParent,

@@ -168,6 +168,34 @@ import TreeModel
         #expect(throws: CheckpointError.malformed("moves that cannot have been")) { try take() }
     }
 
+    /// Whoever signed the checkpoint chose both: the one times the other could keep a new device busy for hours.
+    @Test func `moves of deep directories cost no look-ups for their depth`() throws {
+        let device = try Device("device 0")
+        var chain = [ObjectID.root]
+        for _ in 0..<400 {
+            let make = Operation.Make(
+                kind: .directory, mode: 0o755, uid: 0, gid: 0, created: .epoch)
+            let object = try #require(try device.author(.make(make), wall: 1))
+            try device.author(.place(.init(.new(object), in: chain.last!, named: [97])), wall: 1)
+            chain.append(object)
+        }
+        let moved = chain.removeLast()
+        let entry = try #require(try device.tree.node(moved)?.entry)
+        for number in 0..<400 {
+            let (from, to) = (chain[399 - number % 2], chain[398 + number % 2])
+            try device.author(
+                .place(.init(.existing(entry, from: from), in: to, named: [97])), wall: 2)
+        }
+        try device.seal()
+        let newcomer = try Device("newcomer")
+        let before = newcomer.storage.looks
+        try newcomer.start(from: device)
+        let looks = newcomer.storage.looks - before
+        #expect(newcomer.tree.digest == device.tree.digest)
+        #expect(try newcomer.storage.moves(from: .zero).count >= 400)
+        #expect(looks < 20 * (400 + 400), "\(looks)")
+    }
+
     @Test func `a damaged checkpoint is refused, whatever the damage`() throws {
         var history = RandomHistory(seed: 5, odd: true)
         let device = try Device("device 0")

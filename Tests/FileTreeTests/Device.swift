@@ -144,7 +144,12 @@ final class Device {
 
     /// Takes up to `limit` blocks that `other` holds and this device lacks, in a random causal order
     /// and in batches of random size.
-    func pull(from other: Device, limit: Int = .max, using rng: inout SeededRandom) throws {
+    ///
+    /// - Parameter lengths: how many blocks of each log to have at most.
+    func pull(
+        from other: Device, limit: Int = .max, upTo lengths: [Bytes32: Int]? = nil,
+        using rng: inout SeededRandom
+    ) throws {
         try seal()
         try other.seal()
         var waiting: [Bytes32: Block] = [:]
@@ -154,7 +159,8 @@ final class Device {
         tree.begin()
         while taken < limit {
             let ready = keys.filter { key in
-                !stuck.contains(key) && (logs[key]?.count ?? 0) < other.logs[key]!.count
+                let length = min(other.logs[key]!.count, lengths.map { $0[key] ?? 0 } ?? .max)
+                return !stuck.contains(key) && (logs[key]?.count ?? 0) < length
             }
             guard let key = ready.randomElement(using: &rng) else { break }
             let known = writers.slot(of: key) ?? writers.insert(key)!

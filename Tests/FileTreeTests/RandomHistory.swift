@@ -61,6 +61,20 @@ struct RandomHistory {
         if device.lastOperations > below(6) { try device.seal() }
     }
 
+    /// One directory into another one, whichever: devices that do so apart make rings.
+    mutating func moveDirectory(on device: Device) throws {
+        wall += UInt64(below(3))
+        let (nodes, directories) = try gather(device)
+        guard let (node, from) = pick(nodes.filter { $0.0.kind == .directory }),
+            let entry = node.entry, !node.isCopy
+        else { return }
+        let target = directories[below(directories.count)]
+        let place = Operation.Place(
+            .existing(entry, from: from), in: target, named: names[below(names.count)])
+        try device.author(.place(place), wall: wall)
+        if device.lastOperations > below(4) { try device.seal() }
+    }
+
     private mutating func pick(_ nodes: [(Node, ObjectID)]) -> (Node, ObjectID)? {
         nodes.isEmpty ? nil : nodes[below(nodes.count)]
     }

@@ -219,6 +219,7 @@ final class FakeVolume: Volume {
             if let gid = change.gid { object.attributes.gid = gid }
             if let time = change.modified { object.attributes.modified = time }
             if let time = change.accessed { object.attributes.accessed = time }
+            for item in change.extended { object.xattrs[item.name] = item.value }
             object.attributes.changed = .now
             state.objects[node] = object
             return object.attributes
@@ -278,6 +279,7 @@ final class FakeVolume: Volume {
                 changed: .now, accessed: .now)
             var object = Object(attributes: attributes)
             object.target = request.target
+            for item in request.extended { object.xattrs[item.name] = item.value }
             object.parent = directory
             state.objects[node] = object
             state.add(name, node, to: directory)

@@ -18,12 +18,29 @@ import Testing
         fetcher.want(reference(1), isList: false)
         fetcher.want(reference(1), isList: false)
         #expect(fetcher.count == 1)
-        #expect(fetcher.bytes == 1000)
+        #expect(fetcher.owed.bytes == 1000)
         #expect(fetcher.next(for: alice) == [reference(1)])
         #expect(fetcher.next(for: bob).isEmpty)
         #expect(fetcher.settle(reference(1).address)?.reference == reference(1))
         #expect(fetcher.settle(reference(1).address) == nil)
-        #expect(fetcher.bytes == 0)
+        #expect(fetcher.owed.bytes == 0)
+    }
+
+    @Test func `what only an old version lacks is asked for and not owed`() {
+        var fetcher = ChunkFetcher()
+        fetcher.want(reference(1), isList: false, isOwed: false)
+        fetcher.want(reference(2), isList: false)
+        #expect(fetcher.count == 2 && fetcher.owed == (1, 1000))
+        #expect(fetcher.next(for: alice) == [reference(1), reference(2)])
+        // Something that shows needs it, too.
+        fetcher.want(reference(1), isList: false)
+        fetcher.want(reference(1), isList: false, isOwed: false)
+        #expect(fetcher.owed == (2, 2000))
+        fetcher.keepOnly([WantedChunk(reference: reference(1), isList: false, isOwed: false)])
+        #expect(fetcher.count == 1 && fetcher.owed == (0, 0))
+        #expect(!fetcher.isOwed(reference(1).address))
+        #expect(fetcher.settle(reference(1).address) != nil)
+        #expect(fetcher.count == 0 && fetcher.owed == (0, 0))
     }
 
     @Test func `what one lacks is asked of the next, and again later`() {

@@ -41,6 +41,22 @@ import Testing
         }
     }
 
+    @Test func `a copy that becomes a file keeps the extended attributes that it showed`() throws {
+        let (network, alice, bob, copy) = try conflict(seed: 3)
+        let name = Array("user.colour".utf8)
+        try bob.volume.setExtendedAttribute(
+            name, of: try bob.directory("f.bin"), to: [7], mustExist: false, mustBeNew: false)
+        network.run()
+        try alice.save(try alice.directory(copy), Array("\0a file now".utf8))
+        network.run()
+        for device in [alice, bob] {
+            for file in [copy, "f.bin"] {
+                let node = try device.directory(file)
+                #expect(try device.volume.extendedAttribute(name, of: node) == [7])
+            }
+        }
+    }
+
     @Test func `a copy whose mode is set becomes a file of its own`() throws {
         let (network, alice, bob, copy) = try conflict(seed: 2)
         let changed = try bob.volume.setAttributes(

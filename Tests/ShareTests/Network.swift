@@ -167,6 +167,9 @@ final class Network {
         while time < end { step(until: end) }
     }
 
+    /// Lets time pass in which nobody does anything.
+    func pass(_ duration: Duration) { time = time + duration }
+
     /// Delivers what is on its way; or lets time pass, if nothing is.
     func step(until end: Instant = .distantFuture) {
         var next = end

@@ -246,6 +246,22 @@ import Testing
         #expect(try alice.volume.collectChunks() >= 100_000)
     }
 
+    /// Who removed it has seen that it did, though no block says so of its own log.
+    @Test func `what another member removed does not keep its bytes for ever`() throws {
+        let (network, alice, bob) = try pair(seed: 9)
+        var random = SeededRandom(seed: 12)
+        try alice.write("f", random.bytes(100_000))
+        network.run(seconds: 5)
+        try bob.unlink("f")
+        network.run(seconds: 5)
+        try alice.write("other", "alice knows")
+        network.run(seconds: 5)
+        for device in [alice, bob] {
+            device.clockSkew = 500 * 86400
+            #expect(try device.volume.collectChunks() >= 100_000)
+        }
+    }
+
     @Test func `of what was, the newest has room first`() throws {
         let (network, alice, _) = try pair(seed: 7)
         var random = SeededRandom(seed: 10)

@@ -232,6 +232,49 @@ import Testing
                 seed: seed, devices: 2, steps: opened + work + settled + work + saved))
     }
 
+    /// It had given back the first blocks: who counts from the front would never hear that it has the last.
+    @Test func `a peer says what it has as soon as it is met`() {
+        check(
+            DeviceScript(
+                seed: 1_008_399, devices: 2, isAlternating: true,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .settle,
+                    .write(1, "c/n.txt", .inPlace),
+                    .write(1, "k.bin", .unlinkFirst),
+                    .settle,
+                    .write(0, "a", .inPlace),
+                    .settle,
+                    .write(1, "n.txt", .inPlace),
+                    .sleep(hours: 1),
+                    .settle,
+                    .run(milliseconds: 26),
+                    .write(0, "n.txt", .inPlace),
+                    .sleep(hours: 95),
+                ]))
+    }
+
+    /// The version that two others would be merged over was given back everywhere.
+    @Test func `bytes that nobody has any more are not waited for`() {
+        check(
+            DeviceScript(
+                seed: 1_005_469, devices: 3,
+                steps: [
+                    .write(0, "a/a/m.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .write(0, "n.txt", .inPlace),
+                    .writeBinary(0, "n.txt", kilobytes: 300),
+                    .writeSlowly(0, "n.txt", milliseconds: 246),
+                    .write(1, "n.txt", .inPlace),
+                    .sleep(hours: 1),
+                    .stop(0, .powerCut, afterOperations: 0),
+                    .sleep(hours: 3000),
+                ]))
+    }
+
     /// The checker's fault: the backup's text is a merge, and under no name that a program saved.
     @Test func `a backup of a merged text keeps what was merged`() {
         check(

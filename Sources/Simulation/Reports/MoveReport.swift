@@ -5,6 +5,7 @@ enum MoveReport {
     /// With the root, five nodes; deep, and wide with every cut into batches.
     private static let sizes: [(directories: Int, moves: Int, everyBatch: Bool)] = [
         (3, 5, true), (3, 6, false), (4, 5, true), (5, 5, false), (4, 6, false),
+        (5, 6, false),
     ]
 
     /// - Returns: the exit status: 1 if an order of arrival gave another tree than the model.
