@@ -123,6 +123,10 @@ extension Engine {
             try attributes(id).links == 0
             ? Published(node: save.node, version: save.parents.first ?? 0)
             : publish(save, as: node)
+        // Who writes to what stands for a file that is gone has that one's number still.
+        if !displaced.isEmpty, displaced.values.contains(node.object) {
+            mergeChanges += [.content(NodeID(node.object)), .attributes(NodeID(node.object))]
+        }
         if save.settlesStaging {
             try Self.stored { () throws(StorageError) in
                 try storage.removeStaged(current(save.node))

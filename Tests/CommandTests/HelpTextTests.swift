@@ -50,7 +50,7 @@ import Testing
                 "HOLDFAST_KEEP", "HOLDFAST_TOOL",
                 "HOLDFAST_VERSION", "HOLDFAST_AT", "HOLDFAST_TO", "HOLDFAST_ALL", "HOLDFAST_DAILY",
                 "HOLDFAST_SPACE", "HOLDFAST_RULES", "HOLDFAST_ANEW",
-                "HOLDFAST_DEVICE", "HOLDFAST_DRY_RUN",
+                "HOLDFAST_DEVICE", "HOLDFAST_DRY_RUN", "HOLDFAST_ACL",
             ])
     }
 
