@@ -84,8 +84,10 @@ extension FileState {
             let isQuiet = state.lastWrite + MountLimits.publishAfter <= now
             let isIdle = state.publication == .idle && state.retryAt <= now
             due.publish = isQuiet && isIdle
+            // Who holds it is about to say what becomes of its bytes.
             due.record =
-                (state.generation != state.synced || !state.hasRecord)
+                state.publication != .held
+                && (state.generation != state.synced || !state.hasRecord)
                 && state.unrecordedSince + MountLimits.recordAfter <= now
             due.flatten = isIdle && state.isLarge
             return due

@@ -13,6 +13,8 @@ package final class MemoryTreeStorage: TreeStorage {
     }
 
     private var objects: [ObjectID: ObjectRow] = [:]
+    /// Their identities in order, by writer; none where they must be sorted again.
+    private var sortedObjects: [WriterSlot: [ObjectID]] = [:]
     private var entries: [EntryID: EntryRow] = [:]
     private var entriesOfObject: [ObjectID: [EntryID]] = [:]
     private var shown: [ObjectID: Shown] = [:]
@@ -61,15 +63,24 @@ package final class MemoryTreeStorage: TreeStorage {
     // MARK: Objects
 
     package func object(_ id: ObjectID) throws(StorageError) -> ObjectRow? { objects[id] }
-    package func put(_ row: ObjectRow) throws(StorageError) { objects[row.id] = row }
+    package func put(_ row: ObjectRow) throws(StorageError) {
+        if objects.updateValue(row, forKey: row.id) == nil { sortedObjects[row.id.writer] = nil }
+    }
 
     package func objects(of writer: WriterSlot, after id: ObjectID?, limit: Int)
         throws(StorageError) -> [ObjectID]
     {
-        let found = objects.keys.filter { object in
-            object.writer == writer && id.map { $0.rawValue < object.rawValue } ?? true
+        let sorted =
+            sortedObjects[writer]
+            ?? objects.keys.filter { $0.writer == writer }.sorted { $0.rawValue < $1.rawValue }
+        sortedObjects[writer] = sorted
+        guard let id else { return Array(sorted.prefix(limit)) }
+        var (low, high) = (0, sorted.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if sorted[middle].rawValue > id.rawValue { high = middle } else { low = middle + 1 }
         }
-        return Array(found.sorted { $0.rawValue < $1.rawValue }.prefix(limit))
+        return Array(sorted[low...].prefix(limit))
     }
 
     // MARK: Entries
@@ -233,7 +244,10 @@ package final class MemoryTreeStorage: TreeStorage {
 
     // MARK: Forgetting
 
-    package func remove(_ row: ObjectRow) throws(StorageError) { objects[row.id] = nil }
+    package func remove(_ row: ObjectRow) throws(StorageError) {
+        objects[row.id] = nil
+        sortedObjects[row.id.writer] = nil
+    }
 
     package func remove(_ row: EntryRow) throws(StorageError) {
         guard var hidden = entries[row.id] else { return }

@@ -14,14 +14,14 @@ extension Engine {
     mutating func author(_ operation: Operation) throws(VolumeError) -> OperationID {
         if let failure { throw .storage(failure) }
         let now = environment.now()
-        if isFirstOfCall {
-            isFirstOfCall = false
-            if let open, open.turnsAt <= now {
-                try Self.stored { () throws(StorageError) in try sealEarly() }
-            }
+        let isFirst = isFirstOfCall
+        isFirstOfCall = false
+        if isFirst, let open, open.turnsAt <= now {
+            try Self.stored { () throws(StorageError) in try sealEarly() }
         }
-        // A block that could not be sealed for want of space takes no more.
-        if isBlockFull, !isBound(operation) {
+        // What one call does stays in one block: a crash, and a peer, must not see half a rename. A block that
+        // could not be sealed for want of space takes no more calls.
+        if isBlockFull, isFirst || isBlockCrammed, !isBound(operation) {
             try Self.stored { () throws(StorageError) in try commit() }
         }
         var block = try openBlock()
@@ -149,6 +149,13 @@ extension Engine {
     var isBlockFull: Bool {
         open.map {
             $0.size >= Limits.blockSize || $0.operations.count >= Limits.blockOperations
+        } ?? false
+    }
+
+    /// Whether the open block takes no more of the call that filled it either.
+    private var isBlockCrammed: Bool {
+        open.map {
+            $0.size >= 2 * Limits.blockSize || $0.operations.count >= 4 * Limits.blockOperations
         } ?? false
     }
 

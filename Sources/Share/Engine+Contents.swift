@@ -26,7 +26,6 @@ extension Engine {
         let operation = Operation.SetAttribute(
             object: id, mode: change.mode.map { UInt16($0 & 0o7777) }, uid: change.uid,
             gid: change.gid, modified: change.modified, accessed: change.accessed)
-        try commitIfShort(of: change.extended)
         if operation != Operation.SetAttribute(object: id) { try author(.setAttribute(operation)) }
         try set(change.extended, of: try self.node(id).object)
         return try attributes(id)
@@ -77,17 +76,6 @@ extension Engine {
                 try author(.removeXattr(.init(object: object, name: wanted.name)))
             }
         }
-    }
-
-    /// Makes room in the open block for values that belong into one block with what comes before them.
-    mutating func commitIfShort(of values: [ExtendedValue]) throws(VolumeError) {
-        guard !values.isEmpty, let open else { return }
-        let size = values.reduce(256) { $0 + $1.name.count + ($1.value?.count ?? 0) }
-        guard
-            open.size + size >= Limits.blockSize
-                || open.operations.count + values.count + 3 >= Limits.blockOperations
-        else { return }
-        try Self.stored { () throws(StorageError) in try commit() }
     }
 
     mutating func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VolumeError) {

@@ -60,7 +60,6 @@ extension Engine {
     {
         let parent = try self.directory(directory)
         try requireFree(name, in: parent)
-        try commitIfShort(of: request.extended)
         let object = try author(
             .make(
                 .init(
@@ -98,13 +97,7 @@ extension Engine {
         let found = try entry(name, in: parent)
         guard found.kind != .directory else { throw .isDirectory }
         try remove(found, from: parent)
-        if try !hasName(found.id) {
-            // In one transaction: bytes that a crash left for a removed file would bring it back.
-            try Self.stored { () throws(StorageError) in
-                try storage.removeStaged(NodeID(found.id))
-            }
-            removedHere.insert(NodeID(found.id))
-        }
+        try forgetStagedIfGone(found.id)
         return NodeID(found.id)
     }
 
@@ -114,16 +107,6 @@ extension Engine {
         } catch .stale {
             return false
         }
-    }
-
-    /// Remembers what is staged of a file for a crash, unless it was removed here a moment ago.
-    mutating func recordStaged(_ staged: StagedFile) throws(VolumeError) {
-        let staged = current(staged)
-        if removedHere.contains(staged.node), let id = staged.node.operation {
-            guard try hasName(id) else { return }
-        }
-        try Self.stored { () throws(StorageError) in try storage.putStaged(staged) }
-        markDirty()
     }
 
     mutating func removeDirectory(_ name: [UInt8], in directory: NodeID) throws(VolumeError)
@@ -220,6 +203,7 @@ extension Engine {
                 return try save(source, from: from, over: target, in: to)
             }
             try remove(target, from: to)
+            try forgetStagedIfGone(target.id)
         }
         return .moved(
             try move(source, from: from, to: to, as: newName), replaced: NodeID(target.id))
@@ -282,13 +266,14 @@ extension Engine {
         }
         var twins: [Twin] = []
         if let entry = target.entry { twins = try self.twins(of: entry) }
-        try author(
+        let version = try author(
             .write(
                 .init(
                     object: target.object,
                     parents: parents.sorted { $0.rawValue < $1.rawValue }, size: chosen.size,
                     modified: chosen.modified, content: chosen.content)))
         try succeed(twins)
+        try moveStaged(from: copy.id, to: target.id, after: [version])
         try author(.setAttribute(.init(object: from, modified: environment.wallTime())))
         return .saved(
             saved: NodeID(target.id), temporary: NodeID(copy.id), replacedContent: replaced)

@@ -94,7 +94,7 @@ extension Engine {
         let parents = try recordMerge(
             of: target.object, parentsOfSave(target, by: source.object))
         let twins = try self.twins(of: targetEntry)
-        try author(
+        let version = try author(
             .write(
                 .init(
                     object: target.object, parents: parents, size: content.size,
@@ -109,6 +109,7 @@ extension Engine {
             try author(.setAttribute(.init(object: to, modified: environment.wallTime())))
         }
         try swapNumbers(source.object, target.object)
+        try moveStaged(from: source.object, to: target.object, after: [version])
         return .saved(
             saved: NodeID(target.id), temporary: NodeID(source.id), replacedContent: replaced)
     }

@@ -61,7 +61,9 @@ extension Engine {
         }
         var kept: (node: NodeID, versions: [UInt64])?
         if backup != nil {
-            kept = (NodeID(object), try shownContent(object).versions.map(\.rawValue))
+            let shown = try shownContent(object).versions
+            kept = (NodeID(object), shown.map(\.rawValue))
+            try moveStaged(from: former, to: object, after: shown)
         }
         return Succession(
             attributes: try self.attributes(former), versions: versions.map(\.rawValue),
@@ -165,6 +167,7 @@ extension Engine {
         }
         try setAttributes(of: former, to: new)
         try swapNumbers(object, former)
+        try exchangeStaged(object, with: former, after: version)
         return version
     }
 
@@ -185,7 +188,7 @@ extension Engine {
         let parents = try recordMerge(
             of: target.object, parentsOfSave(target, by: source.object))
         let twins = try self.twins(of: targetEntry)
-        try author(.write(new.write(to: target.object, after: parents)))
+        let version = try author(.write(new.write(to: target.object, after: parents)))
         try succeed(twins)
         let name = link.placement.name
         noteExchange(of: name, in: backup)
@@ -197,6 +200,7 @@ extension Engine {
         try keep(old, as: source.object)
         try setAttributes(of: target.object, to: new)
         try swapNumbers(source.object, target.object)
+        try exchangeStaged(source.object, with: target.object, after: version)
         return .succeeded(
             saved: NodeID(target.object), temporary: NodeID(source.object), isKept: true)
     }

@@ -74,6 +74,7 @@ package protocol ShareStorage: LogStorage, TreeStorage {
 
     func putStaged(_ staged: StagedFile) throws(StorageError)
     func removeStaged(_ node: NodeID) throws(StorageError)
+    func staged(_ node: NodeID) throws(StorageError) -> StagedFile?
     func stagedFiles() throws(StorageError) -> [StagedFile]
     /// Forgets the records that cannot be read.
     ///

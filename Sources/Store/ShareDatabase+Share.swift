@@ -7,7 +7,7 @@ struct ShareStatements {
     let value, putValue, removeValue: SQLiteStatement
     let writers, addWriter, setWriter: SQLiteStatement
     let appliedLog, putAppliedLog: SQLiteStatement
-    let staged, putStaged, removeStaged: SQLiteStatement
+    let staged, stagedOf, putStaged, removeStaged: SQLiteStatement
     let wanted, putWanted, removeWanted: SQLiteStatement
     let versionsAfter: SQLiteStatement
     let freePages: SQLiteStatement
@@ -24,6 +24,7 @@ struct ShareStatements {
             "SELECT blocks, codec_state FROM applied_log WHERE slot = ?")
         putAppliedLog = try connection.prepare("REPLACE INTO applied_log VALUES (?, ?, ?)")
         staged = try connection.prepare("SELECT node, record FROM staged ORDER BY node")
+        stagedOf = try connection.prepare("SELECT record FROM staged WHERE node = ?")
         putStaged = try connection.prepare("REPLACE INTO staged VALUES (?, ?)")
         removeStaged = try connection.prepare("DELETE FROM staged WHERE node = ?")
         wanted = try connection.prepare(
@@ -100,6 +101,18 @@ extension ShareDatabase {
 
     package func removeStaged(_ node: NodeID) throws(StorageError) {
         try shareStatements.removeStaged.run(node.rawValue)
+    }
+
+    package func staged(_ node: NodeID) throws(StorageError) -> StagedFile? {
+        let bytes = try shareStatements.stagedOf.first(node.rawValue) { row throws(StorageError) in
+            row.bytes(0)
+        }
+        guard let bytes else { return nil }
+        switch StagedRecord.decode(bytes.span, node: node, boot: boot) {
+        case .file(let file): return file
+        case .lost: return nil
+        case nil: throw damaged("staging record of node \(node.rawValue)")
+        }
     }
 
     package func stagedFiles() throws(StorageError) -> [StagedFile] {

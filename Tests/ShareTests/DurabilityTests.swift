@@ -42,18 +42,72 @@ import Testing
         let (network, alice, _) = try pair(seed: 4)
         defer { withExtendedLifetime(network) {} }
         for name in ["f", "g"] { try alice.write(name, "text") }
-        func staged(_ node: NodeID) -> StagedFile {
-            StagedFile(
-                node: node, parents: [], base: .empty, size: 1, modified: .epoch, dirty: [0..<1],
-                file: 5)
-        }
         let (f, g) = (try alice.directory("f"), try alice.directory("g"))
-        for node in [f, g] { try alice.volume.recordStaged(staged(node)) }
+        for node in [f, g] { try alice.volume.recordStaged(staged(node, 5)) }
         try alice.unlink("f")
-        #expect(try alice.volume.stagedFiles() == [staged(g)])
+        #expect(try alice.volume.stagedFiles() == [staged(g, 5)])
         // A thread that was at it when the file went comes too late.
-        try alice.volume.recordStaged(staged(f))
-        #expect(try alice.volume.stagedFiles() == [staged(g)])
+        try alice.volume.recordStaged(staged(f, 5))
+        #expect(try alice.volume.stagedFiles() == [staged(g, 5)])
+    }
+
+    /// After a crash between a rename and what the mount says of it, bytes that were replaced would come back.
+    @Test(arguments: [1.0, 90])
+    func `what is staged of a file goes when another takes its name`(seconds: Double) throws {
+        let (network, alice, _) = try pair(seed: 5)
+        defer { withExtendedLifetime(network) {} }
+        for name in ["f", "g"] { try alice.write(name, name) }
+        // A temporary file's content becomes the other's; what is older takes its name only.
+        network.run(seconds: seconds)
+        let f = try alice.directory("f")
+        try alice.volume.recordStaged(staged(f, 5))
+        _ = try alice.volume.rename(
+            Array("g".utf8), in: .root, to: Array("f".utf8), in: .root, .replace)
+        #expect(try alice.volume.stagedFiles() == [])
+        #expect(try alice.text("f") == "g")
+    }
+
+    @Test
+    func `what is staged of a temporary file becomes that of the saved one`() throws {
+        let (network, alice, _) = try pair(seed: 6)
+        defer { withExtendedLifetime(network) {} }
+        for name in ["f", "f.tmp"] { try alice.write(name, name) }
+        let (f, temporary) = (try alice.directory("f"), try alice.directory("f.tmp"))
+        try alice.volume.recordStaged(staged(f, 5))
+        try alice.volume.recordStaged(staged(temporary, 6))
+        _ = try alice.volume.rename(
+            Array("f.tmp".utf8), in: .root, to: Array("f".utf8), in: .root, .replace)
+        let shown = try alice.volume.openContent(of: f).versions
+        var moved = staged(f, 6)
+        moved.parents = shown
+        #expect(shown.count == 1)
+        #expect(try alice.volume.stagedFiles() == [moved])
+    }
+
+    @Test
+    func `what is staged of a file follows its bytes to the backup`() throws {
+        let (network, alice, _) = try pair(seed: 7)
+        defer { withExtendedLifetime(network) {} }
+        try alice.write("f", "old")
+        let f = try alice.directory("f")
+        _ = try alice.volume.link(f, as: Array("f~".utf8), in: .root)
+        try alice.write("f.tmp", "new")
+        try alice.volume.recordStaged(staged(f, 5))
+        _ = try alice.volume.rename(
+            Array("f.tmp".utf8), in: .root, to: Array("f".utf8), in: .root, .replace)
+        let backup = try alice.directory("f~")
+        #expect(try alice.text("f") == "new")
+        #expect(try alice.text("f~") == "old")
+        #expect(backup != f)
+        var moved = staged(backup, 5)
+        moved.parents = try alice.volume.openContent(of: backup).versions
+        #expect(try alice.volume.stagedFiles() == [moved])
+    }
+
+    private func staged(_ node: NodeID, _ file: UInt64) -> StagedFile {
+        StagedFile(
+            node: node, parents: [], base: .empty, size: 1, modified: .epoch, dirty: [0..<1],
+            file: file)
     }
 
     @Test func `a full disk refuses changes, forgets none, and goes on when there is space`() throws

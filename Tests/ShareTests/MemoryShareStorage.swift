@@ -75,6 +75,7 @@ final class MemoryShareStorage: ShareStorage {
     }
     func putStaged(_ file: StagedFile) throws(StorageError) { staged[file.node] = file }
     func removeStaged(_ node: NodeID) throws(StorageError) { staged[node] = nil }
+    func staged(_ node: NodeID) throws(StorageError) -> StagedFile? { staged[node] }
     func stagedFiles() throws(StorageError) -> [StagedFile] {
         staged.values.sorted { $0.node.rawValue < $1.node.rawValue }
     }

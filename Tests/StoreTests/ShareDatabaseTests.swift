@@ -100,6 +100,8 @@ import Testing
         try database.commit()
         database = try reopened(&database, in: directory)
         #expect(try database.stagedFiles() == expected, "seed \(seed)")
+        for staged in expected { #expect(try database.staged(staged.node) == staged) }
+        #expect(try database.staged(removed.node) == nil)
     }
 
     @Test func `wanted chunks keep their order and are wanted once`() throws {

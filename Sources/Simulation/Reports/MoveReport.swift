@@ -2,10 +2,9 @@ internal import Base
 
 /// `simulate moves`: all small histories of directory moves, growing.
 enum MoveReport {
-    /// With the root, five nodes; deep, and wide with every cut into batches.
+    /// With every cut into batches, and wide: histories of fewer directories are among those of more.
     private static let sizes: [(directories: Int, moves: Int, everyBatch: Bool)] = [
-        (3, 5, true), (3, 6, false), (4, 5, true), (5, 5, false), (4, 6, false),
-        (5, 6, false),
+        (3, 5, true), (4, 5, true), (5, 6, false),
     ]
 
     /// - Returns: the exit status: 1 if an order of arrival gave another tree than the model.

@@ -11,7 +11,7 @@ enum TreeFigures {
         let megabytes: Double
     }
 
-    /// A share with directories in its root, and two writers who know them.
+    /// A share with directories, all in its root or each in the one before it, and two writers who know them.
     private struct Ground {
         let writers = WriterTable()
         let tree: FileTree
@@ -19,7 +19,7 @@ enum TreeFigures {
         var directories: [(object: ObjectID, entry: EntryID)] = []
         var seen = Clock()
 
-        init(directories count: Int) throws(StorageError) {
+        init(directories count: Int, isDeep: Bool = false) throws(StorageError) {
             var slots: [WriterSlot] = []
             for number in 1...3 {
                 guard let slot = writers.insert(Bytes32(repeating: UInt8(number))) else {
@@ -41,9 +41,10 @@ enum TreeFigures {
                             .init(kind: .directory, mode: 0o755, uid: 0, gid: 0, created: .epoch)))
                     let entry = OperationID(
                         writer: slots[0], block: number, index: operations.count)
+                    let parent = isDeep ? directories.last?.object ?? .root : .root
                     operations.append(
                         .place(
-                            .init(.new(object), in: .root, named: Array("d\(index)".utf8))))
+                            .init(.new(object), in: parent, named: Array("d\(index)".utf8))))
                     directories.append((object, entry))
                 }
                 seen[slots[0]] = number
@@ -54,6 +55,36 @@ enum TreeFigures {
             }
             _ = try tree.finish()
             seen[slots[0]] = number
+        }
+
+        /// - Returns: what it costs a new device to take a checkpoint of it.
+        func takeCheckpoint(_ what: String) throws(StorageError) -> Figure {
+            let states = tree.clock.elements.map { element in
+                BlockCodec(
+                    number: element.count, time: tree.newestTime, clock: Clock(),
+                    writers: [element.writer])
+            }
+            var writer = try tree.beginCheckpoint(settled: .none, states: states, values: [])
+            var pieces: [[UInt8]] = []
+            while try writer.write(objects: 1000, { pieces.append($0) }) != .done {}
+            writer.end()
+            let memory = ProcessMeter.residentBytes
+            let start = ProcessMeter.processorTime
+            let taken = try FileTree(storage: MemoryTreeStorage(), writers: WriterTable())
+            var reader = CheckpointReader(tree: taken)
+            let end: Duration
+            do throws(CheckpointError) {
+                for piece in pieces { try reader.feed(piece) }
+                end = ProcessMeter.processorTime
+                _ = try reader.finish(tree.digest)
+            } catch {
+                throw .corrupt(what: "a checkpoint that is not taken: \(error)")
+            }
+            return Figure(
+                what: "a checkpoint of \(what)",
+                milliseconds: (ProcessMeter.processorTime - start).inMilliseconds,
+                longestMilliseconds: (ProcessMeter.processorTime - end).inMilliseconds,
+                megabytes: Double(ProcessMeter.residentBytes - memory) / 1_048_576)
         }
 
         func history(_ writer: Int) -> TreeHistory {
@@ -115,9 +146,36 @@ enum TreeFigures {
         return figures
     }
 
+    /// A new device takes a checkpoint: of a large share, and of one in which moves are as dear as they can be.
+    /// The longest batch is the end, when all is looked over.
+    static func checkpoints() throws(StorageError) -> [Figure] {
+        var figures: [Figure] = []
+        let large = try Ground(directories: 1_000_000)
+        var history = TreeHistory(
+            large.slots[1], directories: Array(large.directories.prefix(2000)), seen: large.seen,
+            seed: 1)
+        let moves = history.blocks(100_000, size: 100, mix: .moves) { 10_000 + 2 * UInt64($0) }
+        _ = try large.apply(moves, of: 1, batch: 1000, "")
+        figures.append(
+            try large.takeCheckpoint("1,000,000 directories, 100,000 moves of 2,000 of them"))
+        let deep = try Ground(directories: 8192, isDeep: true)
+        let last = deep.directories[8191].entry
+        var operations: [Operation] = []
+        for number in 0..<8192 {
+            let parent = deep.directories[8190 - number % 2].object
+            operations.append(
+                .place(.init(.existing(last, from: .root), in: parent, named: [97])))
+        }
+        let block = Block(
+            time: HybridTime(milliseconds: 10_000), clock: deep.seen, operations: operations)
+        _ = try deep.apply([block], of: 1, batch: 1, "")
+        figures.append(try deep.takeCheckpoint("8,192 directories in each other, 8,192 moves"))
+        return figures
+    }
+
     static func write(_ write: (String) -> Void) -> Int32 {
         do throws(StorageError) {
-            for figure in try all() {
+            for figure in try all() + checkpoints() {
                 write(
                     "\(figure.what): \(Int(figure.milliseconds)) ms, the longest batch"
                         + " \(Int(figure.longestMilliseconds)) ms, \(Int(figure.megabytes)) MiB\n")

@@ -64,6 +64,7 @@ final class DiskStorage: ShareStorage {
     }
     func putStaged(_ staged: StagedFile) throws(StorageError) { try change(.staged(staged)) }
     func removeStaged(_ node: NodeID) throws(StorageError) { try change(.notStaged(node)) }
+    func staged(_ node: NodeID) throws(StorageError) -> StagedFile? { rows.staged[node] }
     func stagedFiles() throws(StorageError) -> [StagedFile] {
         rows.staged.values.sorted { $0.node.rawValue < $1.node.rawValue }
     }
