@@ -1,4 +1,5 @@
 import Crypto
+import FuseMount
 import Host
 import Swarm
 
@@ -45,6 +46,10 @@ struct ServeOptions: Equatable, Sendable {
         isAnew = parsed.isSet("anew")
         mounting = Set(MountFlag.allCases.filter { parsed.isSet($0.rawValue) })
         look = try MountLook(parsed)
+        let ownership = look.ownership ?? MountOptions(mountPoint: "").ownership
+        if mounting.contains(.acl), ownership != .recorded {
+            throw CommandFailure(.usage, "\(MountError.needsRecordedOwner(option: "acl"))")
+        }
     }
 
     /// The same as words of a command line, for the daemon.
