@@ -119,7 +119,7 @@ extension FileState.State {
     ) throws(StorageError) -> FileState.Change {
         if let before { goBack(to: before) }
         noteWriting(range)
-        let outgrown = overlay.outgrownCount
+        let staged = overlay.staged
         do throws(StorageError) {
             try body(&self, Clock.now())
         } catch {
@@ -127,7 +127,7 @@ extension FileState.State {
             throw error
         }
         // It is another file that the next record must name.
-        if overlay.outgrownCount != outgrown { endJournal() }
+        if let staged, overlay.staged !== staged { endJournal() }
         return noteChange(setsTime: setsTime)
     }
 

@@ -17,6 +17,8 @@ extension Overlay {
         var preserved = RangeSet()
         /// The file was emptied since: the cut has the staging file for itself.
         var isDetached = false
+        /// What was written since is in another staging file, all the same: see `leaveToCut`.
+        var isLeft = false
         /// Some of what is in place was written over.
         var isSpoiled = false
         /// Too much would have had to be copied aside: the job's bytes are worthless.
@@ -89,6 +91,7 @@ extension Overlay {
         cut.aside?.remove()
         self.cut = nil
         guard !cut.isDetached else { return Leftovers(file: cut.staged, isRecorded: true) }
+        noteLeft(by: cut)
         baseSize = content.size
         if case .inline(let bytes) = content { baseBytes = bytes } else { baseBytes = nil }
         dirty = dirtySinceCut
@@ -113,6 +116,7 @@ extension Overlay {
         guard let cut else { return Leftovers() }
         cut.aside?.remove()
         self.cut = nil
+        if !cut.isDetached { noteLeft(by: cut) }
         dirtySinceCut = RangeSet()
         return Leftovers(file: cut.isDetached ? cut.staged : nil, isRecorded: true)
     }
@@ -128,11 +132,40 @@ extension Overlay {
         file.count(dirty.byteCount - zeroed.byteCount)
     }
 
+    /// Before a small file is written over what a job works on: that keeps the staging file, and another goes on.
+    ///
+    /// The last record names that file and what the job takes from it. Were it written over there, a crash would
+    /// show what of the write falls into those parts, and not the rest of it.
+    ///
+    /// - Returns: the file to write to.
+    mutating func leaveToCut(
+        _ staged: StagedData, changing range: Range<UInt64>, in depot: StagingDepot
+    ) throws(StorageError) -> StagedData {
+        guard let cut, !cut.isDetached, !cut.isAbandoned, cut.staged === staged,
+            // What is in memory no record names.
+            staged.file != nil, !cut.dirty.intersection(range).isEmpty,
+            dirty.byteCount - zeroed.byteCount <= UInt64(MountLimits.stagedInMemoryMax)
+        else { return staged }
+        let made = try copied(staged, in: depot)
+        made.count(staged.byteCount)
+        self.cut?.isLeft = true
+        self.staged = made
+        return made
+    }
+
+    /// A job has ended with a staging file that nothing is written to any more; a record may name it.
+    private mutating func noteLeft(by cut: Cut) {
+        guard cut.isLeft, let file = cut.staged else { return }
+        file.count(0)
+        outgrown.append(file)
+    }
+
     /// Saves aside what the cut still needs of `range`.
     mutating func preserve(_ range: Range<UInt64>, in depot: StagingDepot)
         throws(StorageError)
     {
-        guard var cut, !cut.isDetached, !cut.isAbandoned, let staged = cut.staged else { return }
+        guard var cut, !cut.isDetached, !cut.isAbandoned, !cut.isLeft, let staged = cut.staged
+        else { return }
         if !cut.inPlace.intersection(range).isEmpty {
             cut.isSpoiled = true
             self.cut?.isSpoiled = true

@@ -40,6 +40,16 @@ extension Overlay {
         guard cut?.staged !== staged else {
             throw .io(code: ErrorCode.busy, action: "writing over what becomes chunks")
         }
+        let made = try copied(staged, in: depot)
+        made.count(staged.byteCount)
+        staged.count(0)
+        outgrown.append(staged)
+        self.staged = made
+        return made
+    }
+
+    /// What is dirty, once more.
+    func copied(_ staged: StagedData, in depot: StagingDepot) throws(StorageError) -> StagedData {
         let made = depot.make(expecting: max(size, baseSize))
         do throws(StorageError) {
             var held = dirty
@@ -51,10 +61,6 @@ extension Overlay {
             made.remove()
             throw error
         }
-        made.count(staged.byteCount)
-        staged.count(0)
-        outgrown.append(staged)
-        self.staged = made
         return made
     }
 

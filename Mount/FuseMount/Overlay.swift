@@ -10,7 +10,7 @@ internal import Share
 ///
 /// A background job works on a *cut*: the bytes as they were at one moment. Writing goes on in the same
 /// staging file, so that one file always holds everything a crash must leave; what a write would
-/// destroy of the cut is copied aside first.
+/// destroy of the cut is copied aside first. A small file goes on in another staging file instead.
 struct Overlay {
     /// In bytes, as shown.
     var size: UInt64
@@ -28,7 +28,6 @@ struct Overlay {
     var dirtySinceCut = RangeSet()
     /// Staging files that others took the place of: a record may name them until the next.
     var outgrown: [StagedData] = []
-    var outgrownCount: Int { outgrown.count }
 
     init(base: Content) {
         size = base.size
@@ -63,7 +62,8 @@ struct Overlay {
             }
             return
         }
-        let staged = try stage(in: depot, toChange: min(size, range.lowerBound)..<range.upperBound)
+        var staged = try stage(in: depot, toChange: min(size, range.lowerBound)..<range.upperBound)
+        staged = try leaveToCut(staged, changing: range, in: depot)
         try fillGap(to: range.lowerBound, in: depot)
         try preserve(range, in: depot)
         try unsafe staged.write(bytes, at: offset)
@@ -139,6 +139,8 @@ struct Overlay {
     mutating func discard() {
         // Until the removal of the file is durable, a crash brings it back, with its record.
         staged?.retire(now: Clock.now())
+        if let cut, cut.isLeft { cut.staged?.retire(now: Clock.now()) }
+        cut?.isLeft = false
         retireOutgrown()
         staged = nil
         memory = nil

@@ -257,13 +257,46 @@ struct OverlayTests {
     @Test
     func `what was written over since the cut is not adopted`() throws {
         var model = try OverlayModel(base: [])
-        try model.write(randomBytes(100_000, seed: 1), at: 0)
+        try model.write(randomBytes(200_000, seed: 1), at: 0)
         model.beginCut()
-        #expect(model.overlay.cut?.inPlace.ranges == [0..<100_000])
-        try model.write([7], at: 99_999)
+        #expect(model.overlay.cut?.inPlace.ranges == [0..<200_000])
+        try model.write([7], at: 199_999)
         #expect(model.overlay.freeze([0..<10]) == nil)
-        #expect(try model.shownCut().last != 7 || randomBytes(100_000, seed: 1).last == 7)
+        #expect(try model.shownCut().last != 7 || randomBytes(200_000, seed: 1).last == 7)
         try model.endCut(success: true)
+        #expect(try model.shown() == model.bytes)
+    }
+
+    /// A record names the file and what a job takes from it: after a crash that must be there as it was.
+    @Test(arguments: [true, false])
+    func `a small file that a job works on goes on in another staging file`(success: Bool) throws {
+        let base = randomBytes(20_000, seed: 1)
+        var model = try OverlayModel(base: base)
+        let first = randomBytes(8000, seed: 2)
+        try model.write(first, at: 8000)
+        let staged = try #require(model.overlay.staged)
+        model.beginCut()
+        // What it does not name is written beside.
+        try model.write([1], at: 100)
+        #expect(model.overlay.staged === staged)
+        try model.write(randomBytes(10_000, seed: 3), at: 3000)
+        let other = try #require(model.overlay.staged)
+        #expect(other !== staged)
+        var left = [UInt8](repeating: 0, count: 8000)
+        try left.withUnsafeMutableBytes { try staged.read(at: 8000, into: $0) }
+        #expect(left == first)
+        #expect(try model.shown() == model.bytes)
+        #expect(try model.shownCut() == model.cut?.bytes)
+        // Once is enough.
+        try model.write([2], at: 3000)
+        #expect(model.overlay.staged === other)
+        try model.endCut(success: success)
+        #expect(try model.shown() == model.bytes)
+        #expect(model.staging.files.count == 2)
+        // A durable record names the other one.
+        model.overlay.retireOutgrown()
+        try model.punch()
+        #expect(model.staging.files.count == 1)
         #expect(try model.shown() == model.bytes)
     }
 
