@@ -38,6 +38,10 @@ static inline int holdfast_renameat2(int directory, const char *name, int new_di
     return renameat2(directory, name, new_directory, new_name, flags);
 }
 static inline int holdfast_syncfs(int directory) { return syncfs(directory); }
+// open_tree(2): a mount of what is mounted at a path, in no place; it goes with the descriptor.
+static inline int holdfast_clone_mount(const char *path) {
+    return (int)syscall(SYS_open_tree, AT_FDCWD, path, 1 | O_CLOEXEC);  // OPEN_TREE_CLONE
+}
 extern int unshare(int flags);
 extern int close_range(unsigned first, unsigned last, int flags);
 // Gives the calling thread descriptors of its own, none but the standard ones open.

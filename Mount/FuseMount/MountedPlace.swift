@@ -23,6 +23,21 @@ struct MountedPlace: Sendable {
         return nil
     }
 
+    /// The same, through a mount of its own, in no place: nobody is kept from unmounting this one, and
+    /// the session ends once the descriptor is closed. Who may not mount gets what `open` gives.
+    ///
+    /// For looking and syncing, which watchers of the mount are not to hear of. It costs 0.2 ms.
+    func openApart() -> Int32? {
+        let apart = unsafe holdfast_clone_mount(path)
+        guard apart >= 0 else { return open() }
+        defer { close(apart) }
+        let directory = unsafe openat(apart, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { return nil }
+        if isHere(directory) { return directory }
+        close(directory)
+        return nil
+    }
+
     /// Whether a descriptor is of something in the mount.
     func isHere(_ file: Int32) -> Bool {
         var status = stat()
@@ -32,7 +47,7 @@ struct MountedPlace: Sendable {
 
     /// Has the kernel write back what programs wrote.
     func sync() {
-        guard let directory = open() else { return }
+        guard let directory = openApart() else { return }
         holdfast_syncfs(directory)
         close(directory)
     }

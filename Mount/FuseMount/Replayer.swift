@@ -229,7 +229,8 @@ final class Replayer: Sendable {
 
     /// The time of modification that programs see; nil if the file shows nowhere.
     func modified(_ node: NodeID) -> Timestamp? {
-        guard let path = try? volume.path(of: node), let directory = open(path.names.dropLast())
+        guard let path = try? volume.path(of: node),
+            let directory = open(path.names.dropLast(), below: place.openApart())
         else { return nil }
         defer { close(directory) }
         return unsafe withPath(path.names.last ?? [46]) { name in
@@ -274,9 +275,15 @@ final class Replayer: Sendable {
         return nil
     }
 
-    /// A directory by the names from the root down; nil if it is not there, or is not ours.
     private func open(_ names: ArraySlice<[UInt8]>) -> Int32? {
-        guard var directory = place.open() else { return nil }
+        open(names, below: place.open())
+    }
+
+    /// A directory by the names from the root down; nil if it is not there, or is not ours.
+    ///
+    /// - Parameter root: is closed.
+    private func open(_ names: ArraySlice<[UInt8]>, below root: Int32?) -> Int32? {
+        guard var directory = root else { return nil }
         for name in names {
             let next = unsafe withPath(name) { name in
                 unsafe openat(

@@ -40,8 +40,9 @@ package struct CheckpointReader {
     private var hasEnded = false
     private var lastTag = CheckpointCodec.Tag.object
     private var lastObject: ObjectID?
-    /// The object whose versions and attributes follow.
-    private var current: Held<ObjectRow>?
+    /// The object whose versions and attributes follow. Not its row: the tree may be saved between two calls, and
+    /// lets go of rows then.
+    private var current: (id: ObjectID, kind: ObjectKind)?
     private var versions: [VersionID: VersionRow] = [:]
     private var waiting: [UInt8] = []
 
@@ -336,7 +337,7 @@ package struct CheckpointReader {
         case .header: break
         case .object(let row): try take(row)
         case .version(let row):
-            guard row.id != .root, current?.row.kind == .file,
+            guard row.id != .root, current?.kind == .file,
                 versions.updateValue(row, forKey: row.id) == nil
             else { return refuse("a version of what is no file") }
         case .xattr(let name, let value, let stamp): try take(name, value, stamp)
@@ -370,9 +371,8 @@ package struct CheckpointReader {
         }
         lastObject = row.id
         guard row.id == .root else {
-            let held = Held(new: row)
-            tree.held.hold(held)
-            current = held
+            tree.held.hold(Held(new: row))
+            current = (row.id, row.kind)
             return
         }
         guard row.kind == .directory, let root = try tree.object(.root) else {
@@ -384,24 +384,25 @@ package struct CheckpointReader {
         root.row.accessed = row.accessed
         root.row.modified = row.modified
         root.row.changed = row.changed
-        current = root
+        current = (.root, .directory)
     }
 
     private mutating func take(_ name: [UInt8], _ value: [UInt8]?, _ stamp: Stamp)
         throws(StorageError)
     {
-        guard let current else { return refuse("an attribute of nothing") }
-        let id = current.row.id
+        guard let id = current?.id, let object = try tree.object(id) else {
+            return refuse("an attribute of nothing")
+        }
         guard try tree.storage.xattr(name, of: id) == nil else {
             return refuse("an attribute twice")
         }
-        if let value { current.row.details += tree.hasher.xattr(name, value: value, of: id) }
+        if let value { object.row.details += tree.hasher.xattr(name, value: value, of: id) }
         try tree.storage.put(XattrRow(object: id, name: name, value: value, stamp: stamp))
     }
 
     /// All that belongs to the object is here.
     private mutating func finishObject() throws(StorageError) {
-        guard let object = current else { return }
+        guard let id = current?.id, let object = try tree.object(id) else { return }
         current = nil
         for row in versions.values.sorted(by: { $0.id.rawValue < $1.id.rawValue }) {
             // Parents that are not here were succeeded long ago.

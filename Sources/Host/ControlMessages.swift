@@ -4,7 +4,7 @@ package import Share
 package struct ControlRequest: Codable, Equatable, Sendable {
     package enum Command: String, Codable, Sendable {
         case status, invite, unmount, pause, resume, log, restore, retain, merging, check
-        case conflicts, resolve, explain, revoke, retire
+        case conflicts, resolve, explain, revoke, retire, export
     }
 
     package var command: Command
@@ -17,7 +17,7 @@ package struct ControlRequest: Codable, Equatable, Sendable {
     package var version: String?
     /// `restore`: milliseconds since 1970.
     package var at: UInt64?
-    /// `restore`: below the mount point, if not the path itself.
+    /// `restore`: below the mount point, if not the path itself. `export`: an absolute path outside; nil only lists.
     package var target: String?
     /// `retain`: nil asks.
     package var retention: RetentionPolicy?
@@ -27,7 +27,7 @@ package struct ControlRequest: Codable, Equatable, Sendable {
     package var keep: String?
     /// `resolve`: an absolute path to a merged file, which the daemon reads.
     package var file: String?
-    /// `revoke`, `retire`: a member's name or key.
+    /// `revoke`, `retire`, `export`: a member's name or key.
     package var device: String?
     /// `invite`: whether it is for another owner.
     package var isForOwner: Bool?
@@ -72,14 +72,16 @@ package struct ControlResponse: Codable, Equatable, Sendable {
     package var merging: MergeSetting?
     package var conflicts: [ConflictReport]?
     package var explanation: ExplanationReport?
+    package var exported: ExportReport?
 
     package init(
         status: ShareStatus? = nil, log: [LogEntry]? = nil, link: String? = nil,
         lines: [String]? = nil, conflicts: [ConflictReport]? = nil,
         explanation: ExplanationReport? = nil, error: Failure? = nil,
         restored: RestoreReport? = nil, retention: RetentionPolicy? = nil,
-        merging: MergeSetting? = nil
+        merging: MergeSetting? = nil, exported: ExportReport? = nil
     ) {
+        self.exported = exported
         self.merging = merging
         self.restored = restored
         self.retention = retention

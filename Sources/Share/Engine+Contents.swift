@@ -109,13 +109,24 @@ extension Engine {
     }
 
     mutating func publish(_ save: Save) throws(VolumeError) -> Published {
-        let id = try operation(save.node)
+        var save = save
+        var id = try operation(save.node)
+        if let file = try refuge(for: id) {
+            id = file
+            save.parents = []
+        }
+        save.node = NodeID(id)
         let node = try self.node(id)
+        if membership.hasKnownEndings { try dropOtherParents(of: &save, node.object) }
         // A version would bring a removed file back to life: what only open handles see stays theirs.
         let published =
             try attributes(id).links == 0
             ? Published(node: save.node, version: save.parents.first ?? 0)
             : publish(save, as: node)
+        // Who writes to what stands for a file that is gone has that one's number still.
+        if !displaced.isEmpty, displaced.values.contains(node.object) {
+            mergeChanges += [.content(NodeID(node.object)), .attributes(NodeID(node.object))]
+        }
         if save.settlesStaging {
             try Self.stored { () throws(StorageError) in
                 try storage.removeStaged(current(save.node))
@@ -123,6 +134,17 @@ extension Engine {
             markDirty()
         }
         return published
+    }
+
+    /// What was shown may not count any more, or have been of a file for which another stands now.
+    private func dropOtherParents(of save: inout Save, _ object: ObjectID) throws(VolumeError) {
+        var known: [UInt64] = []
+        for parent in save.parents {
+            guard let id = OperationID(rawValue: parent).map(current) else { continue }
+            let row = try Self.stored { () throws(StorageError) in try storage.version(id) }
+            if row?.object == object { known.append(parent) }
+        }
+        save.parents = known
     }
 
     private mutating func publish(_ save: Save, as node: Node) throws(VolumeError) -> Published {

@@ -11,7 +11,7 @@ extension Engine {
     func bound(of slot: WriterSlot) -> UInt64 { min(bounds[slot], limits[slot] ?? .max) }
 
     /// The own log, and those that this device had before.
-    private var ownSlots: Set<WriterSlot> {
+    var ownSlots: Set<WriterSlot> {
         let own = writers.key(of: ownSlot)
         let former = succession.map { [$0.succession.predecessor] } ?? []
         let keys = [own] + former + ([own] + former).flatMap { membership.predecessors(of: $0) }
@@ -168,33 +168,9 @@ extension Engine {
                     directory: NodeID(name.directory), name: name.name,
                     before: ViewChange.Shown(node: NodeID(name.node), kind: name.kind)))
         }
+        try noteVanished(shown)
+        try commit()
         notices.append("blocks that do not count any more were taken out of the view")
-    }
-
-    /// A name that shows something.
-    private struct ShownName {
-        let directory: ObjectID
-        let name: [UInt8]
-        let node: OperationID
-        let kind: FileKind
-    }
-
-    private func shownNames() throws(StorageError) -> [ShownName] {
-        var found: [ShownName] = []
-        var waiting: [ObjectID] = [.root]
-        var known: Set<ObjectID> = [.root]
-        while let directory = waiting.popLast() {
-            for item in try tree.list(directory) {
-                found.append(
-                    ShownName(
-                        directory: directory, name: item.name, node: item.node,
-                        kind: FileKind(item.kind)))
-                if item.kind == .directory, known.insert(item.node).inserted {
-                    waiting.append(item.node)
-                }
-            }
-        }
-        return found
     }
 
     // MARK: Who has heard
@@ -242,10 +218,8 @@ extension Engine {
     var hasEnded: Bool {
         if ownEnd != nil { return true }
         // It may know better than whoever told it.
-        guard toldEnd != nil, let member = ownLog.flatMap({ membership.member(log: $0.key) }) else {
-            return false
-        }
-        return !membership.endings.contains { $0.device == member.device }
+        guard let toldEnd else { return false }
+        return !membership.endings.contains { $0.device == toldEnd.device }
     }
 
     /// Blocks of the own log that nobody counts.

@@ -237,13 +237,19 @@ extension Engine {
 
     /// What an identity that the kernel or an open file still holds is now.
     func current(_ id: OperationID) -> OperationID {
-        retiredSlots.reduce(id) { $1.current($0) }
+        let current = retiredSlots.reduce(id) { $1.current($0) }
+        return displaced.isEmpty ? current : displaced[current] ?? current
     }
 
     func current(_ node: NodeID) -> NodeID { node.operation.map { NodeID(current($0)) } ?? node }
 
     func current(_ staged: StagedFile) -> StagedFile {
-        retiredSlots.reduce(staged) { $1.moved($0) }
+        var current = retiredSlots.reduce(staged) { $1.moved($0) }
+        if let id = current.node.operation, let file = displaced[id] {
+            current.node = NodeID(file)
+            current.parents = []
+        }
+        return current
     }
 
     /// The changes under the identities that the kernel may still have, too.

@@ -371,7 +371,7 @@ extension Engine {
 
     func operation(_ node: NodeID) throws(VolumeError) -> OperationID {
         guard let id = node.operation else { throw .stale }
-        return retiredSlots.isEmpty ? id : current(id)
+        return retiredSlots.isEmpty && displaced.isEmpty ? id : current(id)
     }
 
     func node(_ id: OperationID) throws(VolumeError) -> Node {

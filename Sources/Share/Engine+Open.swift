@@ -268,6 +268,11 @@ extension Engine {
     mutating func admit(
         _ request: ControlMessage.JoinRequest, device remote: Bytes32, handshakeHash: [UInt8]
     ) throws(StorageError) -> String? {
+        if let end = membership.end(of: request.log) {
+            return
+                "this device has been \(end.kind) and is no member any more: holdfast join --anew makes"
+                + " it a new one"
+        }
         if membership.isMember(log: request.log) { return nil }
         guard isAdmitted, !hasEnded else { return "the device asked is not a member itself" }
         guard let invite = membership.invite(request.inviteKey) else {

@@ -7,7 +7,11 @@ import FileTree
 extension Engine {
     /// Remembers what is staged of a file for a crash, unless it was removed here a moment ago.
     mutating func recordStaged(_ staged: StagedFile) throws(VolumeError) {
-        let staged = current(staged)
+        var staged = current(staged)
+        if let id = staged.node.operation, let file = try refuge(for: id) {
+            staged.node = NodeID(file)
+            staged.parents = []
+        }
         if removedHere.contains(staged.node), let id = staged.node.operation {
             guard try hasName(id) else { return }
         }

@@ -96,6 +96,11 @@ struct Engine {
     var recent = RecentFiles()
     /// Files whose last name was removed here lately: what is still staged of them is nobody's.
     var removedHere = RecentNodes()
+    /// Files that are gone with blocks that do not count, and where directories were that are; and which
+    /// files stand for them. Since the start.
+    var vanished: [ObjectID: VanishedFile] = [:]
+    var vanishedDirectories: [ObjectID: ObjectID] = [:]
+    var displaced: [ObjectID: ObjectID] = [:]
     /// How much of other logs counts, once some have ended.
     var bounds = LogBounds()
     /// Of retired logs, how much is taken.
@@ -110,8 +115,9 @@ struct Engine {
     var mustRebuild = false
     var isRebuilding = false
     var hasToldOwnEnd = false
-    /// What a member says of how the own log ended: the blocks that say it may be gone.
-    var toldEnd: String?
+    /// What a member says of how the own log ended, or that of who let this device in: the blocks that say it may
+    /// be gone.
+    var toldEnd: ToldEnd?
     /// Logs with a block that cannot be decoded: they go no further.
     var stopped: Set<WriterSlot> = []
     /// Why nothing can be changed any more until the share is opened anew: memory and storage may

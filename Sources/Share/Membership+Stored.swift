@@ -144,6 +144,7 @@ extension Membership {
                 ending.seen.append(
                     .init(log: try reader.readBytes32(), blocks: try reader.readUInt()))
             }
+            ending.seen.sort { $0.log < $1.log }
             if let last = endings.last, !(last.order < ending.order) {
                 throw .invalid("what ends logs is out of order")
             }

@@ -2,7 +2,7 @@ import Base
 import FileTree
 
 /// The order of operations without local slots, so that it can be kept.
-struct OperationOrder: Equatable, Sendable {
+struct OperationOrder: Hashable, Sendable {
     var time: UInt64
     var writer: Bytes32
     var block: UInt64

@@ -122,6 +122,7 @@ extension ShareVolume {
         guard let past else { throw .notFound }
         return past
     }
+
     /// - Returns: nil for a moment of which too little is here.
     private func replay(until time: UInt64, scratch: any ShareStorage) throws(StorageError)
         -> PastView?
@@ -131,14 +132,14 @@ extension ShareVolume {
             if let base = engine.base, time < HybridTime(rawValue: base.time).milliseconds {
                 return nil
             }
-            return try PastReplay(engine, until: time, scratch: scratch)
+            return try PastReplay(
+                engine, WriterTable(copying: engine.writers), until: time,
+                parts: engine.parts(engine.applied), bounds: engine.bounds, scratch: scratch)
         }
         guard var replay = begun else { return nil }
         try replay.readBase(from: chunks)
         // The lock is taken for a stretch of blocks at a time.
-        while try engine.withLock({ (engine) throws(StorageError) in
-            try replay.read(256, from: engine)
-        }) {}
+        while try engine.withLock({ (_) throws(StorageError) in try replay.read(256) }) {}
         try mergeAll(in: replay.tree)
         try replay.tree.save()
         try scratch.commit()
@@ -146,29 +147,41 @@ extension ShareVolume {
     }
 }
 
-/// A replay of all logs up to a moment, some blocks at a time.
-private struct PastReplay {
+/// A replay of logs up to a moment, some blocks at a time.
+struct PastReplay {
+    /// A log, and how many blocks of it to read.
+    struct Part {
+        let slot: WriterSlot
+        let log: Log
+        let end: UInt64
+    }
+
     let tree: FileTree
     private let time: UInt64
     private let writers: WriterTable
-    /// How many blocks of each log were applied when the replay began.
-    private let ends: [(slot: WriterSlot, blocks: UInt64)]
+    private let parts: [Part]
     private var codecs: [WriterSlot: BlockCodec] = [:]
     private var positions: [WriterSlot: UInt64] = [:]
     private var ended: Set<WriterSlot> = []
     private let base: PublishedCheckpoint?
     private let bounds: LogBounds
 
-    init(_ engine: Engine, until time: UInt64, scratch: any ShareStorage) throws(StorageError) {
+    /// - Parameters:
+    ///   - writers: a copy of the engine's.
+    ///   - bounds: what of the logs counts.
+    ///   - scratch: empty.
+    init(
+        _ engine: Engine, _ writers: WriterTable, until time: UInt64 = .max, parts: [Part],
+        bounds: LogBounds, scratch: any ShareStorage
+    ) throws(StorageError) {
         self.time = time
-        writers = WriterTable(copying: engine.writers)
+        self.writers = writers
         tree = try FileTree(
             storage: scratch, writers: writers, deviceNames: engine.deviceNames,
             settlesAfter: engine.checkpointPolicy.graceMilliseconds)
         base = engine.base
-        bounds = engine.bounds
-        ends = engine.applied.sorted { $0.key.rawValue < $1.key.rawValue }
-            .map { (slot: $0.key, blocks: $0.value) }
+        self.bounds = bounds
+        self.parts = parts
     }
 
     /// Begins with what this device started from. Needs no lock.
@@ -180,15 +193,17 @@ private struct PastReplay {
         }
     }
 
+    /// Needs the engine's lock, as the logs do.
+    ///
     /// - Returns: whether there is more.
-    mutating func read(_ blocks: Int, from engine: Engine) throws(StorageError) -> Bool {
+    mutating func read(_ blocks: Int) throws(StorageError) -> Bool {
         var left = blocks
         var progress = true
         tree.begin()
         while progress, left > 0 {
             progress = false
-            for (slot, end) in ends {
-                while left > 0, try applyNext(of: slot, before: end, from: engine) {
+            for part in parts {
+                while left > 0, try applyNext(of: part) {
                     progress = true
                     left -= 1
                 }
@@ -198,12 +213,16 @@ private struct PastReplay {
         return progress
     }
 
-    private mutating func applyNext(of slot: WriterSlot, before end: UInt64, from engine: Engine)
-        throws(StorageError) -> Bool
-    {
+    /// Those that could not be applied.
+    var unreadBlocks: UInt64 {
+        parts.reduce(0) { $0 &+ $1.end - min($1.end, positions[$1.slot] ?? 0) }
+    }
+
+    private mutating func applyNext(of part: Part) throws(StorageError) -> Bool {
+        let slot = part.slot
         let number = positions[slot] ?? 0
-        guard number < end, !ended.contains(slot), let log = engine.logs[slot],
-            let bytes = try log.block(at: number)
+        guard number < part.end, !ended.contains(slot),
+            let bytes = try part.log.block(at: number)
         else { return false }
         var codec = codecs[slot] ?? BlockCodec(writer: slot)
         guard var block = try? codec.decode(bytes.span, writers: writers),

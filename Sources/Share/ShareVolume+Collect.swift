@@ -61,6 +61,9 @@ extension ShareVolume {
                     try retained.look(at: row, of: object)
                 }
             }
+            try engine.forEachUncountedVersion { (version) throws(StorageError) in
+                retained.look(at: version)
+            }
             try retained.keepMerges(engine.tree)
             let bases = [engine.base, engine.nextBase?.checkpoint].compactMap(\.self)
             for checkpoint in engine.checkpoints.suffix(2) + bases {
@@ -68,8 +71,10 @@ extension ShareVolume {
             }
             for staged in try engine.storage.stagedFiles() { try retained.keep(staged.base) }
             for id in retained.historyNewestFirst {
-                guard let row = try engine.storage.version(id) else { continue }
-                guard try retained.keepPast(row) else { break }
+                guard let content = try retained.content(of: id, in: engine.storage) else {
+                    continue
+                }
+                guard try retained.keepPast(content) else { break }
             }
             return retained.addresses
         }
@@ -111,14 +116,41 @@ private struct RetainedChunks {
         var day: UInt64
     }
 
+    private struct History {
+        var recent: [(time: UInt64, id: VersionID)] = []
+        var lastOfDay: [FileDay: (time: UInt64, id: VersionID)] = [:]
+
+        mutating func note(
+            _ time: UInt64, _ id: VersionID, of object: ObjectID, by policy: RetentionPolicy,
+            now: UInt64
+        ) {
+            let age = now > time ? now - time : 0
+            if age <= policy.everything {
+                recent.append((time, id))
+            } else if age <= policy.daily {
+                let key = FileDay(object: object, day: time / RetentionPolicy.day)
+                // Equal times are of different writers: any one will do.
+                if lastOfDay[key].map({ $0.time < time }) ?? true { lastOfDay[key] = (time, id) }
+            }
+        }
+
+        func newestFirst(_ others: [(time: UInt64, id: VersionID)] = []) -> [VersionID] {
+            (recent + lastOfDay.values + others)
+                .sorted { ($0.time, $0.id.rawValue) > ($1.time, $1.id.rawValue) }.map(\.id)
+        }
+    }
+
     private(set) var addresses: Set<Bytes32> = []
     private let policy: RetentionPolicy
     private let now: UInt64
     private let spaceMax: UInt64
     private var space: UInt64 = 0
     private var walk: ReferenceWalk
-    private var recent: [(time: UInt64, id: VersionID)] = []
-    private var lastOfDay: [FileDay: (time: UInt64, id: VersionID)] = [:]
+    private var history = History()
+    /// Of blocks that do not count: they take what space is left.
+    private var uncountedHistory = History()
+    /// Of versions that no view has.
+    private var uncounted: [VersionID: Content] = [:]
     /// What removed files show if an edit that is still out there brings them back.
     private var returning: [(time: UInt64, id: VersionID)] = []
 
@@ -139,14 +171,15 @@ private struct RetainedChunks {
             // Its name was removed: from then on it is history.
             time = max(time, object.changed.time.milliseconds)
         }
-        let age = now > time ? now - time : 0
-        if age <= policy.everything {
-            recent.append((time, row.id))
-        } else if age <= policy.daily {
-            let key = FileDay(object: row.object, day: time / RetentionPolicy.day)
-            // Equal times are of different writers: any one will do.
-            if lastOfDay[key].map({ $0.time < time }) ?? true { lastOfDay[key] = (time, row.id) }
-        }
+        history.note(time, row.id, of: row.object, by: policy, now: now)
+    }
+
+    /// Somebody may want to export it: for as long as any earlier version.
+    mutating func look(at version: Engine.UncountedVersion) {
+        if case .inline = version.content { return }
+        uncounted[version.id] = version.content
+        uncountedHistory.note(
+            version.time.milliseconds, version.id, of: version.object, by: policy, now: now)
     }
 
     /// However old it is: as far as the space goes.
@@ -171,8 +204,7 @@ private struct RetainedChunks {
     }
 
     var historyNewestFirst: [VersionID] {
-        (recent + lastOfDay.values + returning)
-            .sorted { ($0.time, $0.id.rawValue) > ($1.time, $1.id.rawValue) }.map(\.id)
+        history.newestFirst(returning) + uncountedHistory.newestFirst()
     }
 
     mutating func keep(_ content: Content) throws(StorageError) {
@@ -180,12 +212,12 @@ private struct RetainedChunks {
     }
 
     /// - Returns: false once the space is used up.
-    mutating func keepPast(_ row: VersionRow) throws(StorageError) -> Bool {
+    mutating func keepPast(_ content: Content) throws(StorageError) -> Bool {
         var wanted: [ChunkReference] = []
         var more: UInt64 = 0
         var known: Set<Bytes32> = []
         let addresses = self.addresses
-        try walk.forEachReference(in: try content(of: row)) { reference in
+        try walk.forEachReference(in: content) { reference in
             guard !addresses.contains(reference.address), known.insert(reference.address).inserted
             else { return }
             wanted.append(reference)
@@ -195,6 +227,11 @@ private struct RetainedChunks {
         space += more
         for reference in wanted { self.addresses.insert(reference.address) }
         return true
+    }
+
+    func content(of id: VersionID, in storage: any ShareStorage) throws(StorageError) -> Content? {
+        if let content = uncounted[id] { return content }
+        return try storage.version(id).map { (row) throws(StorageError) in try content(of: row) }
     }
 
     private func content(of row: VersionRow) throws(StorageError) -> Content {

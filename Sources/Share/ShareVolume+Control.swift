@@ -108,7 +108,7 @@ extension ShareVolume {
                 try engine.consider(start, fromWhole: log != nil)
             }
             let remote = session.remoteKey
-            for message in engine.withLock({ $0.endings(of: remote) }) {
+            for message in engine.withLock({ $0.endings(of: remote, writing: log) }) {
                 guard let control = session.control else { break }
                 session.mux.send(control, type: message.type, payload: message.payload)
             }

@@ -113,6 +113,9 @@ extension Engine {
                 $0.device.hex.hasPrefix(digits) || $0.log.hex.hasPrefix(digits)
             }
         }
+        let active = found.filter { membership.end(of: $0.log) == nil }
+        // A device that joined again has the name that it had before.
+        if active.count == 1 { found = active }
         guard let member = found.first else { throw .unknown(name) }
         guard found.count == 1 else {
             throw .ambiguous(name, keys: found.map { String($0.device.hex.prefix(16)) })

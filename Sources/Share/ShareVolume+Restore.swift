@@ -301,7 +301,7 @@ extension Engine {
         target: [UInt8] = []
     ) throws(VolumeError) -> (name: [UInt8], found: Attributes?) {
         for attempt in 0..<1000 {
-            let candidate = attempt == 0 ? name : Self.restoredName(name, attempt)
+            let candidate = attempt == 0 ? name : BesideName.of(name, "restored", attempt)
             do throws(VolumeError) {
                 let found = try lookup(candidate, in: parent)
                 guard found.kind == kind else { continue }
@@ -315,23 +315,6 @@ extension Engine {
             }
         }
         throw .exists
-    }
-
-    /// `stem (restored).ext`, `stem (restored 2).ext` …
-    static func restoredName(_ name: [UInt8], _ attempt: Int) -> [UInt8] {
-        let mark = Array((attempt == 1 ? " (restored)" : " (restored \(attempt))").utf8)
-        let dot = name.lastIndex(of: 0x2e).flatMap { $0 > 0 ? $0 : nil } ?? name.count
-        var stem = Array(name[..<dot])
-        var suffix = Array(name[dot...])
-        if suffix.count + mark.count >= FileTreeLimits.nameSizeMax { suffix = [] }
-        let room = FileTreeLimits.nameSizeMax - mark.count - suffix.count
-        if stem.count > room {
-            stem = Array(stem.prefix(room))
-            // Not within a character.
-            while let last = stem.last, last & 0xc0 == 0x80 { stem.removeLast() }
-            if let last = stem.last, last & 0x80 != 0 { stem.removeLast() }
-        }
-        return stem + mark + suffix
     }
 
     /// Whether others may have let go of a file that was removed: they do so once they know that everybody

@@ -78,6 +78,7 @@ package struct ShareSettings: Codable, Equatable, Sendable {
 ///
 ///     share.json       the settings
 ///     share.key        the share key, 64 hexadecimal digits; mode 0600
+///     device.key       the device's key in this share, if it is not that of the installation; mode 0600
 ///     share.sqlite     logs, view, records: `ShareDatabase`
 ///     packs/           chunk bytes: `PackStore`
 ///     staging/         dirty bytes of files being written: `StagingDirectory`
@@ -87,11 +88,14 @@ package struct ShareSettings: Codable, Equatable, Sendable {
 package final class ShareFolder: Sendable {
     private static let settingsName = "share.json"
     private static let keyName = "share.key"
+    private static let deviceKeyName = "device.key"
     private static let packsName = "packs"
     private static let stagingName = "staging"
 
-    /// The share's public id.
+    /// The share's public id; of a share that was joined again, with an `r` and a number behind.
     package let id: String
+    /// The share's public id.
+    package var shareID: String { String(id.prefix { $0 != "r" }) }
     let directory: Directory
     package var path: String { directory.path }
 
@@ -132,6 +136,15 @@ package final class ShareFolder: Sendable {
         return key
     }
 
+    /// What this device is known by in this share alone; nil where it has the key of the installation.
+    package func deviceKey() throws(StateError) -> Bytes32? {
+        try directory.secret(Self.deviceKeyName)
+    }
+
+    func createDeviceKey(_ key: Bytes32) throws(StateError) {
+        try directory.createSecret(Self.deviceKeyName, key)
+    }
+
     func createKey(_ key: Bytes32) throws(StateError) {
         try directory.createSecret(Self.keyName, key)
     }
@@ -151,6 +164,9 @@ package final class ShareFolder: Sendable {
     package enum Scratch: String, Sendable {
         case check = "scratch"
         case past
+        /// What does not count, and what does.
+        case export
+        case counted
         case firstMoment = "moment-1"
         case secondMoment = "moment-2"
 

@@ -95,12 +95,22 @@ package final class StateFolder: Sendable {
 
     /// Makes the folder of a new share, with its key and its settings.
     ///
+    /// - Parameter deviceKey: for a device of its own, that may stand beside another one of the same share.
     /// - Throws: `exists` if the share is here already.
-    package func makeShare(_ id: String, key: Bytes32, settings: ShareSettings) throws(StateError)
-        -> ShareFolder
-    {
-        precondition(ShareFolder.isID(id), "share id \(id)")
+    package func makeShare(
+        _ shareID: String, key: Bytes32, settings: ShareSettings, deviceKey: Bytes32? = nil
+    ) throws(StateError) -> ShareFolder {
+        precondition(ShareFolder.isID(shareID), "share id \(shareID)")
         let shares = try sharesDirectory()
+        var id = shareID
+        if deviceKey != nil {
+            let known = try self.shares().filter { $0.shareID == shareID }
+            var number = known.count + 1
+            while known.contains(where: { $0.id == id }) {
+                id = "\(shareID)r\(number)"
+                number += 1
+            }
+        }
         let isHere = try storing { () throws(StorageError) in
             try shares.existingFile(id, O_RDONLY | O_DIRECTORY) != nil
         }
@@ -114,6 +124,7 @@ package final class StateFolder: Sendable {
         }
         try folder.setSettings(settings)
         try folder.createKey(key)
+        if let deviceKey { try folder.createDeviceKey(deviceKey) }
         do throws(StorageError) {
             try shares.rename(temporary, to: id)
             try shares.sync()

@@ -44,6 +44,7 @@ struct Application {
         case .peers: try context.peers()
         case .revoke: try context.endMember()
         case .retire: try context.endMember()
+        case .export: try context.export()
         case .pause: try context.setPaused(true)
         case .resume: try context.setPaused(false)
         case .log: try context.log()

@@ -1,6 +1,7 @@
 /// The commands there are.
 enum CommandName: String, CaseIterable {
-    case create, join, mount, unmount, invite, status, peers, revoke, retire, pause, resume, log
+    case create, join, mount, unmount, invite, status, peers, revoke, retire, export, pause, resume,
+        log
     case restore, retain
     case merging, conflicts, resolve, explain, check
     case dht, warm, doctor, help

@@ -18,7 +18,12 @@ enum CommandTable {
                         + "this machine cannot see"),
                 mountPoint("an empty folder, in which the share appears"),
             ],
-            options: serving,
+            options: [
+                OptionSpecification(
+                    name: "anew", value: .flag,
+                    help: "as a new device, though this one is or was in the share: after it was "
+                        + "revoked or retired; what it has stays where it is")
+            ] + serving,
             details: [
                 "Files appear as soon as a device that has them can be reached; until then the "
                     + "folder stays empty, and the daemon goes on looking."
@@ -91,6 +96,41 @@ enum CommandTable {
                     + "counts nowhere. Old history is no longer kept for it.",
                 "If it comes back, everything on it can still be read there. To be a member it joins "
                     + "again by a link, as a new device.",
+            ]),
+        CommandSpecification(
+            name: .export,
+            summary: "write what a revoked or retired device did and no member takes to a folder",
+            arguments: [
+                ArgumentSpecification(
+                    name: "MOUNTPOINT|STATE", isRequired: true,
+                    help: "where the share is mounted when it is, or its folder in the state")
+            ],
+            options: [
+                OptionSpecification(
+                    name: "to", value: .text("FOLDER"),
+                    help:
+                        "an ordinary folder outside the share, made if it is not there; nothing in "
+                        + "it is replaced: what finds its name taken is put beside it, as NAME "
+                        + "(exported)"),
+                OptionSpecification(
+                    name: "device", value: .text("DEVICE"),
+                    help: "only what the blocks of this device hold: its name, or the first digits "
+                        + "of its key"),
+                OptionSpecification(
+                    name: "dry-run", value: .flag, help: "only list what there is; without --to"),
+                json,
+            ] + common,
+            details: [
+                "On a device that is no member any more: the files and folders that only it has, as its "
+                    + "mount shows them, and those that the others have with other bytes. On a member: "
+                    + "the same of a device that is gone, as far as it had come here; the bytes are kept as "
+                    + "holdfast retain says, like those of old versions.",
+                "Contents, modes and times of change are written; owners, and what was only renamed or "
+                    + "removed, are not. A file that is new to the members is marked so; one that is "
+                    + "changed they may have changed too: compare before copying it over theirs.",
+                "With --json: an object with the keys logs (device, log, blocks), items (path, kind, "
+                    + "device, state, size, modified, outcome, writtenAs, problem), unlisted, files, "
+                    + "folders, bytes, present, missing, failed and unreadBlocks.",
             ]),
         CommandSpecification(
             name: .pause, summary: "stop syncing; the mount goes on working",

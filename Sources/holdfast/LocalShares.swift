@@ -70,23 +70,28 @@ struct LocalShares: ShareService {
     ) throws(CommandFailure) -> KnownShare {
         let keys = ShareKeys(shareKey: shareKey)
         let id = keys.shareID.hex
-        for known in try shares() where known.id == id {
+        for known in try shares() where known.shareID == id && !options.isAnew {
             throw CommandFailure(
                 .inUse,
                 "this device has the share already: "
-                    + "holdfast mount \(EscapedText.quoted(known.mountPoint)) brings it back")
+                    + "holdfast mount \(EscapedText.quoted(known.mountPoint)) brings it back; if it is no"
+                    + " member there any more, holdfast join --anew makes it one again, beside what it has"
+            )
         }
+        var random = SecureRandom()
+        let deviceKey = options.isAnew ? randomKey(&random) : nil
         let folder = try stated { () throws(StateError) in
-            try openState().makeShare(id, key: shareKey, settings: settings)
+            try openState().makeShare(
+                id, key: shareKey, settings: settings, deviceKey: deviceKey)
         }
         let known = KnownShare(
-            id: id, name: settings.name, mountPoint: settings.mountPoint, folder: folder.path)
+            id: folder.id, name: settings.name, mountPoint: settings.mountPoint, folder: folder.path
+        )
         do throws(CommandFailure) {
-            let device = try device(named: options.deviceName)
+            let identity = try identity(of: folder, deviceName: options.deviceName)
             try storing { () throws(StorageError) in
                 let volume = try ShareVolume(
-                    ShareIdentity(keys: keys, device: device.keyPair, deviceName: device.name),
-                    origin: origin, storage: try folder.openDatabase(),
+                    identity, origin: origin, storage: try folder.openDatabase(),
                     chunks: try folder.openPacks(), environment: OfflineEnvironment(),
                     diskSpace: { (total: 0, free: 0) })
                 _ = volume.status()
@@ -167,15 +172,38 @@ struct LocalShares: ShareService {
 
     // MARK: Checking
 
-    func check(folder path: String, rebuilds: Bool) throws(CommandFailure) -> [String] {
-        let known = try shares().first { $0.folder == path }
-        guard let known else {
+    private func folder(at path: String) throws(CommandFailure) -> ShareFolder {
+        guard let known = try shares().first(where: { $0.folder == path }) else {
             throw CommandFailure(
                 .notFound,
                 "\(EscapedText.quoted(path)) is neither a mount point nor the state of a share of "
                     + "this device: holdfast status lists them")
         }
-        let folder = try stated { () throws(StateError) in try openState().share(known.id) }
+        return try stated { () throws(StateError) in try openState().share(known.id) }
+    }
+
+    func export(folder path: String, to target: String?, of device: String?) throws(CommandFailure)
+        -> ExportReport
+    {
+        let folder = try folder(at: path)
+        let lock = try locked(folder)
+        let identity = try identity(of: folder, deviceName: nil)
+        let (volume, packs) = try storing { () throws(StorageError) in
+            let packs = try folder.openPacks()
+            let volume = try ShareVolume(
+                identity, origin: .stored, storage: try folder.openDatabase(), chunks: packs,
+                environment: OfflineEnvironment(), diskSpace: { (total: 0, free: 0) })
+            return (volume, packs)
+        }
+        let report = try ShareExport(
+            volume: volume, folder: folder, chunks: packs, isConnected: false
+        ).run(to: target, of: device)
+        _ = consume lock
+        return report
+    }
+
+    func check(folder path: String, rebuilds: Bool) throws(CommandFailure) -> [String] {
+        let folder = try folder(at: path)
         let lock = try locked(folder)
         let identity = try identity(of: folder, deviceName: nil)
         let (report, done) = try storing { () throws(StorageError) in
@@ -260,15 +288,17 @@ struct LocalShares: ShareService {
         -> ShareIdentity
     {
         let key = try stated { () throws(StateError) in try folder.key() }
-        guard ShareKeys(shareKey: key).shareID.hex == folder.id else {
+        guard ShareKeys(shareKey: key).shareID.hex == folder.shareID else {
             throw CommandFailure(
                 .integrity,
                 "\(EscapedText.quoted(folder.path))/share.key is not the key of this share: restore it"
                     + " from a backup, or from another device of the share")
         }
         let device = try device(named: deviceName)
+        let own = try stated { () throws(StateError) in try folder.deviceKey() }
         return ShareIdentity(
-            keys: ShareKeys(shareKey: key), device: device.keyPair, deviceName: device.name)
+            keys: ShareKeys(shareKey: key), device: own.map { KeyPair(seed: $0) } ?? device.keyPair,
+            deviceName: device.name)
     }
 
     private func device(named name: String?) throws(CommandFailure) -> Device {

@@ -45,7 +45,10 @@ struct MountSource: Equatable {
         do {
             let link = try InviteLink(parsing: text)
             let id = ShareKeys(shareKey: link.shareKey).shareID.hex
-            return shares.first { $0.id == id }.map { .share($0) } ?? .link(text)
+            // Of several devices in it the one that joined last.
+            let known = shares.filter { $0.shareID == id }
+            return known.max { ($0.id.utf8.count, $0.id) < ($1.id.utf8.count, $1.id) }
+                .map { .share($0) } ?? .link(text)
         } catch {
             throw CommandFailure(.wrongLink, "\(error)")
         }

@@ -279,6 +279,13 @@ final class MountedShare: RunningShare {
             return ControlResponse(retention: try retention(request.retention))
         case .merging:
             return ControlResponse(merging: try merging(request.mergeRules))
+        case .export:
+            // One at a time, as above.
+            let report = try restoring.withLock { _ throws(CommandFailure) in
+                try ShareExport(volume: volume, folder: folder, chunks: packs, isConnected: true)
+                    .run(to: request.target, of: request.device)
+            }
+            return ControlResponse(exported: report)
         case .check:
             let report = try storing { () throws(StorageError) in
                 try ShareCheck(volume: volume, packs: packs, folder: folder).run()

@@ -14,7 +14,6 @@ struct ShareRestore {
     private enum Limits {
         /// How long peers may take to bring what is missing.
         static let fetchSeconds = 60
-        static let fetchPollMicroseconds: UInt32 = 20_000
     }
 
     func run(_ request: ControlRequest) throws(CommandFailure) -> RestoreReport {
@@ -57,11 +56,7 @@ struct ShareRestore {
         var missing: [ChunkReference] = []
         var report = try work(&missing)
         guard !missing.isEmpty else { return report }
-        let isDone = Signal()
-        volume.demand(missing) { _ in isDone.set() }
-        for _ in 0..<Limits.fetchSeconds * 50 where !isDone.isSet {
-            usleep(Limits.fetchPollMicroseconds)
-        }
+        volume.await(missing, seconds: Limits.fetchSeconds)
         let first = report
         report = try work(&missing)
         report.files += first.files
@@ -69,10 +64,19 @@ struct ShareRestore {
         report.unchanged = first.unchanged
         return report
     }
+}
 
+extension ShareVolume {
     private final class Signal: Sendable {
         private let value = Atomic(false)
         var isSet: Bool { value.load(ordering: .acquiring) }
         func set() { value.store(true, ordering: .releasing) }
+    }
+
+    /// Asks peers for chunks, and waits until they came or cannot be had.
+    func await(_ missing: [ChunkReference], seconds: Int) {
+        let isDone = Signal()
+        demand(missing) { _ in isDone.set() }
+        for _ in 0..<seconds * 50 where !isDone.isSet { usleep(20_000) }
     }
 }

@@ -1,11 +1,14 @@
 import Crypto
+import FuseMount
 import Host
 import Swarm
 
 /// A share that this device has, as its folder in the state tells.
 struct KnownShare: Equatable, Sendable {
-    /// The share's public id, hexadecimal.
+    /// Its folder's name: the share's public id, hexadecimal, and what tells it apart from another device of this
+    /// installation in the same share.
     var id: String
+    var shareID: String { String(id.prefix { $0 != "r" }) }
     var name: String
     /// Absolute, links resolved: as `/proc/self/mountinfo` shows it.
     var mountPoint: String
@@ -26,6 +29,8 @@ struct ServeOptions: Equatable, Sendable {
     /// 64 hexadecimal digits.
     var relay: String?
     var withoutLAN = false
+    /// `join`: as another device than this one was, or is, in the share.
+    var isAnew = false
     /// How the share is shown, this time only.
     var mounting: Set<MountFlag> = []
     var look = MountLook()
@@ -38,8 +43,13 @@ struct ServeOptions: Equatable, Sendable {
         bootstrap = parsed.values["bootstrap"] == nil ? nil : parsed.addresses("bootstrap")
         relay = parsed.value("relay")
         withoutLAN = parsed.isSet("no-lan")
+        isAnew = parsed.isSet("anew")
         mounting = Set(MountFlag.allCases.filter { parsed.isSet($0.rawValue) })
         look = try MountLook(parsed)
+        let ownership = look.ownership ?? MountOptions(mountPoint: "").ownership
+        if mounting.contains(.acl), ownership != .recorded {
+            throw CommandFailure(.usage, "\(MountError.needsRecordedOwner(option: "acl"))")
+        }
     }
 
     /// The same as words of a command line, for the daemon.
@@ -107,6 +117,13 @@ protocol ShareService: Sendable {
 
     /// The key under which this device works as a blind relay: always the same.
     func relayKey() throws(CommandFailure) -> KeyPair
+
+    /// Writes what does not count of a share that is not mounted to a folder, or lists it.
+    ///
+    /// - Parameter folder: of the share, in the state.
+    /// - Throws: with `inUse` if it is mounted.
+    func export(folder: String, to target: String?, of device: String?) throws(CommandFailure)
+        -> ExportReport
 
     /// Verifies a share's stored state, and makes the view again first if asked.
     ///

@@ -80,7 +80,8 @@ enum StatusText {
     private static func text(of member: ShareStatus.Member) -> String {
         let rest =
             member.uncounted > 0
-            ? "; \(member.uncounted) blocks of it are here and do not count" : ""
+            ? "; \(member.uncounted) blocks of it are here and do not count: holdfast export shows what"
+                + " they hold" : ""
         return "\(EscapedText.quoted(member.device)) \(state(of: member))\(rest)"
     }
 

@@ -270,4 +270,25 @@ import Testing
             #expect(bench.console.output.contains("\"rule\":\"onlyHead\""))
         }
     }
+
+    @Test func `export writes outside the share, whether it is mounted or not`() throws {
+        try withDaemon { bench, running in
+            let share = try #require(try bench.service.shares().first)
+            let target = bench.folder.path + "/out"
+            #expect(bench.run("export", ".") == .usage)
+            #expect(bench.run("export", ".", "--to", target, "--dry-run") == .usage)
+            #expect(bench.run("export", ".", "--to", share.mountPoint + "/d") == .usage)
+            #expect(bench.run("export", ".", "--to", share.folder + "/d") == .usage)
+            #expect(bench.run("export", ".", "--to", target, "--device", "bob") == .success)
+            #expect(bench.service.calls.last == "export \(share.folder) \(target) bob")
+            #expect(bench.console.output.contains("3 blocks of bob do not count\n"))
+            #expect(bench.console.output.contains("new    bob     5 bytes  late\\x1b\n"))
+            #expect(bench.console.output.contains("written to \(target): 1 files (5 bytes)"))
+            bench.service.state.withLock { $0.failure = CommandFailure(.inUse, "mounted") }
+            #expect(bench.run("export", ".", "--dry-run", "--json") == .success)
+            #expect(bench.console.output.contains("\"outcome\":\"written\""))
+            let request = running.state.withLock { $0.requests.last }
+            #expect(request?.command == .export && request?.target == nil)
+        }
+    }
 }

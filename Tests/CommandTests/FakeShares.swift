@@ -156,8 +156,21 @@ final class FakeRunning: RunningShare {
             let word = request.command == .revoke ? "revoked" : "retired"
             reply(ControlResponse(lines: ["\(request.device ?? "")\u{1b} is \(word)"]))
         case .check: reply(ControlResponse(lines: ["checked"]))
+        case .export: reply(ControlResponse(exported: Self.exported))
         case .unmount: reply(ControlResponse(error: .init(message: "not mine", exitCode: 1)))
         }
+    }
+
+    static var exported: ExportReport {
+        var report = ExportReport()
+        report.logs = [.init(device: "bob", log: "77aa", blocks: 3)]
+        report.items = [
+            .init(
+                path: "late\u{1b}", kind: "file", device: "bob", state: "new", size: 5,
+                modified: 1_785_542_400_000, outcome: .written)
+        ]
+        (report.files, report.bytes) = (1, 5)
+        return report
     }
 
     func stop() { state.withLock { $0.isStopped = true } }
@@ -243,6 +256,13 @@ final class FakeService: ShareService {
     }
 
     func relayKey() throws(CommandFailure) -> KeyPair { KeyPair(seed: .zero) }
+
+    func export(folder: String, to target: String?, of device: String?) throws(CommandFailure)
+        -> ExportReport
+    {
+        try note("export \(folder) \(target ?? "-") \(device ?? "-")")
+        return FakeRunning.exported
+    }
 
     func check(folder: String, rebuilds: Bool) throws(CommandFailure) -> [String] {
         try note("check \(folder) \(rebuilds)")

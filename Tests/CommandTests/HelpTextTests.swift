@@ -47,9 +47,10 @@ import Testing
                 "HOLDFAST_SOURCE", "HOLDFAST_NO_LAN", "HOLDFAST_PUBLIC", "HOLDFAST_BLIND_RELAY",
                 "HOLDFAST_NOEXEC", "HOLDFAST_SYNC", "HOLDFAST_NONEMPTY", "HOLDFAST_OWNER",
                 "HOLDFAST_UID", "HOLDFAST_GID", "HOLDFAST_CACHE_SECONDS", "HOLDFAST_SHARE",
-                "HOLDFAST_KEEP", "HOLDFAST_TOOL",
+                "HOLDFAST_ACL", "HOLDFAST_KEEP", "HOLDFAST_TOOL",
                 "HOLDFAST_VERSION", "HOLDFAST_AT", "HOLDFAST_TO", "HOLDFAST_ALL", "HOLDFAST_DAILY",
-                "HOLDFAST_SPACE", "HOLDFAST_RULES",
+                "HOLDFAST_SPACE", "HOLDFAST_RULES", "HOLDFAST_ANEW",
+                "HOLDFAST_DEVICE", "HOLDFAST_DRY_RUN", "HOLDFAST_ACL",
             ])
     }
 
@@ -59,7 +60,7 @@ import Testing
             "NUMBER": "5", "SECONDS": "5", "WHOSE": "user", "NAME|ID": "demo",
             "ours|theirs|both|VERSION": "ours", "COMMAND": "meld",
             "VERSION": "3f9a2b1c.1.2", "TIME": "2h", "PATH": "/x", "DAYS": "5", "MEGABYTES": "5",
-            "RULES": "newest",
+            "RULES": "newest", "DEVICE": "bob",
             "KEY": String(repeating: "5a", count: 32),
         ]
         for command in CommandTable.commands where command.name != .help {

@@ -42,12 +42,12 @@ import Testing
         let read = try options(
             "ro", "allow_other", "suid", "dev", "noexec", "noatime", "owner=user", "uid=5", "gid=6",
             "cache_seconds=7", "transport=direct", "bootstrap=a:1,b:2", "home=/h", "setuid=me",
-            "sync", "acl")
+            "sync")
         #expect(
             read.words == [
                 "--read-only", "--allow-other", "--suid", "--dev", "--noexec", "--sync",
-                "--acl", "--owner=user", "--uid=5", "--gid=6", "--cache-seconds=7",
-                "--transport=direct", "--bootstrap=a:1", "--bootstrap=b:2",
+                "--owner=user", "--uid=5", "--gid=6", "--cache-seconds=7", "--transport=direct",
+                "--bootstrap=a:1", "--bootstrap=b:2",
             ])
         #expect(read.home == "/h")
         #expect(read.user == "me")
@@ -57,16 +57,31 @@ import Testing
             return
         }
         let serving = try ServeOptions(mount)
-        #expect(serving.mounting == [.readOnly, .allowOther, .suid, .dev, .noExec, .sync, .acl])
+        #expect(serving.mounting == [.readOnly, .allowOther, .suid, .dev, .noExec, .sync])
         #expect(serving.look.owner == .user)
         #expect(serving.look.uid == 5)
         #expect(serving.look.gid == 6)
     }
 
+    @Test func `lists of who may do what need the recorded owners`() throws {
+        func serving(_ words: String...) throws -> ServeOptions {
+            let words = ["mount"] + (try MountHelperOptions(words).words) + ["/m"]
+            guard case .run(let mount) = try CommandParser(environment: [:]).parse(words) else {
+                throw CommandFailure(.usage, "no command")
+            }
+            return try ServeOptions(mount)
+        }
+        #expect(try serving("acl", "owner=recorded").mounting == [.acl])
+        #expect(try serving("acl", "noacl").mounting == [])
+        for other in ["owner=user", "uid=5", "gid=6"] {
+            #expect(throws: CommandFailure.self) { try serving("acl", other) }
+            #expect(try serving(other).mounting == [])
+        }
+    }
+
     @Test func `the last of two opposite options holds`() throws {
         #expect(try options("ro", "rw").words == [])
         #expect(try options("rw", "ro").words == ["--read-only"])
-        #expect(try options("acl", "noacl").words == [])
         #expect(try options("noexec", "nosuid", "exec", "suid").words == ["--suid"])
     }
 

@@ -204,6 +204,8 @@ final class Device {
         var reader = CheckpointReader(tree: tree)
         for start in stride(from: 0, to: bytes.count, by: 1000) {
             try reader.feed(Array(bytes[start..<min(start + 1000, bytes.count)]))
+            // As when something else is committed meanwhile, anywhere in an object.
+            if start % 3000 == 0 { try tree.save() }
         }
         for state in try reader.finish(digest ?? other.tree.digest).states {
             let key = writers.key(of: state.writer)

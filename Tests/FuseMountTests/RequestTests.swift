@@ -38,8 +38,13 @@ struct RequestTests {
     }
 
     /// A folder with a few files, and a mount that shows it; the kernel has forgotten nothing.
-    private func prepared(writeBack: Bool = true, ticks: Bool = true) throws -> TestMount {
-        let mount = try TestMount(ticks: ticks) { $0.writeBack = writeBack }
+    private func prepared(writeBack: Bool = true, ticks: Bool = true, acl: Bool = false) throws
+        -> TestMount
+    {
+        let mount = try TestMount(ticks: ticks) { options in
+            options.writeBack = writeBack
+            options.acl = acl
+        }
         try check(mkdir(mount.at("d"), 0o755))
         for index in 0..<20 { try createFile(mount.at("d/file \(index)")) }
         try check(symlink("d", mount.at("link")))
@@ -163,5 +168,17 @@ struct RequestTests {
         // Access lists and labels are asked for once, not for each file.
         #expect(
             try requests(of: mount) { try listLong(mount.at("d")) } == [.opendir: 1, .getxattr: 2])
+    }
+
+    @Test
+    func `where lists are kept, each file's is asked for, once`() throws {
+        guard geteuid() == 0 else { return }
+        let mount = try prepared(acl: true)
+        defer { mount.end() }
+        _ = try names(mount.at("d"))
+        let first = try requests(of: mount) { try listLong(mount.at("d")) }[.getxattr] ?? 0
+        #expect(first >= 20)
+        let second = try requests(of: mount) { try listLong(mount.at("d")) }[.getxattr] ?? 0
+        #expect(second <= first - 20)
     }
 }

@@ -303,6 +303,116 @@ import Testing
         #expect(other.length(of: Self.key("x")) == 3)
         #expect(other.logs.count == 5)
     }
+
+    // MARK: Many
+
+    private static func number(_ index: Int, _ mark: UInt8) -> Bytes32 {
+        var bytes = [UInt8](repeating: mark, count: 32)
+        for place in 0..<4 { bytes[place] = UInt8(truncatingIfNeeded: index >> (8 * place)) }
+        return Bytes32(bytes)!
+    }
+
+    /// - Parameter isOwner: whether one is admitted as an owner.
+    private static func crowd(_ count: Int, isOwner: (Int) -> Bool) -> Membership {
+        var membership = Membership(foundingLog: number(0, 0xf0))
+        for index in 0..<count {
+            let id = OperationID(writer: .none, block: UInt64(index), index: 0)
+            let admission = Operation.Admit(
+                device: number(index, 0xd0), log: number(index, 0xf0),
+                role: index == 0 || isOwner(index) ? .owner : .writer, name: [])
+            _ = membership.apply(
+                .admit(admission),
+                stamp: Stamp(time: HybridTime(rawValue: UInt64(index + 1)), operation: id),
+                author: number(0, 0xf0))
+        }
+        return membership
+    }
+
+    private static func ending(
+        _ target: Int, by author: Int, _ block: UInt64, at time: UInt64, cut: UInt64?,
+        seen: [(Int, UInt64)] = []
+    ) -> Ending {
+        Ending(
+            kind: cut.map { .revoke($0) } ?? .retire, device: number(target, 0xd0),
+            order: OperationOrder(
+                time: time, writer: number(author, 0xf0), block: block, index: 0),
+            seen: seen.map { .init(log: number($0.0, 0xf0), blocks: $0.1) }
+                .sorted { $0.log < $1.log })
+    }
+
+    /// Few members who cut each other off in every way: the same as without any shortcut.
+    @Test func `cuts are decided as if each was weighed against all`() {
+        for seed in UInt64(0)..<400 {
+            var random = SeededRandom(seed: seed)
+            let count = Int.random(in: 3...8, using: &random)
+            var membership = Self.crowd(count) { $0 < 5 }
+            // Some let others in, and others again.
+            for index in count..<count + 3 {
+                let author = Int.random(in: 0..<index, using: &random)
+                let id = OperationID(
+                    writer: .none, block: UInt64.random(in: 0...6, using: &random), index: 1)
+                let time = HybridTime(rawValue: UInt64.random(in: 20...40, using: &random))
+                _ = membership.apply(
+                    .admit(
+                        .init(
+                            device: Self.number(index, 0xd0), log: Self.number(index, 0xf0),
+                            role: index % 2 == 0 ? .owner : .writer, name: [])),
+                    stamp: Stamp(time: time, operation: id), author: Self.number(author, 0xf0))
+            }
+            var endings: [Ending] = []
+            for place in 0..<Int.random(in: 1...7, using: &random) {
+                let author = Int.random(in: 0..<count + 3, using: &random)
+                let seen = (0..<count + 3).filter { $0 != author }.map {
+                    ($0, UInt64.random(in: 0...9, using: &random))
+                }
+                let cut: UInt64? =
+                    Int.random(in: 0..<5, using: &random) == 0
+                    ? nil : UInt64.random(in: 0...9, using: &random)
+                endings.append(
+                    Self.ending(
+                        Int.random(in: 0..<count + 3, using: &random), by: author,
+                        UInt64.random(in: 1...8, using: &random), at: UInt64(50 + place), cut: cut,
+                        seen: seen))
+            }
+            membership.endings = endings
+            var naive = membership
+            membership.evaluate()
+            naive.evaluateNaively()
+            #expect(membership == naive, "seed \(seed): \(endings)")
+        }
+    }
+
+    /// What an owner who means harm can write: looked at so often that nobody waits for long. Times are printed, not
+    /// expected.
+    @Test(arguments: [1_000, 8_000], ["writers", "owners", "ring"])
+    func `many endings are no burden`(_ count: Int, _ shape: String) {
+        let owners = count / 100
+        var membership = Self.crowd(shape == "writers" ? 4000 : owners + 40) {
+            shape != "writers" && $0 < owners + 1 || $0 < 100
+        }
+        var endings: [Ending] = []
+        for place in 0..<count {
+            let author = 1 + place % (shape == "writers" ? 80 : owners)
+            let target =
+                switch shape {
+                case "writers": 100 + place % 3900
+                case "owners": (author + 1 + place / owners) % (owners + 40)
+                default: 1 + author % owners
+                }
+            endings.append(
+                Self.ending(
+                    target, by: author, UInt64(1 + place / 80), at: UInt64(10_000 + place),
+                    cut: UInt64(place % 7)))
+        }
+        membership.endings = endings
+        let clock = ContinuousClock()
+        let time = clock.measure { membership.evaluate() }
+        print("\(count) endings, \(shape): \(time)")
+        #expect(shape == "ring" || !membership.ends.isEmpty)
+        var shuffled = membership
+        shuffled.evaluate()
+        #expect(shuffled == membership)
+    }
 }
 
 extension ClosedRange<Character> {

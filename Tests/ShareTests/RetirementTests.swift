@@ -261,4 +261,50 @@ import Testing
         // One thief has the keys of both.
         #expect(try alice.volume.revoke("bob") == ["bob", "bob 2"])
     }
+
+    @Test func `who came by a device that had ended long before is told, and can join anew`() throws
+    {
+        let (network, devices) = try network(seed: 7)
+        let (alice, bob, carol) = (devices[0], devices[1], devices[2])
+        network.connect(alice, bob)
+        network.connect(alice, carol)
+        network.connect(bob, carol)
+        try grow(network, devices, rounds: 4)
+        #expect(carol.volume.status().checkpoint != nil)
+        network.disconnectAll()
+        network.connect(alice, bob)
+        _ = try alice.volume.retire("carol")
+        try grow(network, [alice, bob], rounds: 16, from: 4)
+        for device in [alice, bob] { #expect(hasCompacted(device), "\(network.log)") }
+        // Carol was not told, and lets dave in.
+        let dave = try network.addDevice("dave")
+        network.connect(dave, carol)
+        network.run(seconds: 120)
+        #expect(dave.volume.isAdmitted)
+        #expect(dave.volume.status().problems.isEmpty)
+        try dave.write("daves", "written in vain")
+        network.run()
+        network.disconnectAll()
+        network.connect(dave, alice)
+        network.run(seconds: 120)
+        try expectOne([alice, bob], network)
+        let problems = dave.volume.status().problems
+        #expect(
+            problems.contains { $0.contains("carol, by whom") && $0.contains("join --anew") },
+            "\(problems)")
+        // It gives nobody a start.
+        let erin = try network.addDevice("erin")
+        network.connect(erin, dave)
+        network.run(seconds: 60)
+        #expect(!erin.volume.isAdmitted)
+        network.connect(erin, alice)
+        network.run(seconds: 120)
+        try expectOne([alice, bob, erin], network)
+        // What it wrote can be had.
+        let view = try dave.volume.uncounted(
+            of: nil, scratch: (MemoryShareStorage(), MemoryShareStorage()))
+        let item = view.items.first { $0.path == [Array("daves".utf8)] }
+        #expect(item?.isNew == true)
+        #expect(try dave.text("daves") == "written in vain")
+    }
 }
