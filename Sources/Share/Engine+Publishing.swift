@@ -77,6 +77,8 @@ extension Engine {
     mutating func beginCheckpointIfDue(now: Instant) throws(StorageError) {
         guard let deadline = checkpointDeadline, deadline <= now else { return }
         lastBlockAt = now
+        // If nothing comes of it now, it is as long again until the next look, overdue or not.
+        if checkpointDueSince != nil { checkpointDueSince = now }
         // Nobody else has the same clock while blocks wait.
         guard !hasUnapplied, pendingFork == nil else { return }
         try commit()

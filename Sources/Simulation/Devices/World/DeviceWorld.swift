@@ -51,6 +51,9 @@ final class DeviceWorld {
         let second: Int
     }
 
+    /// More than it takes to apply, one by one, all blocks that a run has.
+    private static let restlessTurnsMax = 5000
+
     init(seed: UInt64, isAlternating: Bool) {
         self.isAlternating = isAlternating
         isForgetful = seed & 1 == 1
@@ -196,6 +199,11 @@ final class DeviceWorld {
         let next = volume.advance(into: &effects)
         noticePower(of: device)
         guard device.volume != nil else { return }
+        let isRestless = next <= max(now, device.busyUntil)
+        device.restlessTurns = isRestless ? device.restlessTurns + 1 : 0
+        if device.restlessTurns == Self.restlessTurnsMax {
+            report(.progress, "\(device.name) turns and turns, and nothing comes of it")
+        }
         // A host's loop does not turn in no time either.
         device.due = max(next, now + .microseconds(50))
         for effect in effects { perform(effect, of: device) }
@@ -277,6 +285,7 @@ final class DeviceWorld {
             let count = below(3) == 0 ? 1 + below(rest.count) : rest.count
             let part = Array(rest.prefix(count))
             volume.connectionReceived(link.ends[end].id, part.span)
+            device.restlessTurns = 0
             rest = rest.dropFirst(count)
             device.due = min(device.due, now)
             noticePower(of: device)

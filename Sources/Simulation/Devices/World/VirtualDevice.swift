@@ -32,6 +32,8 @@ final class VirtualDevice: ShareEnvironment, @unchecked Sendable {
     private var local = Instant(nanoseconds: 0)
     /// When to call `advance` at the latest.
     var due = Instant(nanoseconds: 0)
+    /// How often on end it wanted another turn at once, though nothing had come.
+    var restlessTurns = 0
     var isOnline = true
     var isPaused = false
 
