@@ -65,8 +65,10 @@ extension Engine {
     /// A log that blocks are stored of, also one whose device is no member.
     private func storedLog(_ slot: WriterSlot) throws(StorageError) -> Log? {
         if let log = logs[slot] { return log }
-        guard try storage.header(slot) != nil else { return nil }
-        return try openLog(writers.key(of: slot), slot)
+        let key = writers.key(of: slot)
+        // Where a log's two histories changed places, the empty one left behind has the other's name.
+        guard try storage.header(slot)?.key == key else { return nil }
+        return try openLog(key, slot)
     }
 
     func parts(_ ends: [WriterSlot: UInt64], with others: [PastReplay.Part] = [])

@@ -275,6 +275,22 @@ import Testing
                 ]))
     }
 
+    /// What does not count was looked for in the empty log that a fork leaves behind, too.
+    @Test func `a device whose log had two histories starts again`() {
+        check(
+            DeviceScript(
+                seed: 27, devices: 2,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .write(1, "k.bin", .inPlace),
+                    .clone(0),
+                    .run(milliseconds: 3000),
+                    .clone(0),
+                ]))
+    }
+
     /// The checker's fault: the backup's text is a merge, and under no name that a program saved.
     @Test func `a backup of a merged text keeps what was merged`() {
         check(
