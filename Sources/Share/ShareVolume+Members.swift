@@ -80,6 +80,13 @@ extension ShareVolume {
     {
         let result = try engine.withLock { (engine) throws(MemberError) in
             guard engine.isAdmitted, !engine.hasEnded else { throw .notOwner }
+            do throws(StorageError) {
+                // Before anything is said: what waits for room in the log takes effect when there is some.
+                try engine.commit()
+                try engine.storage.makeRoom(bytes: Engine.Limits.blockSize)
+            } catch {
+                throw .volume(.storage(error))
+            }
             let result = try body(&engine)
             do throws(StorageError) {
                 try engine.commit()

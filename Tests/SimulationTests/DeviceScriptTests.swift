@@ -291,6 +291,18 @@ import Testing
                 ]))
     }
 
+    /// It was refused for want of room, and took effect when there was some.
+    @Test func `a revocation that a full disk refuses has not happened`() {
+        check(
+            DeviceScript(
+                seed: 7010, devices: 3,
+                steps: [
+                    .settle,
+                    .fillDisk(0),
+                    .end(1, isRevoked: true),
+                ]))
+    }
+
     /// The checker's fault: the backup's text is a merge, and under no name that a program saved.
     @Test func `a backup of a merged text keeps what was merged`() {
         check(
