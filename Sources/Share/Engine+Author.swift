@@ -46,6 +46,9 @@ extension Engine {
         open = block
         markDirty()
         note(treeChanges)
+        for case .entry(let directory, let name, _) in treeChanges {
+            recent.changedHere(NameKey(directory: directory, name: name))
+        }
         try takeQuestionsAuthored()
         let known = operation.endsLog ? keyed(block.clock) : [:]
         if membership.apply(

@@ -96,7 +96,12 @@ struct RecentFiles {
         }
     }
 
-    /// Whether a name came to show what it shows after the object was made here.
+    /// A name shows what somebody here has put there.
+    mutating func changedHere(_ name: NameKey) {
+        if !names.isEmpty { names[name] = nil }
+    }
+
+    /// Whether a name came to show what it shows after the object was made here, and from elsewhere.
     func changed(_ name: NameKey, after object: ObjectID) -> Bool {
         guard let birth = births[object]?.sequence, let change = names[name] else { return false }
         return change > birth

@@ -303,6 +303,31 @@ import Testing
                 ]))
     }
 
+    /// A name had changed from elsewhere before another file was put there by hand: what was renamed over that was
+    /// taken for something made without having seen it, and merged with it.
+    @Test func `a file renamed over what was put there here takes its place`() {
+        check(
+            DeviceScript(
+                seed: 1_200_937, devices: 2,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(0, "a/a/n.txt", .inPlace),
+                    .write(1, "n.txt", .inPlace),
+                    .link(0, "m.txt", to: "b"),
+                    .unlink(0, "n.txt"),
+                    .write(0, "b", .unlinkFirst),
+                    .rename(0, "b", to: "c"),
+                    .settle,
+                    .rename(0, "n.txt", to: "b"),
+                    .link(0, "m.txt", to: "n.txt"),
+                    .write(0, "m.txt", .renameOver),
+                    .rename(0, "c", to: "n.txt"),
+                ]))
+    }
+
     /// The checker's fault: the backup's text is a merge, and under no name that a program saved.
     @Test func `a backup of a merged text keeps what was merged`() {
         check(
