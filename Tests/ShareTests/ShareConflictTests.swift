@@ -367,6 +367,9 @@ import Testing
             #expect(merged.content == .merged)
             #expect(merged.rulesVersion == 1)
             #expect(merged.heads.map(\.state) == [.shown, .shown])
+            // The later head was merged with the earlier, from the version that both come from.
+            #expect(merged.heads.map(\.bases) == [merged.heads[1].parents, []])
+            #expect(merged.heads[1].parents.count == 1)
             #expect(merged.conflict == nil)
             let apart = try device.volume.explain(path("same.txt"))
             #expect(apart.content == .lastWritten)
