@@ -193,26 +193,28 @@ extension MergeRow {
         MergeRow(
             number: 34,
             before: #"""
-                mkdir -p .git/refs; put .git/refs/main 0; printf '\0' >.git/index
+                mkdir -p .git/refs x.git; put .git/refs/main 0; put x.git/main 0; printf '\0' >.git/index
                 put .git/HEAD 'ref: refs/heads/old/a'; put .git/packed-refs a c
                 put db 0; put db-wal 0
                 """#,
             alice: #"""
-                put .git/refs/main 1; printf '\0hers' >.git/index
+                put .git/refs/main 1; put x.git/main 1; printf '\0hers' >.git/index
                 put .git/HEAD 'ref: refs/heads/new/a'; put .git/packed-refs a c e
                 put db 1; put db-wal 1
                 """#,
             bob: #"""
-                put .git/refs/main 2; printf '\0his' >.git/index
+                put .git/refs/main 2; put x.git/main 2; printf '\0his' >.git/index
                 put .git/HEAD 'ref: refs/heads/old/b'; put .git/packed-refs a c d
                 put db 2; put db-wal 2
                 """#,
             both: [
                 ".git/HEAD = ref: refs/heads/old/b|", #".git/index = \0his"#,
                 ".git/packed-refs = a|c|d|", ".git/refs/main = 2|", "db = 2|", "db-wal = 2|",
+                "x.git/main = 2|",
             ],
             conflicts: [
                 ".git/HEAD", ".git/index", ".git/packed-refs", ".git/refs/main", "db", "db-wal",
+                "x.git/main",
             ]),
     ]
 }

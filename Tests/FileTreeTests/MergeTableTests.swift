@@ -331,24 +331,29 @@ import Testing
     }
 
     @Test func `34: nothing shows beside names in .git or of live databases`() throws {
+        let paths = [".git/refs/main", "bare.git/packed-refs", "db", "db-wal"]
         let (a, b) = try meet(
             after: { device in
                 try device.make(.directory, ".git")
                 try device.make(.directory, ".git/refs")
                 try device.write(".git/refs/main", "0")
+                try device.make(.directory, "bare.git")
+                try device.write("bare.git/packed-refs", "0")
                 try device.write("db", "0")
                 try device.write("db-wal", "0")
             },
             { device in
-                for path in [".git/refs/main", "db", "db-wal"] { try device.write(path, "1") }
+                for path in paths { try device.write(path, "1") }
             },
             { device in
-                for path in [".git/refs/main", "db", "db-wal"] {
-                    try device.write(path, "2", wall: later)
-                }
+                for path in paths { try device.write(path, "2", wall: later) }
             })
-        #expect(try a.paths() == [".git/", ".git/refs/", ".git/refs/main", "db", "db-wal"])
-        #expect(try b.tree.conflicts(limit: 10).count == 3)
+        #expect(
+            try a.paths() == [
+                ".git/", ".git/refs/", ".git/refs/main", "bare.git/", "bare.git/packed-refs", "db",
+                "db-wal",
+            ])
+        #expect(try b.tree.conflicts(limit: 10).count == 4)
         // Once the database is closed its copy can show.
         try a.remove("db-wal")
         #expect(try a.paths().contains("db (conflict desk 2024-11-21)"))
