@@ -158,8 +158,7 @@ extension Engine {
     ///
     /// - Returns: nil if this version cannot read all that is in them. Leaving that out would lose it: both
     ///   histories stay as they are.
-    mutating func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block]?
-    {
+    mutating func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block]? {
         var codec = starts[ownSlot] ?? BlockCodec(writer: ownSlot)
         var blocks: [Block] = []
         guard codec.number <= common else {

@@ -54,7 +54,8 @@ extension Engine {
                 "this device went on from a checkpoint of \(checkpoint.content.size) bytes"
                     + (work.blocks.isEmpty
                         ? ""
-                        : "; \(work.blocks.count) blocks that only it had were written again, as \(deviceName)"))
+                        : "; \(work.blocks.count) blocks that only it had were written again, as \(deviceName)")
+            )
             try commit()
         } catch {
             // Part of it may be done.

@@ -164,7 +164,8 @@ extension ShareVolume {
                 environment.wake()
             case .prefix(let prefix):
                 guard let slot else { continue }
-                try stored { (engine) throws(StorageError) in try engine.noteLook(prefix, of: slot) }
+                try stored { (engine) throws(StorageError) in try engine.noteLook(prefix, of: slot)
+                }
                 environment.wake()
             case .stored:
                 table.logsGrew = true
