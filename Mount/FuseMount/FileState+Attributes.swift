@@ -68,4 +68,19 @@ extension FileState {
             return true
         }
     }
+    /// Notes a time that was owed, if it still is.
+    ///
+    /// - Returns: whether the volume must be told; else the next version will carry it, or there is
+    ///   nothing to tell any more.
+    func takesUntold(_ time: Timestamp, wallTime: Timestamp) -> Bool {
+        access { state in
+            guard state.isTimeUntold, !state.isOrphan else { return false }
+            state.isTimeUntold = false
+            guard state.isDirty else { return true }
+            state.modified = time
+            state.changed = wallTime
+            state.modifiedSettings += 1
+            return false
+        }
+    }
 }

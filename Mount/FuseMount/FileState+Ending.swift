@@ -15,16 +15,14 @@ extension FileState {
         var isOutdated = false
         /// The kernel may keep attributes of before.
         var wasShown = false
-        /// The modification time was set while the version was being published.
-        var modified: Timestamp?
         var isClean = false
     }
 
     /// What `Save` says at the moment of publishing.
     struct Particulars {
         let node: NodeID
-        let modified: Timestamp
-        let modifiedSettings: UInt64
+        var modified: Timestamp
+        var modifiedSettings: UInt64
         let settlesStaging: Bool
     }
 
@@ -39,20 +37,38 @@ extension FileState {
         }
     }
 
+    /// Whether the time of modification was set since the version was made, which the volume must be told
+    /// of before the publication ends: afterwards a rename may give the bytes to another node.
+    func outdates(_ particulars: inout Particulars, of ticket: Ticket) -> Bool {
+        access { state in
+            // Later bytes bring their own.
+            guard state.generation == ticket.generation,
+                state.modifiedSettings != particulars.modifiedSettings
+            else { return false }
+            particulars.modified = state.modified
+            particulars.modifiedSettings = state.modifiedSettings
+            return true
+        }
+    }
+
     /// A version with `content` exists now.
+    ///
+    /// - Returns: nil if `outdates` has something to say again.
     func endPublished(
         _ ticket: Ticket, _ particulars: Particulars, content: Content, as published: Published,
         chunks: any ChunkStorage
-    ) -> Ending {
+    ) -> Ending? {
         access { state in
+            if state.generation == ticket.generation,
+                state.modifiedSettings != particulars.modifiedSettings
+            {
+                return nil
+            }
             state.node = published.node
             state.parents = [published.version]
             state.published = ticket.generation
             var ending = state.end()
             ending.leftovers = state.lay(content, below: ticket, chunks: chunks)
-            if state.modifiedSettings != particulars.modifiedSettings {
-                ending.modified = state.modified
-            }
             if particulars.settlesStaging { state.hasRecord = false }
             ending.isClean = !state.isDirty
             if ending.isClean { state.overlay.retireOutgrown() }

@@ -86,19 +86,35 @@ extension Filesystem {
         return try patched(try set(change, of: id), of: id, readAt: before)
     }
 
+    /// Notes when a file was written last, unless somebody has set a time since that was asked.
+    func setUntold(_ time: Timestamp, of file: FileState) throws(VolumeError) {
+        // Whoever sets a time from now on waits for the lock, or for the state's.
+        try table.meaning.withLock { _ throws(VolumeError) in
+            guard file.takesUntold(time, wallTime: Clock.wallTime()),
+                try volume.attributes(of: file.node).modified != time
+            else { return }
+            _ = try setInTurn(AttributeChange(modified: time), of: file.id)
+        }
+    }
+
     /// Changes what has a name; a conflict copy becomes another object.
     func set(_ change: AttributeChange, of id: InodeID) throws(VolumeError) -> Attributes {
-        try table.meaning.withLock { _ throws(VolumeError) in
-            let inode = try self.inode(id)
-            let attributes = try volume.setAttributes(of: inode.node, to: change)
-            if attributes.node != inode.node {
-                table.rebind(id, to: attributes.node)
-                if let file = inode.file {
-                    try publisher.rebind(file, to: attributes.node, parents: nil)
-                }
+        try table.meaning.withLock { _ throws(VolumeError) in try setInTurn(change, of: id) }
+    }
+
+    /// As `set`, under the lock of meanings.
+    private func setInTurn(_ change: AttributeChange, of id: InodeID) throws(VolumeError)
+        -> Attributes
+    {
+        let inode = try self.inode(id)
+        let attributes = try volume.setAttributes(of: inode.node, to: change)
+        if attributes.node != inode.node {
+            table.rebind(id, to: attributes.node)
+            if let file = inode.file {
+                try publisher.rebind(file, to: attributes.node, parents: nil)
             }
-            return attributes
         }
+        return attributes
     }
 
     /// Who sets the owner that is shown anyway, as programs do that copy what they see, does not take

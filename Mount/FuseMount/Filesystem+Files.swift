@@ -158,22 +158,24 @@ extension Filesystem {
             } catch {
                 log("saving goes on later: \(error)")
             }
-            if handle.file.isTimeUntold { takeTime(of: handle.file) }
+            if handle.file.isTimeUntold { return takeTime(of: handle.file) }
         }
         table.unpin(handle.file)
     }
 
     /// Has the kernel say when a file was written last.
+    ///
+    /// - Parameter file: is unpinned when that is done. Until then it stays, as what knows whether a
+    ///   program has set another time meanwhile: most do that, or rename it, as soon as they closed it.
     private func takeTime(of file: FileState) {
         invalidator.askTime(of: file) { [weak self] time in
             guard let self else { return }
-            var wanted = stat()
-            wanted.st_mtim = timespec(time)
             do throws(VolumeError) {
-                _ = try setattr(file.id, wanted, FUSE_SET_ATTR_MTIME, hasHandle: true, by: .kernel)
+                if let time { try setUntold(time, of: file) }
             } catch {
                 log("the time of a file that a killed program wrote is lost: \(error)")
             }
+            table.unpin(file)
         }
     }
 

@@ -94,15 +94,13 @@ final class Invalidator: VolumeObserver {
         }
     }
 
-    /// Asks the kernel, where that keeps the times of files, when one was written last; what it is told
-    /// must be another time than is known.
-    func askTime(of file: FileState, then call: @escaping @Sendable (Timestamp) -> Void) {
+    /// Asks the kernel, where that keeps the times of files, when one was written last.
+    ///
+    /// - Parameter call: is told nil if nobody knows, or if somebody writes to it again.
+    func askTime(of file: FileState, then call: @escaping @Sendable (Timestamp?) -> Void) {
         thread.run { [weak self] in
-            guard let self, let replayer = replayer.withLock({ $0 }), !file.hasWriters,
-                let time = replayer.modified(file.node),
-                time != (try? volume.attributes(of: file.node))?.modified || file.isDirty
-            else { return }
-            call(time)
+            let replayer = self?.replayer.withLock { $0 }
+            call(file.hasWriters ? nil : replayer?.modified(file.node))
         }
     }
 

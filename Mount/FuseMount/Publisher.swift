@@ -134,7 +134,7 @@ final class Publisher: Sendable {
         throws(VolumeError)
     {
         let ending = try file.telling.withLock { _ throws(VolumeError) in
-            let particulars = file.particulars(ticket)
+            var particulars = file.particulars(ticket)
             let published = try volume.publish(
                 Save(
                     node: particulars.node, parents: ticket.parents, content: content,
@@ -144,10 +144,25 @@ final class Publisher: Sendable {
                 table.rebind(file.id, to: published.node)
                 if !particulars.settlesStaging { try volume.forgetStaged(particulars.node) }
             }
-            return file.endPublished(
-                ticket, particulars, content: content, as: published, chunks: chunks)
+            while true {
+                while file.outdates(&particulars, of: ticket) {
+                    setTime(particulars.modified, of: published.node)
+                }
+                let ending = file.endPublished(
+                    ticket, particulars, content: content, as: published, chunks: chunks)
+                if let ending { return ending }
+            }
         }
         finish(file, ending, failure: nil)
+    }
+
+    /// The version is there: where this fails, as on a full disk, it is shown with the time of its bytes.
+    private func setTime(_ time: Timestamp, of node: NodeID) {
+        do {
+            _ = try volume.setAttributes(of: node, to: AttributeChange(modified: time))
+        } catch {
+            log("the time that was set of a file is lost: \(error)")
+        }
     }
 
     // MARK: What comes after
@@ -160,10 +175,6 @@ final class Publisher: Sendable {
             // Not before: the record of before may name the staging file. Where no other can be made
             // it is left to the next start.
             giveBack(ending.leftovers, of: file)
-            if let modified = ending.modified {
-                _ = try volume.setAttributes(
-                    of: file.node, to: AttributeChange(modified: modified))
-            }
         } catch {
             log("saving goes on later: \(error)")
         }

@@ -10,7 +10,11 @@ struct RequestHead {
 
     /// - Parameter buffer: as it came from the kernel.
     init(_ buffer: borrowing fuse_buf) {
-        let bytes = unsafe UnsafeRawBufferPointer(start: buffer.mem, count: buffer.size)
+        unsafe self.init(UnsafeRawBufferPointer(start: buffer.mem, count: buffer.size))
+    }
+
+    /// - Parameter bytes: of the request; what is missing at its end is taken for zeros.
+    init(_ bytes: UnsafeRawBufferPointer) {
         func word(at offset: Int) -> UInt32? {
             guard bytes.count >= offset + 4 else { return nil }
             return unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)

@@ -84,6 +84,7 @@ extension FileTree {
         else { return nil }
         let names = try heldEntries(of: object.row.id).filter { $0.counted != nil }
             .map(\.row.placement.name)
+        guard !names.contains(where: MergeRules.isWhole) else { return nil }
         return MergeQuestion(
             object: object.row.id, heads: open.map(\.id),
             isLineLike: names.allSatisfy(MergeRules.isLineLike))

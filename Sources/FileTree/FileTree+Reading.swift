@@ -84,14 +84,14 @@ extension FileTree {
 
     // MARK: Where copies do not show
 
-    /// Whether losers show beside their names here: not inside a `.git` directory, where a stray name
-    /// breaks the repository.
+    /// Whether losers show beside their names here: not inside a directory `.git`, or a bare repository,
+    /// which is called `NAME.git`: a stray name is a reference to git.
     package func showsConflicts(in directory: ObjectID) throws(StorageError) -> Bool {
         var current = directory
         while current != .root {
             let object = try required(try storage.object(current), "directory \(current)")
             guard let id = object.entry, let entry = try storage.entry(id) else { return true }
-            if entry.placement.name == Array(".git".utf8) { return false }
+            if entry.placement.name.suffix(4) == Array(".git".utf8)[...] { return false }
             guard let parent = entry.shownParent else { return true }
             current = parent
         }

@@ -61,6 +61,8 @@ extension Engine {
         let rows = try storage.heads(of: node.object)
             .sorted { writers.precedes($1.stamp, $0.stamp) }
         let shown = try tree.content(of: node.object)?.versions ?? []
+        let merge = try tree.merge(of: node.object)
+        let merged = try mergeBases(merge)
         var heads: [Explanation.Head] = []
         for version in rows {
             let copy = contest?.contenders.first {
@@ -76,14 +78,29 @@ extension Engine {
                 head.state = copy?.isRendered == true ? .copy : .listed
                 head.shownName = copy?.isRendered == true ? copy?.shownName : nil
             }
-            if let winner = shown.first, head.state != .shown {
+            if let bases = merged[version.id] {
+                head.bases = bases
+            } else if let winner = shown.first, head.state != .shown {
                 head.bases = try tree.bases(of: winner, version.id).map {
                     OperationName.text(of: $0.id, writers)
                 }
             }
             heads.append(head)
         }
-        return (rule(for: node, heads, try tree.merge(of: node.object)?.verdict), heads)
+        return (rule(for: node, heads, merge?.verdict), heads)
+    }
+
+    /// On which versions each merged head but the earliest was merged with those before it.
+    private func mergeBases(_ merge: HeadsMerge?) throws(StorageError) -> [VersionID: [String]] {
+        guard let merge, case .merged = merge.verdict, let plan = try tree.plan(merge.question)
+        else { return [:] }
+        var bases: [VersionID: [String]] = [:]
+        for step in plan.steps {
+            bases[step.head.id] = step.bases.compactMap { base in
+                base.map { OperationName.text(of: $0.id, writers) }
+            }
+        }
+        return bases
     }
 
     private func rule(

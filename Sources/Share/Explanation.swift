@@ -50,7 +50,8 @@ package struct Explanation: Equatable, Sendable {
         package var state: State
         /// The name of a copy.
         package var shownName: [UInt8]?
-        /// The last versions that it and the one shown both come from.
+        /// The last versions that it and the one shown both come from; of a merged one, and those that
+        /// were merged before it. Empty for the first of these, and where that is the empty file.
         package var bases: [String]
     }
 

@@ -66,11 +66,13 @@ extension Engine {
         if let merge, let plan = try tree.plan(merge.question) {
             explanation.bases = plan.steps.map { $0.bases.compactMap { $0.map(explained) } }
         }
-        (explanation.verdict, explanation.rule) = verdict(heads, merge)
+        let names = try tree.entries(of: object).map(\.placement.name)
+        (explanation.verdict, explanation.rule) = verdict(
+            heads, merge, isWhole: names.contains(where: MergeRules.isWhole))
         return explanation
     }
 
-    private func verdict(_ heads: [VersionRow], _ merge: HeadsMerge?)
+    private func verdict(_ heads: [VersionRow], _ merge: HeadsMerge?, isWhole: Bool)
         -> (ContentExplanation.Verdict, String)
     {
         let open = heads.filter { !$0.isClosed }
@@ -93,6 +95,8 @@ extension Engine {
         case .conflict(.ambiguousBase):
             return (.conflict, "the versions have no one last version in common")
         case .pending: return (.waiting, "bytes that are needed to merge are not here yet")
+        case nil where isWhole:
+            return (.conflict, "git keeps references in a file of this name: it is never merged")
         case nil:
             let isKnown = tree.mergeRules <= MergeRules.version
             return (.conflict, isKnown ? "not merged in this share" : mergeNotice ?? "")

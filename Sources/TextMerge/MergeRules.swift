@@ -21,6 +21,14 @@ package enum MergeRules {
     /// How many single steps insertions and removals slide in one comparison.
     static let slidesMax = 1 << 22
 
+    /// Whether a file of this name is never merged: `HEAD` and `packed-refs`, in which git keeps references.
+    ///
+    /// A merge by words would make a reference of two that nobody had, and one by lines undo the order
+    /// that git searches by.
+    package static func isWhole(_ name: [UInt8]) -> Bool {
+        ["HEAD", "packed-refs"].contains { Array($0.utf8) == name }
+    }
+
     /// Whether lines stand for themselves in a file of this name: then two blocks inserted at one place
     /// are both kept.
     ///

@@ -39,6 +39,8 @@ extension NaiveTree {
         let names = entries.filter { $0.value.object == object && isVisible($0.key) }
             .map(\.value.name)
         guard !names.isEmpty else { return nil }
+        let wholes = ["HEAD", "packed-refs"].map { Array($0.utf8) }
+        if names.contains(where: wholes.contains) { return nil }
         let isLineLike = names.allSatisfy(Self.isLineLike)
         guard var merged = text(open[0]) else { return nil }
         for index in 1..<open.count {

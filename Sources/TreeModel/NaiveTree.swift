@@ -369,7 +369,8 @@ package struct NaiveTree {
             if thing.kind == .directory {
                 draw(
                     thing.objects, path: itemPath + Array("/".utf8),
-                    isInGit: isInGit || entries[thing.entry]!.name == Array(".git".utf8), visible,
+                    isInGit: isInGit
+                        || entries[thing.entry]!.name.suffix(4) == Array(".git".utf8)[...], visible,
                     links, into: &picture)
             } else {
                 picture.items[itemPath] = item(thing, links: links[thing.objects[0]] ?? 0)

@@ -149,7 +149,8 @@ enum CommandTable {
             options: [json, limit] + common,
             details: [
                 "A write makes a version of a file: its VERSION is what holdfast restore takes, and "
-                    + "DETAIL says whether it is what the file shows now.",
+                    + "DETAIL says whether it is what the file shows now. PATH is where a thing "
+                    + "is now, or was last; of a place, the name that it was given.",
                 "With --json: an array of objects with the keys time, device, operation, path, "
                     + "detail, and of a write version and state (shown, copy, closed or empty).",
             ]),

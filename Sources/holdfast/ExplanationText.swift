@@ -23,7 +23,13 @@ enum ExplanationText {
             rows.append((head.state, self.head(head)))
             if !head.bases.isEmpty {
                 let bases = head.bases.joined(separator: ", ")
-                rows.append(("", "comes, as the one shown does, from \(bases)"))
+                rows.append(
+                    (
+                        "",
+                        head.state == Explanation.Head.State.shown.rawValue
+                            ? "merged with what was written before it, on the base \(bases)"
+                            : "comes, as the one shown does, from \(bases)"
+                    ))
             }
         }
         for version in report.conflict?.versions ?? [] where report.conflict?.kind != "versions" {

@@ -380,7 +380,7 @@ final class MountedShare: RunningShare {
                         of: Timestamp(
                             seconds: Int64(entry.time / 1000),
                             nanoseconds: UInt32(entry.time % 1000) * 1_000_000)),
-                    device: entry.device, operation: entry.operation, path: entry.name,
+                    device: entry.device, operation: entry.operation, path: entry.path,
                     detail: entry.detail, version: entry.operation == "write" ? entry.id : nil,
                     state: entry.operation == "write" ? entry.state : nil)
             }

@@ -271,6 +271,31 @@ import Testing
         }
     }
 
+    @Test func `explain names the base on which heads were merged`() {
+        func cause(_ operation: String, _ device: String) -> ExplanationReport.Cause {
+            .init(operation: operation, device: device, time: "2026-08-01T00:00:00.000Z")
+        }
+        let first = cause("3f9a.1.0", "alice")
+        let heads = [("77aa.3.0", "bob", ["3f9a.1.0"]), ("3f9a.4.0", "alice", [])].map {
+            ExplanationReport.Head(
+                version: cause($0.0, $0.1), size: 5, parents: ["3f9a.1.0"], state: "shown",
+                shownName: nil, bases: $0.2)
+        }
+        let text = ExplanationText.text(
+            ExplanationReport(
+                path: "a.txt", kind: "file", made: first, placed: first, changed: first, names: 1,
+                unitedWith: [], rule: "merged", rulesVersion: 1, heads: heads, conflict: nil))
+        #expect(
+            text.hasSuffix(
+                """
+                  rule      what the heads changed is merged by version 1 of the rules
+                  shown     77aa.3.0 by bob, 2026-08-01T00:00:00.000Z, 5 bytes, after 3f9a.1.0
+                            merged with what was written before it, on the base 3f9a.1.0
+                  shown     3f9a.4.0 by alice, 2026-08-01T00:00:00.000Z, 5 bytes, after 3f9a.1.0
+
+                """))
+    }
+
     @Test func `export writes outside the share, whether it is mounted or not`() throws {
         try withDaemon { bench, running in
             let share = try #require(try bench.service.shares().first)

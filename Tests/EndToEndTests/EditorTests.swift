@@ -58,7 +58,48 @@ extension EndToEndTests {
             """
         }
 
+        /// The system calls of a program that is not at hand, as they were recorded.
+        static func recorded(_ program: String, _ calls: String) -> Saving {
+            Saving(
+                program: "python3",
+                script: """
+                    export NEW && python3 - <<'END'
+                    # As \(program) does.
+                    import os
+                    data = open(os.environ["NEW"], "rb").read()
+                    \(calls)
+                    END
+                    """)
+        }
+
         static let savings = [
+            recorded(
+                "VS Code",
+                """
+                file = os.open("f.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+                os.write(file, data)
+                os.fdatasync(file)
+                os.close(file)
+                os.stat("f.txt")
+                """),
+            recorded(
+                "LibreOffice",
+                """
+                new = os.O_RDWR | os.O_CREAT | os.O_EXCL
+                lock = os.open(".~lock.f.txt#", new, 0o644)
+                os.write(lock, b",user,host,22.11.2026 10:00;")
+                os.close(lock)
+                os.close(os.open("lu26413zcqi7p.tmp", new, 0o600))
+                file = os.open("lu26413zcqi7p.tmp", os.O_RDWR)
+                half = len(data) // 2
+                os.pwrite(file, data[half:], half)
+                os.pwrite(file, data[:half], 0)
+                os.fsync(file)
+                os.close(file)
+                os.chmod("lu26413zcqi7p.tmp", 0o644)
+                os.rename("lu26413zcqi7p.tmp", "f.txt")
+                os.unlink(".~lock.f.txt#")
+                """),
             Saving(program: "vim", script: "\(vim) backupcopy=yes' -c '1s/.*/alice/' -c wq f.txt"),
             Saving(program: "vim", script: "\(vim) backupcopy=no' -c '1s/.*/alice/' -c wq f.txt"),
             Saving(program: "vim", script: "\(vim) backupcopy=auto' -c '1s/.*/alice/' -c wq f.txt"),

@@ -10,7 +10,7 @@ import Testing
 
     /// - Returns: two devices that have met again, the first of them having done `first` and the
     ///   second, a minute later, `second`.
-    private func meet(
+    func meet(
         after setup: (Device) throws -> Void = { _ in }, _ first: (Device) throws -> Void,
         _ second: (Device) throws -> Void
     ) throws -> (Device, Device) {
@@ -36,7 +36,7 @@ import Testing
         return (a, b)
     }
 
-    private let later = Self.later
+    let later = Self.later
 
     // MARK: Contents
 
@@ -98,56 +98,6 @@ import Testing
             { try $0.write("f", "new", wall: later) })
         #expect(try a.paths() == ["g"])
         #expect(try a.text("g") == "new")
-    }
-
-    @Test func `26: a mode, an attribute and a write all hold`() throws {
-        let (a, b) = try meet(
-            after: { try $0.write("f", "old") },
-            { device in
-                let object = try device.node("f").object
-                try device.author(
-                    .setAttribute(.init(object: object, mode: 0o600)), wall: Device.wall)
-                try device.author(
-                    .setXattr(.init(object: object, name: [120], value: [1])), wall: Device.wall)
-            }, { try $0.write("f", "new", wall: later) })
-        let node = try a.node("f")
-        #expect(try a.tree.attributes(of: node.id)?.mode == 0o600)
-        #expect(try a.tree.xattr([120], of: node.id) == [1])
-        #expect(try b.text("f") == "new")
-    }
-
-    @Test func `25: later modes, owners and attributes win one by one`() throws {
-        func set(
-            _ change: @escaping (ObjectID) -> Operation.SetAttribute, _ wall: UInt64
-        ) -> (Device) throws -> Void {
-            { device in
-                let change = change(try device.node("f").object)
-                try device.author(.setAttribute(change), wall: wall)
-            }
-        }
-        let (a, b) = try meet(
-            after: { try $0.write("f", "old") },
-            set({ .init(object: $0, mode: 0o600, uid: 1) }, Device.wall),
-            set({ .init(object: $0, mode: 0o640, gid: 2) }, later))
-        for device in [a, b] {
-            let attributes = try device.tree.attributes(of: device.node("f").id)
-            #expect(attributes?.mode == 0o640)
-            #expect(attributes?.uid == 1)
-            #expect(attributes?.gid == 2)
-        }
-    }
-
-    @Test func `27: times and attributes do not save a deleted file`() throws {
-        let (a, _) = try meet(
-            after: { try $0.write("f", "old") }, { try $0.remove("f") },
-            { device in
-                let object = try device.node("f").object
-                try device.author(
-                    .setAttribute(.init(object: object, modified: .epoch)), wall: later)
-                try device.author(
-                    .setXattr(.init(object: object, name: [120], value: [])), wall: later)
-            })
-        #expect(try a.paths() == [])
     }
 
     // MARK: Names
@@ -227,6 +177,21 @@ import Testing
         let (a, _) = try meet(
             { try $0.write("n", "file") }, { try $0.make(.directory, "n", wall: later) })
         #expect(try a.paths() == ["n/", "n (conflict desk 2024-11-21)"])
+    }
+
+    @Test func `9: a directory beats a file, and that a symlink, whichever was first`() throws {
+        let kinds: [ObjectKind] = [.directory, .file, .symlink]
+        func make(_ kind: Int, _ wall: UInt64) -> (Device) throws -> Void {
+            { try $0.make(kinds[kind], "n", target: kind == 2 ? "x" : "", wall: wall) }
+        }
+        for (first, second) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
+            let (a, _) = try meet(make(first, Device.wall), make(second, later))
+            let holder = try a.node("n")
+            #expect(holder.kind == kinds[min(first, second)])
+            let loser = first < second ? "laptop" : "desk"
+            #expect(
+                try a.node("n (conflict \(loser) 2024-11-21)").kind == kinds[max(first, second)])
+        }
     }
 
     @Test func `10: symlinks with one target are one, others are copies`() throws {
@@ -331,24 +296,29 @@ import Testing
     }
 
     @Test func `34: nothing shows beside names in .git or of live databases`() throws {
+        let paths = [".git/refs/main", "bare.git/packed-refs", "db", "db-wal"]
         let (a, b) = try meet(
             after: { device in
                 try device.make(.directory, ".git")
                 try device.make(.directory, ".git/refs")
                 try device.write(".git/refs/main", "0")
+                try device.make(.directory, "bare.git")
+                try device.write("bare.git/packed-refs", "0")
                 try device.write("db", "0")
                 try device.write("db-wal", "0")
             },
             { device in
-                for path in [".git/refs/main", "db", "db-wal"] { try device.write(path, "1") }
+                for path in paths { try device.write(path, "1") }
             },
             { device in
-                for path in [".git/refs/main", "db", "db-wal"] {
-                    try device.write(path, "2", wall: later)
-                }
+                for path in paths { try device.write(path, "2", wall: later) }
             })
-        #expect(try a.paths() == [".git/", ".git/refs/", ".git/refs/main", "db", "db-wal"])
-        #expect(try b.tree.conflicts(limit: 10).count == 3)
+        #expect(
+            try a.paths() == [
+                ".git/", ".git/refs/", ".git/refs/main", "bare.git/", "bare.git/packed-refs", "db",
+                "db-wal",
+            ])
+        #expect(try b.tree.conflicts(limit: 10).count == 4)
         // Once the database is closed its copy can show.
         try a.remove("db-wal")
         #expect(try a.paths().contains("db (conflict desk 2024-11-21)"))
@@ -466,6 +436,19 @@ import Testing
         #expect(try a.paths() == ["g"])
         #expect(try a.text("g") == "bytes")
         #expect(try a.tree.attributes(of: a.node("g").id)?.links == 1)
+    }
+
+    @Test func `24: a write brings back every name whose removal had not seen it`() throws {
+        let (a, _) = try meet(
+            after: { device in
+                try device.write("f", "old")
+                try device.link("f", as: "g")
+                try device.link("f", as: "h")
+                try device.remove("h")
+            }, { try $0.remove("f") }, { try $0.write("g", "new", wall: later) })
+        #expect(try a.paths() == ["f", "g"])
+        #expect(try a.text("f") == "new")
+        #expect(try a.node("f").object == a.node("g").object)
     }
 
     @Test func `24: a write through one link does not bring back another`() throws {

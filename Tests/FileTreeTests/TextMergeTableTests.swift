@@ -216,6 +216,44 @@ import TreeModel
         #expect(try others[0].text("f.txt") == "1\ntwo\n")
     }
 
+    @Test func `34: git's references are never merged, under whatever name`() throws {
+        let devices = try meet(
+            after: { device in
+                try device.make(.directory, ".git")
+                try device.write(".git/HEAD", "ref: refs/heads/old/a\n")
+                try device.write(".git/packed-refs", text)
+                try device.write(".git/config", text)
+            },
+            [
+                { device in
+                    try device.write(".git/HEAD", "ref: refs/heads/new/a\n")
+                    try device.write(".git/packed-refs", text + "seven\n")
+                    try device.write(".git/config", changed("one", to: "1"))
+                },
+                { device in
+                    try device.write(".git/HEAD", "ref: refs/heads/old/b\n", wall: later)
+                    try device.write(".git/packed-refs", text + "six\n", wall: later)
+                    try device.write(".git/config", changed("five", to: "5"), wall: later)
+                },
+            ])
+        for device in devices {
+            #expect(
+                try device.paths() == [".git/", ".git/HEAD", ".git/config", ".git/packed-refs"])
+            #expect(try device.text(".git/HEAD") == "ref: refs/heads/old/b\n")
+            #expect(try device.text(".git/packed-refs") == text + "six\n")
+            #expect(try device.text(".git/config") == "1\ntwo\nthree\nfour\n5\n")
+            #expect(try device.tree.conflicts(limit: 10).count == 2)
+        }
+        // It is the name that says so.
+        try devices[0].rename(".git/packed-refs", to: "notes")
+        try check(devices)
+        #expect(try devices[1].text("notes") == text + "seven\nsix\n")
+        try devices[1].rename("notes", to: "HEAD")
+        try check(devices)
+        #expect(try devices[0].text("HEAD") == text + "six\n")
+        #expect(try devices[0].paths().contains("HEAD (conflict desk 2024-11-21)"))
+    }
+
     @Test func `three heads are merged in order, whatever came first`() throws {
         let devices = try meet(
             after: { try $0.write("f.txt", text) },

@@ -768,4 +768,32 @@ struct MountTests {
             }
         }
     }
+
+    @Test
+    func `a time set as soon as a file is closed is the one that the volume has`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        // While pages are called in all the time, some are told after the time of the write.
+        let caller = try Program([
+            "/usr/bin/setsid", "/bin/sh", "-c", "while :; do sync -f \"$0\"; done", mount.path,
+        ])
+        defer {
+            caller.sendToGroup(SIGKILL)
+            _ = caller.wait()
+        }
+        let names = (0..<300).map { "f\($0)" }
+        for (index, name) in names.enumerated() {
+            let file = try check(open(mount.at(name), O_CREAT | O_WRONLY, 0o644))
+            try writeAll(file, [UInt8(index & 255)])
+            try check(close(file))
+            let time = timespec(tv_sec: 1_000_000 + index, tv_nsec: 5)
+            try check(utimensat(AT_FDCWD, mount.at(name), [time, time], 0))
+        }
+        mount.settle()
+        for (index, name) in names.enumerated() {
+            let node = try #require(mount.volume.node(name))
+            let modified = try mount.volume.attributes(of: node).modified
+            #expect(modified == Timestamp(timespec(tv_sec: 1_000_000 + index, tv_nsec: 5)))
+        }
+    }
 }

@@ -1,4 +1,3 @@
-import CFuse3
 import Testing
 
 @testable import FuseMount
@@ -10,15 +9,11 @@ struct RequestHeadTests {
         func put(_ word: UInt32, at offset: Int) {
             withUnsafeBytes(of: word) { bytes.replaceSubrange(offset..<offset + 4, with: $0) }
         }
-        put(kind.rawValue, at: Int(HOLDFAST_IN_OPCODE))
-        put(caller, at: Int(HOLDFAST_IN_PID))
-        put(size, at: Int(HOLDFAST_IN_HEADER + HOLDFAST_READ_IN_SIZE))
-        return unsafe bytes.withUnsafeMutableBytes { bytes in
-            var buffer = unsafe fuse_buf()
-            unsafe buffer.mem = bytes.baseAddress
-            unsafe buffer.size = bytes.count
-            return unsafe RequestHead(buffer)
-        }
+        // linux/fuse.h: opcode and pid in fuse_in_header, of 40 bytes, then size in fuse_write_in.
+        put(kind.rawValue, at: 4)
+        put(caller, at: 32)
+        put(size, at: 40 + 16)
+        return bytes.withUnsafeBytes { RequestHead($0) }
     }
 
     @Test

@@ -59,6 +59,34 @@ import Testing
         }
     }
 
+    @Test func `what was done is told with its path, also when that is gone`() throws {
+        let (network, alice, bob) = try pair(seed: 11)
+        try alice.mkdir("d")
+        try alice.mkdir("d/e")
+        try alice.write("d/e/f", "one")
+        try alice.write("d/kept", "one")
+        network.run()
+        try bob.rename("d/kept", "kept")
+        try bob.unlink("d/e/f")
+        try bob.rmdir("d/e")
+        network.run()
+        try alice.rename("d", "g")
+        network.run()
+        for device in [alice, bob] {
+            let told = try device.volume.history(of: [], limit: 100).reversed()
+                .filter { ["make", "place", "write", "remove"].contains($0.operation) }
+                .map { "\($0.operation) \($0.path)" }
+            #expect(
+                told == [
+                    "make g", "place d", "make g/e", "place g/e", "make g/e/f", "place g/e/f",
+                    "write g/e/f", "make kept", "place g/kept", "write kept", "place kept",
+                    "remove g/e/f", "remove g/e", "place g",
+                ])
+        }
+        let gone = try alice.volume.history(of: path("g/e/f"), limit: 1)
+        #expect(gone.map(\.path) == ["g/e/f"])
+    }
+
     @Test func `a version comes back as a new version, for everybody`() throws {
         let (network, alice, bob) = try pair(seed: 2)
         try alice.write("f", "one")

@@ -347,14 +347,18 @@ import Testing
         let (_, alice, bob) = try meet(
             seed: 17,
             setup: { device in
-                for name in ["apart.txt", "same.txt"] { try device.write(name, "a\nb\nc\nd\ne\n") }
+                for name in ["apart.txt", "same.txt", "HEAD"] {
+                    try device.write(name, "a\nb\nc\nd\ne\n")
+                }
             },
             {
                 try $0.write("apart.txt", "A\nb\nc\nd\ne\n")
+                try $0.write("HEAD", "A\nb\nc\nd\ne\n")
                 try $0.write("same.txt", "a\nb\nalice\nd\ne\n")
             },
             {
                 try $0.write("apart.txt", "a\nb\nc\nd\nE\n")
+                try $0.write("HEAD", "a\nb\nc\nd\nE\n")
                 try $0.write("same.txt", "a\nb\nbob\nd\ne\n")
             })
         for device in [alice, bob] {
@@ -363,12 +367,20 @@ import Testing
             #expect(merged.content == .merged)
             #expect(merged.rulesVersion == 1)
             #expect(merged.heads.map(\.state) == [.shown, .shown])
+            // The later head was merged with the earlier, from the version that both come from.
+            #expect(merged.heads.map(\.bases) == [merged.heads[1].parents, []])
+            #expect(merged.heads[1].parents.count == 1)
             #expect(merged.conflict == nil)
             let apart = try device.volume.explain(path("same.txt"))
             #expect(apart.content == .lastWritten)
             #expect(apart.rulesVersion == nil)
             #expect(apart.merging == "both changed the same words")
-            #expect(try device.volume.conflicts().map(\.path) == [path("same.txt")])
+            let whole = try device.volume.explain(path("HEAD"))
+            #expect(whole.content == .lastWritten)
+            #expect(
+                whole.merging == "git keeps references in a file of this name: it is never merged")
+            #expect(
+                try device.volume.conflicts().map(\.path) == [path("HEAD"), path("same.txt")])
             #expect(try device.volume.check(scratch: MemoryShareStorage()).problems == [])
         }
     }

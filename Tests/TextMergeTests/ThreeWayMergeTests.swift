@@ -134,6 +134,14 @@ import TreeModel
         #expect(MergeRules.isLineLike(Array(name.utf8)) == expected)
     }
 
+    @Test(arguments: [
+        ("HEAD", true), ("packed-refs", true), ("head", false), ("HEAD.txt", false),
+        ("ORIG_HEAD", false), ("packed-refs.lock", false), ("config", false),
+    ])
+    func `which names are never merged`(_ name: String, _ expected: Bool) {
+        #expect(MergeRules.isWhole(Array(name.utf8)) == expected)
+    }
+
     // MARK: Random
 
     private struct Case {

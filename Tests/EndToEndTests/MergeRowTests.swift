@@ -1,0 +1,102 @@
+import Foundation
+import Testing
+
+extension EndToEndTests {
+    /// The table of concurrent pairs, through two mounts and by ordinary commands. Of its rows, the two
+    /// about members that are revoked are in `EndedMemberTests`.
+    struct MergeRowTests {
+        @Test func `every row of the table holds between two mounts`() throws {
+            try Place.use(.seconds(240)) { place in
+                let pair = try Pair(in: place)
+                let rows = MergeRow.all.enumerated().map { ("\($0) row \($1.number)", $1) }
+                for (folder, row) in rows {
+                    try Files.makeFolder(pair.alice.path(folder))
+                    try run(row.before, in: folder, on: pair.alice)
+                }
+                try pair.converge()
+                // What was made before a mount is nobody's temporary file.
+                for device in pair.both {
+                    try device.unmount()
+                    try device.mount()
+                    try device.pause()
+                }
+                try part(pair, rows.map { ($0, $1.alice, $1.bob) })
+                for device in pair.both {
+                    let conflicts = try conflicts(of: device)
+                    for (folder, row) in rows {
+                        let shown = try Self.shown(in: device.path(folder))
+                        #expect(shown == row.both.sorted(), "\(device.name), \(folder)")
+                        #expect(
+                            conflicts[folder] ?? [] == row.conflicts, "\(device.name), \(folder)")
+                    }
+                    try device.pause()
+                }
+                let rest = rows.filter { $1.again != nil }
+                try part(pair, rest.map { ($0, $1.again?.alice ?? "", $1.again?.bob ?? "") })
+                for device in pair.both {
+                    for (folder, row) in rest {
+                        let shown = try Self.shown(in: device.path(folder))
+                        #expect(shown == row.again?.both.sorted(), "\(device.name), \(folder)")
+                    }
+                    try device.unmount()
+                    try device.check()
+                }
+            }
+        }
+
+        /// Runs scripts, alice's first, on devices that are paused, and has them meet.
+        private func part(
+            _ pair: Pair, _ scripts: [(folder: String, alice: String, bob: String)]
+        ) throws {
+            for (folder, alice, _) in scripts { try run(alice, in: folder, on: pair.alice) }
+            // Later beyond doubt: a version is dated when it is cut, moments after close.
+            usleep(1_500_000)
+            for (folder, _, bob) in scripts { try run(bob, in: folder, on: pair.bob) }
+            for device in pair.both { try device.resume() }
+            try pair.converge()
+        }
+
+        private func run(_ script: String, in folder: String, on device: Device) throws {
+            try device.place.shell(
+                #"put() { name=$1; shift; printf '%s\n' "$@" >"$name"; }"# + "\n" + script,
+                in: device.path(folder))
+        }
+
+        /// The paths that `holdfast conflicts` lists, by the rows' folders.
+        private func conflicts(of device: Device) throws -> [String: [String]] {
+            struct Listed: Decodable { var path: String }
+            let outcome = try device.holdfast("conflicts", device.mountPoint, "--json")
+            #expect(outcome.code == 6)
+            let listed = try JSONDecoder().decode([Listed].self, from: Data(outcome.output.utf8))
+            let paths = listed.map { $0.path.split(separator: "/", maxSplits: 1).map(String.init) }
+            return Dictionary(grouping: paths) { $0[0] }.mapValues { $0.map { $0[1] }.sorted() }
+        }
+
+        /// What is in a folder, as `MergeRow` writes it.
+        private static func shown(in folder: String) throws -> [String] {
+            let entries = try TreeListing(of: folder).entries
+            let lines = entries.compactMap { path, entry -> String? in
+                let name = path.replacing(#/ \(conflict (alice|bob) \d{4}-\d\d-\d\d\)/#) {
+                    "{\($0.1)}"
+                }
+                switch entry.mode & 0o170000 {
+                case 0o040000:
+                    return entries.keys.contains { $0.hasPrefix(path + "/") } ? nil : name + "/"
+                case 0o120000: return "\(name) -> \(String(decoding: entry.target, as: UTF8.self))"
+                default:
+                    var facts = name
+                    let mode = String(entry.mode & 0o7777, radix: 8)
+                    if mode != "644" { facts += " " + mode }
+                    for (key, value) in entry.extended.sorted(by: { $0.key < $1.key }) {
+                        facts += " \(key.dropFirst(5))=\(String(decoding: value, as: UTF8.self))"
+                    }
+                    let text = String(
+                        decoding: Files.read("\(folder)/\(path)") ?? [], as: UTF8.self)
+                    return "\(facts) = "
+                        + text.replacing("\n", with: "|").replacing("\0", with: #"\0"#)
+                }
+            }
+            return lines.sorted()
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import Base
+import Chunks
+import Share
+import Testing
+
+@testable import FuseMount
+
+/// The times of files, where the kernel keeps and tells them, between programs, jobs and renames.
+struct WriteTimeTests {
+    private let chunks = FakeChunks()
+    private let depot = StagingDepot(area: FakeStaging(), bytesMax: 8 << 20)
+    private let node = NodeID(rawValue: 7)
+    private let early = Timestamp(seconds: 1_000, nanoseconds: 1)
+    private let late = Timestamp(seconds: 2_000, nanoseconds: 2)
+
+    /// A file with a byte that no version has, whose time the kernel has not told.
+    private func writtenFile() throws -> FileState {
+        let file = FileState(id: InodeID(rawValue: 7), node: node, hasKernelTimes: true)
+        file.load(
+            OpenedContent(versions: [1], content: .empty, modified: .epoch), chunks: chunks)
+        let byte: [UInt8] = [1]
+        _ = try byte.withUnsafeBytes { try file.write($0, at: 0, in: depot) }
+        return file
+    }
+
+    private func begin(_ file: FileState) throws -> (FileState.Ticket, Content) {
+        guard case .now(let ticket, let content) = file.begin(number: 1) else {
+            throw Failure(code: 22)
+        }
+        return (ticket, content)
+    }
+
+    private func end(
+        _ file: FileState, _ ticket: FileState.Ticket, _ particulars: FileState.Particulars,
+        _ content: Content
+    ) -> FileState.Ending? {
+        file.endPublished(
+            ticket, particulars, content: content, as: Published(node: node, version: 2),
+            chunks: chunks)
+    }
+
+    @Test func `a time that was set after the kernel was asked for one stays`() throws {
+        let file = try writtenFile()
+        #expect(file.isTimeUntold)
+        // The kernel is asked, and says `early`; before that comes, a program sets `late`.
+        #expect(file.setModified(late, wallTime: late))
+        #expect(!file.takesUntold(early, wallTime: late))
+        #expect(file.access { $0.modified } == late)
+    }
+
+    @Test func `the same with a file whose version is made by then`() throws {
+        let file = try writtenFile()
+        let (ticket, content) = try begin(file)
+        #expect(end(file, ticket, file.particulars(ticket), content) != nil)
+        #expect(!file.setModified(late, wallTime: late), "the volume is told")
+        #expect(!file.takesUntold(early, wallTime: late))
+    }
+
+    @Test func `a time that is still owed is taken once`() throws {
+        let file = try writtenFile()
+        #expect(!file.takesUntold(early, wallTime: late), "the next version has it")
+        #expect(file.access { $0.modified } == early)
+        let published = try writtenFile()
+        let (ticket, content) = try begin(published)
+        #expect(end(published, ticket, published.particulars(ticket), content) != nil)
+        #expect(published.takesUntold(early, wallTime: late), "the volume must be told")
+        #expect(!published.takesUntold(early, wallTime: late))
+    }
+
+    @Test func `a publication does not end before the volume knows a time set meanwhile`() throws {
+        let file = try writtenFile()
+        let (ticket, content) = try begin(file)
+        var particulars = file.particulars(ticket)
+        #expect(file.setModified(late, wallTime: late))
+        // Whoever renames the file waits until it ends.
+        #expect(end(file, ticket, particulars, content) == nil)
+        #expect(file.outdates(&particulars, of: ticket))
+        #expect(particulars.modified == late)
+        #expect(!file.outdates(&particulars, of: ticket))
+        #expect(end(file, ticket, particulars, content) != nil)
+        #expect(!file.isDirty)
+    }
+
+    @Test func `later bytes bring their own time`() throws {
+        let file = try writtenFile()
+        let (ticket, content) = try begin(file)
+        var particulars = file.particulars(ticket)
+        let byte: [UInt8] = [2]
+        _ = try byte.withUnsafeBytes { try file.write($0, at: 0, in: depot) }
+        #expect(file.setModified(late, wallTime: late))
+        #expect(!file.outdates(&particulars, of: ticket))
+        #expect(end(file, ticket, particulars, content) != nil)
+        #expect(file.isDirty)
+        #expect(file.access { $0.modified } == late)
+    }
+}
