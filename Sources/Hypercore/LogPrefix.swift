@@ -7,28 +7,35 @@ package struct LogPrefix: Equatable, Sendable {
     let roots: [TreeNode]
 }
 
-/// How far two histories of a log are the same, as one look tells.
+/// How far two histories of a log are the same, as far as is known.
 package struct LogAgreement: Equatable, Sendable {
-    /// They are the same in these first blocks, at least.
+    /// They are the same in these first blocks.
     package let common: UInt64
-    /// The length at which to compare next; nil if the block after `common` differs, or was not compared.
-    package let next: UInt64?
+    /// And differ in one of so many after them; 0 if no difference was found.
+    let doubtful: UInt64
+
+    /// The length at which to compare next; nil if the block after `common` differs, or there is none to compare.
+    package var next: UInt64? { doubtful > 1 ? common &+ doubtful / 2 : nil }
 }
 
 extension Log {
-    /// Compares this log with another history of it. Each look at the length that the last one named halves what is
-    /// not known; blocks before `fetchStart` are taken for the same.
-    package func agreement(with prefix: LogPrefix) throws(StorageError) -> LogAgreement {
+    /// Compares this log with another history of it. A look at the length that the last one named halves what is not
+    /// known; blocks before `fetchStart` are taken for the same.
+    ///
+    /// - Parameter known: from the last look; nil at the first.
+    package func agreement(with prefix: LogPrefix, after known: LogAgreement?)
+        throws(StorageError) -> LogAgreement
+    {
         var common: UInt64 = 0
         for root in prefix.roots {
             let end = FlatTree.lengthSpanned(root.index)
             let own = try node(at: root.index)
             guard own == root || end <= fetchStart else {
-                let count = FlatTree.leafCount(root.index)
-                return LogAgreement(common: common, next: count > 1 ? common &+ count / 2 : nil)
+                return LogAgreement(common: common, doubtful: FlatTree.leafCount(root.index))
             }
             common = end
         }
-        return LogAgreement(common: common, next: nil)
+        let end = known.map { $0.common &+ $0.doubtful } ?? 0
+        return LogAgreement(common: common, doubtful: end > common ? end &- common : 0)
     }
 }

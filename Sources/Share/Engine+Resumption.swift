@@ -186,9 +186,10 @@ extension Engine {
 
     mutating func noteLook(_ prefix: LogPrefix, of slot: WriterSlot) throws(StorageError) {
         guard slot == pendingFork?.branch, resumption?.nextLook == prefix.length,
-            let agreement = try ownLog?.agreement(with: prefix)
+            let agreement = try ownLog?.agreement(with: prefix, after: resumption?.agreement)
         else { return }
         noteResumptionProgress()
+        resumption?.agreement = agreement
         resumption?.nextLook = agreement.next
         if agreement.next == nil { resumption?.common = agreement.common }
     }

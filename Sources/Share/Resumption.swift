@@ -1,6 +1,7 @@
 import Base
 import Chunks
 import FileTree
+import Hypercore
 
 /// A member's way to a checkpoint, because blocks that it needs to go on were given back by everybody: its state was
 /// restored from a backup older than what the others begin from. See <doc:Backups>.
@@ -36,6 +37,7 @@ struct Resumption {
     /// Blocks that the own log's two histories have in common, once that is known; and where to look next.
     var common: UInt64?
     var nextLook: UInt64?
+    var agreement: LogAgreement?
 
     /// The checkpoint, once it is proved.
     var checkpoint: PublishedCheckpoint? {

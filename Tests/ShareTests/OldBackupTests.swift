@@ -222,6 +222,27 @@ import Testing
         try expectOne(devices, network)
     }
 
+    @Test(arguments: [1, 5, 22])
+    func `what both histories have is not written twice`(count: Int) throws {
+        let (network, devices) = try trio(seed: 60 + UInt64(count))
+        let bob = devices[1]
+        for index in 0..<count {
+            try bob.write("in both \(index)", "\(index)")
+            network.run(seconds: 1)
+        }
+        try restored(network, devices)
+        let blocks = try #require(bob.volume.engine.withLock { $0.ownLog?.length })
+        #expect(blocks > count)
+        try bob.write("new", "bob's new one")
+        network.run(seconds: 5)
+        for device in [devices[0], devices[2]] { network.connect(bob, device) }
+        network.run(seconds: 300)
+        try expectOne(devices, network)
+        #expect(bob.volume.status().forks.map(\.common) == [blocks])
+        #expect(try devices[0].text("new") == "bob's new one")
+        #expect(try devices[0].names().filter { $0.hasPrefix("in both") }.count == count)
+    }
+
     @Test func `a founder's device comes back as any other`() throws {
         let (network, devices) = try trio(seed: 4)
         let (alice, bob) = (devices[0], devices[1])
