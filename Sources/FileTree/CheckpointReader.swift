@@ -28,6 +28,8 @@ package struct CheckpointReader {
     }
 
     private let tree: FileTree
+    /// Whether the view is passed over.
+    private let skipsRows: Bool
     private var contents = CheckpointContents()
     private var clock = Clock()
     private var newestTime = HybridTime.zero
@@ -46,10 +48,12 @@ package struct CheckpointReader {
     private var versions: [VersionID: VersionRow] = [:]
     private var waiting: [UInt8] = []
 
+    /// - Parameter skipsRows: whether only what it holds besides the view is asked for, with `finishSkipping`.
     /// - Precondition: the tree is empty.
-    package init(tree: FileTree) {
+    package init(tree: FileTree, skipsRows: Bool = false) {
         precondition(tree.clock.elements.isEmpty && tree.totals == TreeTotals())
         self.tree = tree
+        self.skipsRows = skipsRows
     }
 
     /// Takes the next bytes.
@@ -79,11 +83,7 @@ package struct CheckpointReader {
     ///
     /// - Parameter digest: of the view, as whoever published the checkpoint signed it.
     package mutating func finish(_ digest: Bytes32) throws(CheckpointError) -> CheckpointContents {
-        guard hasEnded else { throw .malformed("it ends early") }
-        let known = Set(contents.states.map(\.writer))
-        guard known == Set(clock.elements.map(\.writer)) else {
-            throw .malformed("logs without their state")
-        }
+        try expectStates()
         do throws(StorageError) {
             try settle()
             tree.state.clock = clock
@@ -101,6 +101,20 @@ package struct CheckpointReader {
         if let problem { throw .malformed(problem) }
         guard tree.digest == digest else { throw .otherView }
         return contents
+    }
+
+    /// Ends the reading where rows were passed over: nothing says that the view is what was promised.
+    package func finishSkipping() throws(CheckpointError) -> CheckpointContents {
+        try expectStates()
+        return contents
+    }
+
+    private func expectStates() throws(CheckpointError) {
+        guard hasEnded else { throw .malformed("it ends early") }
+        let known = Set(contents.states.map(\.writer))
+        guard known == Set(clock.elements.map(\.writer)) else {
+            throw .malformed("logs without their state")
+        }
     }
 
     private func settle() throws(StorageError) {
@@ -335,6 +349,25 @@ package struct CheckpointReader {
     private mutating func take(_ frame: Frame) throws(StorageError) {
         switch frame {
         case .header: break
+        case .object, .version, .xattr, .entry, .move: if !skipsRows { try takeRow(frame) }
+        case .log(let state):
+            try finishObject()
+            contents.states.append(state)
+        case .value(let name, let value):
+            try finishObject()
+            guard contents.values.count < CheckpointCodec.Limits.valuesMax else {
+                return refuse("too many values")
+            }
+            contents.values[name] = value
+        case .end:
+            try finishObject()
+            hasEnded = true
+        }
+    }
+
+    private mutating func takeRow(_ frame: Frame) throws(StorageError) {
+        switch frame {
+        case .header, .log, .value, .end: break
         case .object(let row): try take(row)
         case .version(let row):
             guard row.id != .root, current?.kind == .file,
@@ -347,19 +380,7 @@ package struct CheckpointReader {
         case .move(let row):
             try finishObject()
             try take(row)
-        case .log(let state):
-            try finishObject()
-            contents.states.append(state)
-        case .value(let name, let value):
-            try finishObject()
-            guard contents.values.count < CheckpointCodec.Limits.valuesMax else {
-                return refuse("too many values")
-            }
-            contents.values[name] = value
-        case .end:
-            try finishObject()
         }
-        if case .end = frame { hasEnded = true }
     }
 
     private mutating func take(_ row: ObjectRow) throws(StorageError) {

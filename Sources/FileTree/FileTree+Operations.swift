@@ -14,7 +14,8 @@ extension FileTree {
         return false
     }
 
-    private func isForgotten(_ id: OperationID) throws(StorageError) -> Bool {
+    /// Whether an identity is of the settled past and has no row any more: whatever names it does nothing.
+    func isForgotten(_ id: OperationID) throws(StorageError) -> Bool {
         guard id != .root, state.forgotten.covers(id) else { return false }
         if try object(id) != nil { return false }
         if try entry(id) != nil { return false }

@@ -7,6 +7,12 @@ extension Log {
         length <= fetchStart || held.firstAbsent(from: fetchStart) >= length
     }
 
+    /// The first block from `fetchStart` on that is not here; nil if there is none.
+    package var firstMissing: UInt64? {
+        let missing = held.firstAbsent(from: fetchStart)
+        return missing < length ? missing : nil
+    }
+
     /// How many blocks this log and another history of it have in common; those before the `fetchStart` of
     /// either are taken for the same.
     ///

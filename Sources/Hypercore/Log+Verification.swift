@@ -79,6 +79,20 @@ extension Log {
         return common < other.length ? common : nil
     }
 
+    /// What the log was after the blocks that a proof from zero names.
+    func prefix(from proof: Proof) throws(ProofError) -> LogPrefix {
+        guard proof.fork == fork else { throw .stale }
+        guard let upgrade = proof.upgrade, upgrade.start == 0 else {
+            throw .malformed("no proof from zero")
+        }
+        var tree = GrowingTree()
+        var nothing: TreeNode?
+        _ = try upgraded(
+            from: GrowingTree(), by: upgrade, fork: proof.fork, rules: rules,
+            joining: &nothing, meeting: &tree)
+        return LogPrefix(length: tree.length, roots: tree.roots)
+    }
+
     // MARK: Parts
 
     private func newRules(from proof: Proof) throws(ProofError) -> SigningRules? {

@@ -36,6 +36,8 @@ extension LogReplication {
         var comparedLength: UInt64 = 0
         /// Proofs from zero that were asked for to compare, and have not come.
         var comparisons = 0
+        /// How many first blocks the remote was asked to prove, for `prefix`.
+        var prefixAsked: UInt64?
         /// Two histories are known: nothing is fetched any more.
         var isFrozen = false
         /// Answers received, and how many it were at the last tick that saw progress.
@@ -98,6 +100,16 @@ extension LogReplication {
         fetch.comparedLength = sync.length
         fetch.comparisons += 1
         askFromZero(sync.length, into: &effects)
+    }
+
+    /// Asks what the remote's log was after so many blocks, at most `remoteLength`: `prefix` tells. Nothing
+    /// may come of it; then it is asked again.
+    package mutating func askPrefix(_ length: UInt64, into effects: inout [Effect]) {
+        guard phase == .open, !fetch.isFrozen, let sync = remote.sync, sync.fork == log.fork,
+            length > 0, length <= sync.length
+        else { return }
+        fetch.prefixAsked = length
+        askFromZero(length, into: &effects)
     }
 
     private func askFromZero(_ length: UInt64, into effects: inout [Effect]) {
@@ -291,6 +303,10 @@ extension LogReplication {
         _ proof: Proof, payload: Span<UInt8>, into effects: inout [Effect]
     ) throws(StorageError) {
         guard proof.upgrade?.start == 0, !fetch.isFrozen else { return }
+        if let asked = fetch.prefixAsked, proof.upgrade?.length == asked, fetch.suspicion == nil {
+            fetch.prefixAsked = nil
+            return try takePrefix(proof, into: &effects)
+        }
         if fetch.suspicion == nil {
             guard log.length > 0 else { return }
             if fetch.comparisons > 0 {
@@ -318,6 +334,21 @@ extension LogReplication {
                 violate("proof from zero: \(what)", into: &effects)
             case .stale, .unknownRoot:
                 if let suspicion = fetch.suspicion { violate(suspicion, into: &effects) }
+            }
+        }
+    }
+
+    private mutating func takePrefix(
+        _ proof: Proof, into effects: inout [Effect]
+    ) throws(StorageError) {
+        do throws(ProofError) {
+            effects.append(.prefix(try log.prefix(from: proof)))
+        } catch {
+            switch error {
+            case .storage(let error): throw error
+            case .malformed(let what), .refuted(let what):
+                violate("proof from zero: \(what)", into: &effects)
+            case .stale, .unknownRoot: break
             }
         }
     }

@@ -32,6 +32,8 @@ package struct LogReplication {
         /// `proof` is the other one's Data message, to be kept as evidence. Nothing more is fetched
         /// here.
         case conflict(common: UInt64, proof: [UInt8])
+        /// What the log was after the blocks that `askPrefix` named, by its writer's signature.
+        case prefix(LogPrefix)
         /// The remote broke the protocol: drop the connection. Nothing happens here any more.
         case violation(String)
     }
@@ -233,6 +235,9 @@ package struct LogReplication {
 
     /// The remote says that it has every block below this.
     package var remoteContiguousLength: UInt64 { remote.blocks.contiguousLength }
+
+    /// Whether the remote says that it can give a block.
+    package func remoteHas(_ block: UInt64) -> Bool { remote.blocks.contains(block) }
 
     // MARK: Details
 

@@ -34,7 +34,8 @@ extension Engine {
             }
             let isLate =
                 length == source.length && now >= source.since + BranchSource.Limits.patience
-            guard source.isOwnHistory || isLate else { return }
+            // A device that resumes needs no more of it than this peer has.
+            guard source.isOwnHistory || isLate && resumption == nil else { return }
             giveUpBranchSource()
         }
         branchSource = nil

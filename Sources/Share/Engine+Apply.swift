@@ -244,6 +244,7 @@ extension Engine {
         }
         try wantForMerges()
         if let newest = checkpoints.last { try want(newest.content.pieces) }
+        if let awaited = resumption?.checkpoint { try want(awaited.content.pieces) }
         markDirty()
     }
 }

@@ -74,7 +74,7 @@ extension Engine {
 
     /// Whether an operation must stand in the open block, though that is full: a directory is placed in the
     /// block that made it.
-    private func isBound(_ operation: Operation) -> Bool {
+    func isBound(_ operation: Operation) -> Bool {
         guard case .place(let place) = operation, case .new(let object) = place.subject else {
             return false
         }

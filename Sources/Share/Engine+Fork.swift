@@ -95,7 +95,7 @@ extension Engine {
 
     /// Gives the own log its other history once that is here, and goes on under a new one.
     mutating func settleFork() throws(StorageError) {
-        guard forkHindrance == nil,
+        guard forkHindrance == nil, resumption == nil,
             let index = forks.firstIndex(where: { $0.state == .fetching })
         else { return }
         let fork = forks[index]
@@ -122,33 +122,43 @@ extension Engine {
         try storeNextBase()
         let moved = try restate(exclusive, from: oldSlot, common: common)
 
-        try own.erase()
-        logs[oldSlot] = nil
-        writers.swap(oldSlot, fork.branch)
-        for slot in [oldSlot, fork.branch] where Int(slot.rawValue) < storedWriters {
-            try storage.setWriter(writers.key(of: slot), of: slot)
-        }
+        try exchangeHistories(index, of: oldSlot, common: common)
         let retired = RetiredSlot(slot: oldSlot, current: fork.branch, common: common, moved: moved)
         try moveStaged(retired)
         retiredSlots.append(retired)
-        forks[index].common = common
-        forks[index].state = .settled
-        try storeForks()
-        branchSource = nil
-        triedBranchSources = []
-        logsToReopen.append(oldSlot)
         notices.append(
             "\(exclusive.count) blocks that only this copy had were written again, as \(deviceName)"
         )
         try rebuildView(telling: true)
     }
 
+    /// What was the own log takes on its other history.
+    mutating func exchangeHistories(_ index: Int, of oldSlot: WriterSlot, common: UInt64)
+        throws(StorageError)
+    {
+        try logs[oldSlot]?.erase()
+        logs[oldSlot] = nil
+        try swapWriters(oldSlot, forks[index].branch)
+        forks[index].common = common
+        forks[index].state = .settled
+        try storeForks()
+        branchSource = nil
+        triedBranchSources = []
+        logsToReopen.append(oldSlot)
+    }
+
+    func swapWriters(_ first: WriterSlot, _ second: WriterSlot) throws(StorageError) {
+        writers.swap(first, second)
+        for slot in [first, second] where Int(slot.rawValue) < storedWriters {
+            try storage.setWriter(writers.key(of: slot), of: slot)
+        }
+    }
+
     /// The blocks of the own log that the other history lacks.
     ///
     /// - Returns: nil if this version cannot read all that is in them. Leaving that out would lose it: both
     ///   histories stay as they are.
-    private mutating func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block]?
-    {
+    mutating func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block]? {
         var codec = starts[ownSlot] ?? BlockCodec(writer: ownSlot)
         var blocks: [Block] = []
         guard codec.number <= common else {
@@ -224,7 +234,7 @@ extension Engine {
         return moved
     }
 
-    private func moveStaged(_ retired: RetiredSlot) throws(StorageError) {
+    func moveStaged(_ retired: RetiredSlot) throws(StorageError) {
         for staged in try storage.stagedFiles() {
             let moved = retired.moved(staged)
             guard moved != staged else { continue }

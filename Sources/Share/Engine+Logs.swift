@@ -112,6 +112,7 @@ extension Engine {
             if case .stored = effect {
                 markDirty()
                 noteStartProgress()
+                noteResumptionProgress()
             }
         }
     }

@@ -41,6 +41,7 @@ extension Engine {
     {
         let start = StartingPoint.Link(log: membership.foundingLog, block: 0)
         let point = point.flatMap { $0.links.first == start ? $0 : nil }
+        if starting == nil, let point { chances.note(point) }
         guard case .waiting? = starting?.phase else {
             if starting != nil { mustOpenLogs = true }
             if let point, let others = starting?.others, others.count < Starting.Limits.others,
@@ -241,7 +242,7 @@ extension Engine {
 
     // MARK: Its bytes
 
-    private static func piece(
+    static func piece(
         of content: Content, at offset: UInt64, in chunks: any ChunkStorage
     ) throws(CheckpointError) -> [UInt8]? {
         let reader = ContentReader(content, storage: chunks)

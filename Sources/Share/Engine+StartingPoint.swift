@@ -60,6 +60,14 @@ extension Engine {
         return point
     }
 
+    /// While the own log has another history, it is that one's blocks that peers point to.
+    private func provingBlock(_ block: UInt64, of slot: WriterSlot) throws(StorageError) -> [UInt8]?
+    {
+        guard let pendingFork, slot == ownSlot else { return try logs[slot]?.block(at: block) }
+        if let bytes = try logs[pendingFork.branch]?.block(at: block) { return bytes }
+        return block < pendingFork.common ? try ownLog?.block(at: block) : nil
+    }
+
     enum Proof {
         /// Blocks are missing.
         case open
@@ -72,8 +80,8 @@ extension Engine {
         var proven = Membership(foundingLog: membership.foundingLog)
         var found: PublishedCheckpoint?
         for link in point.links {
-            guard let slot = writers.slot(of: link.log), let log = logs[slot],
-                let bytes = try log.block(at: link.block)
+            guard let slot = writers.slot(of: link.log),
+                let bytes = try provingBlock(link.block, of: slot)
             else { return .open }
             guard proven.isMember(log: link.log) else {
                 return .wrong("a log in its proof is no member's")

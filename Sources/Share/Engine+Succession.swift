@@ -81,7 +81,9 @@ extension Engine {
 
     /// What members are told, for one of them to admit the new log.
     var successionRequest: ControlMessage.SuccessionRequest? {
-        guard let succession, !isAdmitted, let log = ownLog else { return nil }
+        guard let succession, !isAdmitted, !holdsBackIntroduction, let log = ownLog else {
+            return nil
+        }
         return ControlMessage.SuccessionRequest(
             log: log.key, manifest: log.manifest?.encoded ?? [], device: deviceName,
             succession: succession.succession)

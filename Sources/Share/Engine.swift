@@ -154,6 +154,9 @@ struct Engine {
     var offered: (checkpoint: PublishedCheckpoint, point: StartingPoint)?
     /// Set while this device is new and knows no block.
     var starting: Starting?
+    /// Set while this device goes over to a checkpoint because what it lacks was given back by all.
+    var resumption: Resumption?
+    var chances = ResumptionChances()
     /// Why a checkpoint was not taken, for people.
     var startRefusal: String?
     /// The checkpoint that this device started from, or went on from later; nil if it has the first blocks.

@@ -113,7 +113,7 @@ extension Engine {
             report.problems.append(
                 "the list of conflicts is not what the logs say: run holdfast check --rebuild")
         }
-        report.problems += endingProblems
+        report.problems += endingProblems + resumptionProblems
         for fork in forkReports where !fork.isSettled {
             let advice =
                 fork.hindrance ?? "connect the device that was restored or cloned"
@@ -184,6 +184,13 @@ extension Engine {
     /// - Parameter telling: whether the kernel may have seen the old view.
     mutating func rebuildView(telling: Bool) throws(StorageError) {
         if !telling { try commit() }
+        try remakeView()
+        changes = telling ? alsoFormer(changes) : []
+        try commit()
+    }
+
+    /// Makes the view again, without a commit.
+    mutating func remakeView() throws(StorageError) {
         endPublishing()
         endSweep()
         try storage.removeView()
@@ -210,7 +217,5 @@ extension Engine {
         recent = known
         hybrid.observe(tree.newestTime)
         try rebuildWanted()
-        changes = telling ? alsoFormer(changes) : []
-        try commit()
     }
 }

@@ -65,7 +65,8 @@ extension ShareVolume {
                 retained.look(at: version)
             }
             try retained.keepMerges(engine.tree)
-            let bases = [engine.base, engine.nextBase?.checkpoint].compactMap(\.self)
+            let bases = [engine.base, engine.nextBase?.checkpoint, engine.resumption?.checkpoint]
+                .compactMap(\.self)
             for checkpoint in engine.checkpoints.suffix(2) + bases {
                 try retained.keep(checkpoint.content)
             }

@@ -110,7 +110,10 @@ extension ShareVolume {
         let stored = table.stored
         engine.withLock { engine in
             for address in stored { engine.merges.arrived(address) }
-            if !stored.isEmpty { engine.noteStartProgress() }
+            if !stored.isEmpty {
+                engine.noteStartProgress()
+                engine.noteResumptionProgress()
+            }
         }
         takeWanted(&table)
         table.stored.removeAll(keepingCapacity: true)

@@ -22,6 +22,41 @@ extension ShareVolume {
         }
     }
 
+    /// A restored device's way to a checkpoint.
+    func followResumption(_ table: inout PeerTable, now: Instant, next: inout Instant) {
+        let members = table.ids.compactMap { table.sessions[$0] }.filter(\.isMember)
+        let chances = engine.withLock { (engine) -> (isDue: Bool, deadline: Instant?) in
+            (engine.isLookForLackDue(now: now), engine.chances.deadline)
+        }
+        if chances.isDue {
+            do {
+                var effects: [LogReplication.Effect] = []
+                let (more, asked) = try engine.withLock { (engine) throws(StorageError) in
+                    try engine.lookForLack(among: members, now: now)
+                    let more = try engine.advanceResumption(now: now, isConnected: !members.isEmpty)
+                    return (more, engine.askForLook(into: &effects))
+                }
+                if more { next = now }
+                if let asked { send(effects, of: asked, &table, now: now) }
+            } catch {
+                table.effects.append(.log("storage: \(error)"))
+            }
+        }
+        if let deadline = engine.withLock({ $0.chances.deadline }), !members.isEmpty {
+            next = min(next, max(deadline, now))
+        }
+    }
+
+    private func send(
+        _ effects: [LogReplication.Effect], of id: ReplicationID, _ table: inout PeerTable,
+        now: Instant
+    ) {
+        with(id.connection, &table, now: now) { (session, table) throws(SessionError) in
+            guard let channel = session.channel(for: id.slot) else { return }
+            try self.perform(effects, channel: channel, on: &session, &table)
+        }
+    }
+
     /// After a fork: other logs stand behind some slots, and peers must hear of the own new one.
     func followForks(_ table: inout PeerTable, now: Instant) {
         let members = table.ids.filter { table.sessions[$0]?.isMember == true }
@@ -125,6 +160,11 @@ extension ShareVolume {
                 let connection = session.id
                 try stored { (engine) throws(StorageError) in
                     try engine.noteConflict(slot, common: common, proof: proof, from: connection)
+                }
+                environment.wake()
+            case .prefix(let prefix):
+                guard let slot else { continue }
+                try stored { (engine) throws(StorageError) in try engine.noteLook(prefix, of: slot)
                 }
                 environment.wake()
             case .stored:

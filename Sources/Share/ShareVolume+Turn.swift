@@ -15,6 +15,7 @@ extension ShareVolume {
         peers.withLock { table in
             followStart(&table, now: now, next: &next)
             followForks(&table, now: now)
+            followResumption(&table, now: now, next: &next)
             // Before anybody hears that all is here.
             takeWanted(&table)
             announce(&table, now: now)

@@ -20,6 +20,9 @@ package struct SharedSettings: Equatable, Sendable {
 
     package func value(_ key: String) -> [UInt8]? { entries[Array(key.utf8)]?.value }
 
+    /// When a key was set last, as a hybrid time; 0 if it never was.
+    func time(of key: [UInt8]) -> UInt64 { entries[key]?.order.time ?? 0 }
+
     /// - Returns: whether anything changed.
     mutating func apply(_ setting: Operation.Setting, at order: OperationOrder) -> Bool {
         if let known = entries[setting.key] {

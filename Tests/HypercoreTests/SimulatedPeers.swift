@@ -30,6 +30,7 @@ struct SimulatedPeers {
     private var nextLink = 0
     private(set) var violations: [String] = []
     private(set) var conflicts = 0
+    private(set) var prefixes: [LogPrefix] = []
     /// Messages sent, by type.
     private(set) var sent: [MessageType: Int] = [:]
     private(set) var proofNodesSent = 0
@@ -84,6 +85,13 @@ struct SimulatedPeers {
             try carryOut(effects, link: name, position: position)
         }
         return name
+    }
+
+    /// The second end asks what the first one's log was after so many blocks.
+    mutating func askPrefix(_ length: UInt64, on name: Int) throws {
+        var effects: [LogReplication.Effect] = []
+        links[name]?.ends[1].replication.askPrefix(length, into: &effects)
+        try carryOut(effects, link: name, position: 1)
     }
 
     mutating func cut(_ name: Int) throws {
@@ -191,6 +199,7 @@ struct SimulatedPeers {
             case .upgraded, .released: hasChanged = true
             case .remoteLength, .remoteAcknowledged: break
             case .conflict: conflicts += 1
+            case .prefix(let prefix): prefixes.append(prefix)
             case .violation(let reason):
                 violations.append(reason)
                 try cut(name)

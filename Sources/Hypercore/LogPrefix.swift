@@ -1,0 +1,41 @@
+package import Base
+
+/// The first blocks of a log, by the hashes over them.
+package struct LogPrefix: Equatable, Sendable {
+    package let length: UInt64
+    /// The full roots of `length`.
+    let roots: [TreeNode]
+}
+
+/// How far two histories of a log are the same, as far as is known.
+package struct LogAgreement: Equatable, Sendable {
+    /// They are the same in these first blocks.
+    package let common: UInt64
+    /// And differ in one of so many after them; 0 if no difference was found.
+    let doubtful: UInt64
+
+    /// The length at which to compare next; nil if the block after `common` differs, or there is none to compare.
+    package var next: UInt64? { doubtful > 1 ? common &+ doubtful / 2 : nil }
+}
+
+extension Log {
+    /// Compares this log with another history of it. A look at the length that the last one named halves what is not
+    /// known; blocks before `fetchStart` are taken for the same.
+    ///
+    /// - Parameter known: from the last look; nil at the first.
+    package func agreement(with prefix: LogPrefix, after known: LogAgreement?)
+        throws(StorageError) -> LogAgreement
+    {
+        var common: UInt64 = 0
+        for root in prefix.roots {
+            let end = FlatTree.lengthSpanned(root.index)
+            let own = try node(at: root.index)
+            guard own == root || end <= fetchStart else {
+                return LogAgreement(common: common, doubtful: FlatTree.leafCount(root.index))
+            }
+            common = end
+        }
+        let end = known.map { $0.common &+ $0.doubtful } ?? 0
+        return LogAgreement(common: common, doubtful: end > common ? end &- common : 0)
+    }
+}

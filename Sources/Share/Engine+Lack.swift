@@ -1,0 +1,130 @@
+import Base
+import FileTree
+import Hypercore
+
+/// Finding out that blocks are lacked which nobody has any more. See <doc:Backups>.
+extension Engine {
+    /// The next block of each log that is known of and not here.
+    func lackedBlocks() -> [(slot: WriterSlot, block: UInt64)] {
+        guard starting == nil else { return [] }
+        let branch = pendingFork?.branch
+        return logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
+            guard let log = logs[slot] else { return nil }
+            if slot == branch { return log.firstMissing.map { (slot, $0) } }
+            let next = applied[slot] ?? 0
+            guard !stopped.contains(slot), membership.isMember(log: log.key) || slot == ownSlot,
+                next < min(bound(of: slot), log.length), !log.hasBlock(at: next)
+            else { return nil }
+            return (slot, next)
+        }
+    }
+
+    /// Whether every member that is connected and has applied a block has given it back.
+    private mutating func isGivenBack(
+        _ lacked: (slot: WriterSlot, block: UInt64), among sessions: [PeerSession]
+    ) -> Bool {
+        let isBranch = lacked.slot == pendingFork?.branch
+        let key = isBranch ? writers.key(of: ownSlot) : writers.key(of: lacked.slot)
+        let holders = sessions.filter { session in
+            session.view.clock.contains { $0.0 == key && $0.1 > lacked.block }
+        }.map(\.id)
+        func lacks(_ id: ConnectionID) -> Bool {
+            let replication = replications[ReplicationID(connection: id, slot: lacked.slot)]
+            return replication.map { $0.remoteLength != nil && !$0.remoteHas(lacked.block) }
+                ?? false
+        }
+        guard isBranch else { return !holders.isEmpty && holders.allSatisfy(lacks) }
+        // They are asked one after another.
+        for id in holders where id == branchSource?.connection {
+            if lacks(id) {
+                chances.emptyBranchSources.insert(id)
+            } else {
+                chances.emptyBranchSources.remove(id)
+            }
+        }
+        return !holders.isEmpty && holders.allSatisfy(chances.emptyBranchSources.contains)
+    }
+
+    func isLookForLackDue(now: Instant) -> Bool {
+        resumption != nil || chances.deadline.map { $0 <= now } ?? true
+    }
+
+    /// Looks whether blocks are lacked that nobody has any more, and begins to resume if it stays so.
+    mutating func lookForLack(among sessions: [PeerSession], now: Instant) throws(StorageError) {
+        if let deadline = chances.deadline, now < deadline { return }
+        let lacked = lackedBlocks()
+        let isLacking = !lacked.isEmpty
+        chances.deadline =
+            now + (isLacking ? Resumption.Limits.interval : Resumption.Limits.longInterval)
+        if !isLacking { (chances.refused, chances.refusal) = ([], nil) }
+        introduceIfDue(isLacking: isLacking, isConnected: !sessions.isEmpty, now: now)
+        guard resumption == nil, isLacking, failure == nil, isAdmittedOrSucceeding, !hasEnded,
+            cutBase == nil
+        else {
+            if !isLacking { chances.hopelessSince = nil }
+            return
+        }
+        guard lacked.contains(where: { isGivenBack($0, among: sessions) }) else {
+            chances.hopelessSince = nil
+            return
+        }
+        let since = chances.hopelessSince ?? now
+        chances.hopelessSince = since
+        guard now - since >= Resumption.Limits.hope else { return }
+        try beginResumption(now: now)
+    }
+
+    private var isAdmittedOrSucceeding: Bool {
+        isAdmitted
+            || succession.map { membership.isMember(log: $0.succession.predecessor) } ?? false
+    }
+
+    // MARK: A log begun meanwhile
+
+    /// Whether the log before this one has blocks that are not in the view: what was written since has not seen
+    /// them. Nobody is told of the new log until they are, or until it is clear that they can be had.
+    var holdsBackIntroduction: Bool {
+        guard let succession, !isAdmitted,
+            let slot = writers.slot(of: succession.succession.predecessor), let log = logs[slot],
+            applied[slot] ?? 0 < min(log.length, bound(of: slot))
+        else { return false }
+        return chances.introduceAt.map { environment.now() < $0 } ?? true
+    }
+
+    private mutating func introduceIfDue(isLacking: Bool, isConnected: Bool, now: Instant) {
+        guard succession != nil, !isAdmitted, !chances.isIntroduced else { return }
+        if isConnected,
+            chances.introduceAt == nil || resumption != nil || chances.hopelessSince != nil
+        {
+            chances.introduceAt = now + Resumption.Limits.patience
+        }
+        guard isConnected, !holdsBackIntroduction else { return }
+        chances.isIntroduced = true
+        mustIntroduce = true
+    }
+
+    // MARK: For people
+
+    /// What is to be done if blocks are lacked that nobody has any more.
+    var resumptionProblems: [String] {
+        guard chances.hopelessSince != nil || chances.refusal != nil || resumption != nil else {
+            return []
+        }
+        let what =
+            "this device's state is older than what the other members have kept, as that of a restored backup: "
+        if resumption != nil || chances.refusal == nil {
+            return [
+                what
+                    + "it goes over to a checkpoint of theirs. Until then it does not get what they write;"
+                    + " what is written here is kept"
+            ]
+        }
+        return [
+            what
+                + "it could not go over to a checkpoint of theirs (\(chances.refusal ?? "")). What is"
+                + " written here is kept, and does not reach them. Connect another member; or: holdfast"
+                + " export --to FOLDER writes what only this device has; holdfast join --anew, with a new"
+                + " link and another mount point, makes it a new device; copy into that what is missing there"
+        ]
+    }
+}

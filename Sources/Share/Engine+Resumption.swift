@@ -1,0 +1,196 @@
+import Base
+import Chunks
+import FileTree
+import Hypercore
+
+/// A restored device's way to a checkpoint. See <doc:Backups>.
+extension Engine {
+    mutating func beginResumption(now: Instant) throws(StorageError) {
+        guard let point = chances.offers.popLast() else { return }
+        for link in point.links where link.log != writers.key(of: ownSlot) {
+            guard let slot = writers.insert(link.log), logs[slot] == nil else { continue }
+            // A member that this device has not heard of: all that it shows is taken once it is known to be one.
+            logs[slot] = try openLog(link.log, slot)
+            logs[slot]?.want(only: point.links.filter { $0.log == link.log }.map(\.block))
+        }
+        resumption = Resumption(
+            point: point, phase: .proving(point), deadline: now + Resumption.Limits.patience)
+        notices.append(
+            "this device's state is older than what the other members have kept: it goes on from a"
+                + " checkpoint")
+        mustOpenLogs = true
+        markDirty()
+    }
+
+    mutating func noteResumptionProgress() {
+        resumption?.deadline = environment.now() + Resumption.Limits.patience
+    }
+
+    /// - Returns: whether there is more to do at once.
+    mutating func advanceResumption(now: Instant, isConnected: Bool) throws(StorageError) -> Bool {
+        guard let current = resumption, failure == nil else { return false }
+        if !isConnected { noteResumptionProgress() }
+        let isLate = isConnected && current.deadline <= now
+        switch current.phase {
+        case .proving(let point):
+            switch try check(point) {
+            case .open: break
+            case .wrong(let reason): return try refuseResumption(reason)
+            case .proven(let checkpoint):
+                resumption?.phase = .fetching(checkpoint)
+                try want(checkpoint.content.pieces)
+                noteResumptionProgress()
+                return true
+            }
+        case .fetching(let checkpoint):
+            if isHere(checkpoint.content) {
+                let reader = CheckpointReader(
+                    tree: try FileTree(storage: MemoryTreeStorage(), writers: writers),
+                    skipsRows: true)
+                resumption?.phase = .reading(checkpoint, reader, offset: 0)
+                return true
+            }
+        case .reading(let checkpoint, let reader, let offset):
+            return try readMore(of: checkpoint, reader, at: offset)
+        case .following(let checkpoint, let contents):
+            let isKnown = pendingFork == nil || current.common != nil
+            if isKnown, isFollowed(contents, wholly: !isLate) {
+                try resume(from: checkpoint, contents)
+                guard resumption != nil else { return true }
+                return try refuseResumption(
+                    forkHindrance ?? "this device cannot read what it wrote")
+            }
+        }
+        if isLate { return try refuseResumption("it did not come, or not what comes after it") }
+        return false
+    }
+
+    private mutating func readMore(
+        of checkpoint: PublishedCheckpoint, _ known: CheckpointReader, at offset: UInt64
+    ) throws(StorageError) -> Bool {
+        var reader = known
+        do throws(CheckpointError) {
+            if let bytes = try Self.piece(of: checkpoint.content, at: offset, in: chunks) {
+                try reader.feed(bytes)
+                resumption?.phase = .reading(
+                    checkpoint, reader, offset: offset + UInt64(bytes.count))
+            } else {
+                try follow(checkpoint, try reader.finishSkipping())
+            }
+            noteResumptionProgress()
+            return true
+        } catch {
+            switch error {
+            case .malformed(let what): return try refuseResumption("it is malformed: \(what)")
+            case .otherView: return try refuseResumption("it holds another view than it says")
+            case .storage(let error): throw error
+            }
+        }
+    }
+
+    /// Asks for what comes after the checkpoint, of the logs of all members that it knows.
+    private mutating func follow(
+        _ checkpoint: PublishedCheckpoint, _ contents: CheckpointContents
+    ) throws(CheckpointError) {
+        do throws(StorageError) {
+            let known = try members(in: contents, by: checkpoint)
+            for key in known.logs {
+                guard let slot = writers.insert(key) else { continue }
+                if logs[slot] == nil { logs[slot] = try openLog(key, slot) }
+            }
+            for state in contents.states {
+                guard let slot = followedSlot(state.writer), let log = logs[slot] else { continue }
+                log.wantAll()
+                log.fetchStart = state.number
+                logsToReopen.append(slot)
+            }
+        } catch {
+            throw .malformed("\(error)")
+        }
+        resumption?.phase = .following(checkpoint, contents)
+        if let branch = pendingFork.flatMap({ logs[$0.branch] }), let own = ownLog {
+            resumption?.nextLook = min(own.length, branch.length)
+        }
+        mustOpenLogs = true
+    }
+
+    /// Where a log is fetched to.
+    private func followedSlot(_ slot: WriterSlot) -> WriterSlot? {
+        if let pendingFork, slot == ownSlot { return pendingFork.branch }
+        return slot
+    }
+
+    /// Whether what comes after the checkpoint is here: of the own log, or of all.
+    private func isFollowed(_ contents: CheckpointContents, wholly: Bool) -> Bool {
+        let own = ownSlots
+        return contents.states.allSatisfy { state in
+            guard wholly || own.contains(state.writer) else { return true }
+            guard let log = followedSlot(state.writer).flatMap({ logs[$0] }) else { return false }
+            guard log.length >= state.number else { return false }
+            return log.isComplete || bound(of: state.writer) < log.length
+        }
+    }
+
+    /// The members that a checkpoint names, if this device is one of them and all of it counts.
+    func members(in contents: CheckpointContents, by checkpoint: PublishedCheckpoint)
+        throws(StorageError) -> Membership
+    {
+        let known = try Membership(
+            decoding: contents.values[StoredValue.membership] ?? [],
+            foundingLog: membership.foundingLog)
+        guard known.isMember(log: checkpoint.log) else {
+            throw .corrupt(what: "its author is no member in it")
+        }
+        guard
+            contents.states.allSatisfy({ $0.number <= known.length(of: writers.key(of: $0.writer)) }
+            )
+        else { throw .corrupt(what: "it holds blocks that do not count") }
+        let own = succession?.succession.predecessor ?? writers.key(of: ownSlot)
+        guard known.isMember(log: own), known.end(of: own) == nil else {
+            throw .corrupt(what: "this device is no member in it")
+        }
+        return known
+    }
+
+    private mutating func refuseResumption(_ reason: String) throws(StorageError) -> Bool {
+        guard let current = resumption else { return false }
+        chances.refused.append(current.point)
+        if chances.refused.count > Resumption.Limits.offers { chances.refused.removeFirst() }
+        chances.refusal = reason
+        chances.hopelessSince = nil
+        notices.append("a checkpoint was refused: \(reason)")
+        resumption = nil
+        for (slot, log) in logs { log.fetchStart = starts[slot]?.number ?? 0 }
+        if let branch = pendingFork?.branch {
+            logs[branch]?.fetchStart = starts[ownSlot]?.number ?? 0
+        }
+        try rebuildWanted()
+        return true
+    }
+
+    // MARK: Where the own log's histories part
+
+    /// How much of the own log's other history to ask its source to prove, once in a while.
+    var nextLook: (id: ReplicationID, length: UInt64)? {
+        guard let fork = pendingFork, let source = branchSource, let resumption,
+            resumption.common == nil, let length = resumption.nextLook
+        else { return nil }
+        return (ReplicationID(connection: source.connection, slot: fork.branch), length)
+    }
+
+    mutating func askForLook(into effects: inout [LogReplication.Effect]) -> ReplicationID? {
+        guard let (id, length) = nextLook else { return nil }
+        replications[id]?.askPrefix(length, into: &effects)
+        return id
+    }
+
+    mutating func noteLook(_ prefix: LogPrefix, of slot: WriterSlot) throws(StorageError) {
+        guard slot == pendingFork?.branch, resumption?.nextLook == prefix.length,
+            let agreement = try ownLog?.agreement(with: prefix, after: resumption?.agreement)
+        else { return }
+        noteResumptionProgress()
+        resumption?.agreement = agreement
+        resumption?.nextLook = agreement.next
+        if agreement.next == nil { resumption?.common = agreement.common }
+    }
+}

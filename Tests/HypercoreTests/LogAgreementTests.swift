@@ -1,0 +1,62 @@
+import Base
+import Crypto
+import Testing
+
+@testable import Hypercore
+
+/// Where two histories of a log part, when the blocks that would show it are gone.
+struct LogAgreementTests {
+    private func blocks(_ range: Range<UInt64>, of history: UInt8) -> [[UInt8]] {
+        range.map { [history, UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] }
+    }
+
+    @Test(
+        arguments: [
+            (0, 1, 1), (0, 9, 64), (1, 2, 75), (5, 6, 6), (7, 8, 8), (8, 16, 9), (63, 64, 200),
+            (64, 65, 200), (100, 130, 101), (511, 700, 1024), (900, 1000, 901),
+        ])
+    func `it is found by hashes alone`(common: UInt64, own: UInt64, remote: UInt64) throws {
+        var peers = try SimulatedPeers(readers: 1)
+        try peers.append(blocks(0..<common, of: 0) + blocks(common..<remote, of: 1))
+        try peers.devices[0].log.clear(0..<remote - 1)
+        peers.devices[1].log.want(only: [remote - 1])
+        let link = try peers.connect(0, 1)
+        try peers.settle()
+        #expect(peers.devices[1].log.length == remote)
+
+        let log = try Log.create(
+            storage: MemoryLogStorage(), slot: .init(rawValue: 2), keyPair: SimulatedPeers.pair)
+        try log.append(blocks(0..<common, of: 0) + blocks(common..<own, of: 2))
+        var next: UInt64? = min(own, remote)
+        var looks = 0
+        var known: LogAgreement?
+        while let length = next {
+            looks += 1
+            try #require(looks < 24)
+            try peers.askPrefix(length, on: link)
+            try peers.settle()
+            let prefix = try #require(peers.prefixes.last)
+            #expect(peers.prefixes.count == looks && prefix.length == length)
+            let agreement = try log.agreement(with: prefix, after: known)
+            #expect(agreement.common <= common)
+            (next, known) = (agreement.next, agreement)
+        }
+        #expect(known?.common == common)
+        #expect(peers.violations.isEmpty && peers.conflicts == 0)
+    }
+
+    @Test func `a prefix that the writer did not sign ends the connection`() throws {
+        var peers = try SimulatedPeers(readers: 1)
+        try peers.append(blocks(0..<20, of: 1))
+        let link = try peers.connect(0, 1)
+        try peers.settle()
+        try peers.askPrefix(12, on: link)
+        let request = RequestMessage(id: 0, fork: 0, upgrade: .init(start: 0, length: 12))
+        var proof = try peers.devices[0].log.proof(for: request)
+        proof.upgrade?.nodes[0].size += 1
+        let data = DataMessage(request: 0, proof: proof)
+        try peers.inject(MessageType.data.rawValue, data.encoded(), link: link, to: 1)
+        #expect(peers.prefixes.isEmpty)
+        #expect(peers.violations.count == 1)
+    }
+}

@@ -1,0 +1,359 @@
+import Base
+import FileTree
+import Hypercore
+import Testing
+
+@testable import Share
+
+/// A device goes back to a state older than what the others begin from: what is missing is in no log any more.
+@Suite struct OldBackupTests {
+    private func trio(seed: UInt64) throws -> (Network, [Network.Device]) {
+        print("seed \(seed)")
+        let network = Network(seed: seed)
+        network.checkpointPolicy = CheckpointPolicy(
+            growthMin: 16 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .seconds(60),
+            objectsPerTurn: 100, history: .seconds(600))
+        var devices: [Network.Device] = []
+        for name in ["alice", "bob", "carol"] {
+            let device = try network.addDevice(name)
+            if let first = devices.first { network.connect(device, first) }
+            devices.append(device)
+        }
+        network.run()
+        try devices[0].mkdir("d")
+        try devices[0].mkdir("doomed")
+        try devices[0].mkdir("moved")
+        network.run()
+        for name in [
+            "kept", "edited", "deleted", "d/deep", "doomed/deep", "moved/file", "both", "theirs",
+        ] {
+            try devices[1].write(name, "first of \(name)")
+        }
+        network.run(seconds: 60)
+        return (network, devices)
+    }
+
+    /// Everybody lives on until what came before is given back.
+    private func liveOn(_ network: Network, _ devices: [Network.Device], from first: Int = 0) throws
+    {
+        for round in first..<first + 12 {
+            for device in devices {
+                for index in 0..<12 {
+                    let text = "\(device.name) \(round) " + String(repeating: "x", count: 300)
+                    try device.write("f\(index)", text)
+                    try device.write("gone \(device.name)\(index)", "soon removed")
+                    try device.unlink("gone \(device.name)\(index)")
+                }
+                network.run(seconds: 40)
+            }
+            network.run(seconds: 900)
+        }
+    }
+
+    private func expectOne(_ devices: [Network.Device], _ network: Network) throws {
+        #expect(Set(devices.map { $0.volume.status().digest }).count == 1, "\(network.log)")
+        for device in devices {
+            let status = device.volume.status()
+            #expect(status.pending.blocks == 0, "\(device.name) \(network.log)")
+            #expect(status.disagreeing.isEmpty && status.refused == 0, "\(device.name)")
+            #expect(status.problems.isEmpty, "\(device.name): \(status.problems)")
+            let report = try device.volume.check(scratch: MemoryShareStorage())
+            #expect(report.problems.isEmpty, "\(device.name): \(report.problems)")
+            #expect(try device.names() == devices[0].names())
+        }
+    }
+
+    private func hasGivenBack(_ device: Network.Device, since blocks: UInt64, of log: Bytes32)
+        -> Bool
+    {
+        device.volume.engine.withLock { engine in
+            guard let slot = engine.writers.slot(of: log), let start = engine.starts[slot] else {
+                return false
+            }
+            return start.number > blocks && engine.compaction == nil
+        }
+    }
+
+    @Test func `with nothing written since, it shows what everybody does and goes on`() throws {
+        let (network, devices) = try trio(seed: 1)
+        let bob = devices[1]
+        let backup = bob.backup()
+        let log = try #require(bob.volume.engine.withLock { $0.ownLog })
+        let blocks = log.length
+        try liveOn(network, devices)
+        for device in [devices[0], devices[2]] {
+            try #require(hasGivenBack(device, since: blocks, of: log.key), "\(network.log)")
+        }
+        let names = try devices[0].names()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        network.connect(bob, devices[0])
+        network.connect(devices[2], devices[0])
+        network.run(seconds: 300)
+        try expectOne(devices, network)
+        #expect(try devices[0].names() == names)
+        try bob.write("after", "bob goes on")
+        network.run()
+        #expect(try devices[2].text("after") == "bob goes on")
+        try expectOne(devices, network)
+    }
+
+    /// A backup of bob's, a long history with him, and his device as it was.
+    private func restored(_ network: Network, _ devices: [Network.Device]) throws {
+        let (alice, bob) = (devices[0], devices[1])
+        let backup = bob.backup()
+        let log = try #require(bob.volume.engine.withLock { $0.ownLog })
+        let blocks = log.length
+        try alice.write("both", "alice's of both")
+        try alice.write("theirs", "alice's of theirs")
+        try alice.unlink("deleted")
+        try alice.unlink("doomed/deep")
+        try alice.rmdir("doomed")
+        try alice.rename("moved", "moved on")
+        try bob.write("lost", "bob's, after the backup")
+        try liveOn(network, devices)
+        for device in [alice, devices[2]] {
+            try #require(hasGivenBack(device, since: blocks, of: log.key), "\(network.log)")
+        }
+        network.disconnectAll()
+        try network.restore(bob, backup)
+    }
+
+    @Test func `what was written since is written again, and nothing else changes`() throws {
+        let (network, devices) = try trio(seed: 2)
+        try restored(network, devices)
+        let (alice, bob) = (devices[0], devices[1])
+        let before = try alice.names()
+        try bob.write("new", "bob's new one")
+        try bob.write("edited", "bob's of edited")
+        try bob.write("both", "bob's of both")
+        try bob.write("deleted", "bob's of deleted")
+        network.run(seconds: 10)
+        try bob.write("doomed/new", "bob's in doomed")
+        try bob.write("doomed/deep", "bob's of deep")
+        try bob.write("moved/new", "bob's in moved")
+        try bob.mkdir("fresh")
+        try bob.write("fresh/file", "bob's fresh one")
+        try bob.unlink("kept")
+        try bob.unlink("theirs")
+        try bob.rename("d/deep", "risen")
+        network.run(seconds: 10)
+        network.connect(bob, alice)
+        network.connect(devices[2], alice)
+        network.run(seconds: 400)
+        try expectOne(devices, network)
+        for device in devices {
+            #expect(try device.text("new") == "bob's new one")
+            #expect(try device.text("edited") == "bob's of edited")
+            #expect(try device.text("deleted") == "bob's of deleted")
+            #expect(try device.text("doomed/new") == "bob's in doomed")
+            #expect(try device.text("doomed/deep") == "bob's of deep")
+            #expect(try device.names("doomed") == ["deep", "new"])
+            #expect(try device.text("moved on/new") == "bob's in moved")
+            #expect(try device.text("fresh/file") == "bob's fresh one")
+            #expect(try device.text("theirs") == "alice's of theirs")
+            #expect(try device.text("lost") == "bob's, after the backup")
+            #expect(try device.text("risen") == "first of d/deep")
+            #expect(try device.names("d") == [])
+            let copies = try device.names().filter { $0.contains("(conflict") }
+            #expect(copies.count == 1 && copies[0].hasPrefix("both"), "\(copies)")
+            let both = try [device.text("both"), copies.first.flatMap { try device.text($0) }]
+            #expect(Set(both) == ["alice's of both", "bob's of both"])
+            let new = Set(try device.names()).subtracting(before).subtracting(copies)
+            #expect(new == ["deleted", "doomed", "fresh", "new", "risen"])
+            #expect(Set(before).subtracting(try device.names()) == ["kept"])
+        }
+        #expect(bob.volume.status().device == "bob 2")
+        #expect(bob.volume.status().forks.map(\.isSettled) == [true])
+
+        // Life goes on, also after a restart, and history is given back again.
+        network.disconnectAll()
+        try network.restart(bob)
+        try bob.write("new", "newer")
+        try bob.write("lost", "found")
+        network.connect(bob, alice)
+        network.connect(devices[2], alice)
+        network.run(seconds: 60)
+        #expect(try devices[2].text("new") == "newer")
+        #expect(try devices[2].text("lost") == "found")
+        #expect(try bob.names().filter { $0.contains("(conflict") }.count == 1)
+        try expectOne(devices, network)
+    }
+
+    @Test func `what is written while the rest of the own log is known and cannot be had is kept`()
+        throws
+    {
+        let (network, devices) = try trio(seed: 3)
+        try restored(network, devices)
+        let (alice, bob) = (devices[0], devices[1])
+        network.connect(bob, alice)
+        network.run(seconds: 3)
+        #expect(bob.volume.status().forks.isEmpty)
+        try bob.write("new", "bob's new one")
+        try bob.write("edited", "bob's of edited")
+        try bob.write("deleted", "bob's of deleted")
+        network.run(seconds: 3)
+        // Nobody has heard of the log that this is in.
+        #expect(alice.volume.status().members.count == 3)
+        let new = try bob.directory("new")
+        let edited = try bob.directory("edited")
+        let deleted = try bob.directory("deleted")
+        let problems = bob.volume.status().problems
+        network.run(seconds: 5)
+        #expect(bob.volume.status().problems.count == 1, "\(problems)")
+        network.connect(devices[2], alice)
+        network.run(seconds: 300)
+        try expectOne(devices, network)
+        for device in devices {
+            #expect(try device.text("new") == "bob's new one")
+            #expect(try device.text("edited") == "bob's of edited")
+            #expect(try device.text("deleted") == "bob's of deleted")
+            #expect(try device.names().filter { $0.contains("(conflict") } == [])
+        }
+        #expect(bob.volume.status().device == "bob 2")
+        // What was open is the same file.
+        try bob.save(new, Array("through the old handle".utf8))
+        try bob.save(edited, Array("edited through its old handle".utf8))
+        try bob.save(deleted, Array("deleted, and made again".utf8))
+        network.run()
+        #expect(try alice.text("new") == "through the old handle")
+        #expect(try alice.text("edited") == "edited through its old handle")
+        #expect(try alice.text("deleted") == "deleted, and made again")
+        try expectOne(devices, network)
+    }
+
+    @Test(arguments: [1, 5, 22])
+    func `what both histories have is not written twice`(count: Int) throws {
+        let (network, devices) = try trio(seed: 60 + UInt64(count))
+        let bob = devices[1]
+        for index in 0..<count {
+            try bob.write("in both \(index)", "\(index)")
+            network.run(seconds: 1)
+        }
+        try restored(network, devices)
+        let blocks = try #require(bob.volume.engine.withLock { $0.ownLog?.length })
+        #expect(blocks > count)
+        try bob.write("new", "bob's new one")
+        network.run(seconds: 5)
+        for device in [devices[0], devices[2]] { network.connect(bob, device) }
+        network.run(seconds: 300)
+        try expectOne(devices, network)
+        #expect(bob.volume.status().forks.map(\.common) == [blocks])
+        #expect(try devices[0].text("new") == "bob's new one")
+        #expect(try devices[0].names().filter { $0.hasPrefix("in both") }.count == count)
+    }
+
+    @Test func `a founder's device comes back as any other`() throws {
+        let (network, devices) = try trio(seed: 4)
+        let (alice, bob) = (devices[0], devices[1])
+        let backup = alice.backup()
+        let log = try #require(alice.volume.engine.withLock { $0.ownLog })
+        let blocks = log.length
+        try liveOn(network, devices)
+        try #require(hasGivenBack(bob, since: blocks, of: log.key))
+        network.disconnectAll()
+        try network.restore(alice, backup)
+        try alice.write("new", "alice's new one")
+        network.run(seconds: 5)
+        network.connect(alice, bob)
+        network.connect(alice, devices[2])
+        network.run(seconds: 300)
+        try expectOne(devices, network)
+        #expect(try bob.text("new") == "alice's new one")
+        let now = try #require(alice.volume.engine.withLock { $0.ownLog?.key })
+        #expect(bob.volume.engine.withLock { $0.membership.member(log: now)?.role } == .owner)
+        // Whoever joins now finds a start.
+        let dave = try network.addDevice("dave")
+        network.connect(dave, alice)
+        network.run(seconds: 200)
+        try expectOne(devices + [dave], network)
+        #expect(try dave.text("new") == "alice's new one")
+    }
+
+    @Test(arguments: [0, 2, 10, 40])
+    func `a stop on the way is gone on from`(steps: Int) throws {
+        let (network, devices) = try trio(seed: 50 + UInt64(steps))
+        try restored(network, devices)
+        let bob = devices[1]
+        try bob.write("new", "bob's new one")
+        try bob.write("both", "bob's of both")
+        network.run(seconds: 5)
+        network.connect(bob, devices[0])
+        var stops = 0
+        for _ in 0..<100_000 where stops < 3 {
+            network.step()
+            guard bob.volume.engine.withLock({ $0.resumption != nil }) else { continue }
+            for _ in 0..<steps { network.step() }
+            network.disconnectAll()
+            try network.restart(bob)
+            network.connect(bob, devices[0])
+            stops += 1
+        }
+        #expect(stops > 0)
+        network.connect(devices[2], devices[0])
+        network.run(seconds: 400)
+        try expectOne(devices, network)
+        #expect(try devices[2].text("new") == "bob's new one")
+        #expect(try devices[2].names().filter { $0.contains("(conflict") }.count == 1)
+    }
+
+    @Test(arguments: 100..<108)
+    func `whatever was written since, nothing is lost and all see one tree`(seed: UInt64) throws {
+        let (network, devices) = try trio(seed: seed)
+        try restored(network, devices)
+        let bob = devices[1]
+        var random = SeededRandom(seed: seed)
+        var last: [NodeID: String] = [:]
+        var touched: Set<String> = []
+        for step in 0..<Int.random(in: 1...60, using: &random) {
+            let inside = (try? bob.names("d"))?.map { "d/\($0)" } ?? []
+            let paths = try bob.names() + inside + ["new\(step)"]
+            let path = paths[Int.random(in: 0..<paths.count, using: &random)]
+            touched.formUnion([path, "renamed\(step)"])
+            switch Int.random(in: 0..<8, using: &random) {
+            case 0: try? bob.mkdir("made\(step)")
+            case 1:
+                guard let node = try? bob.directory(path), last[node] == nil else { continue }
+                try? bob.unlink(path)
+            case 2: try? bob.rename(path, "renamed\(step)")
+            case 3: try? bob.rename(path, "d/renamed\(step)")
+            default:
+                let text = "bob \(step) of \(seed)"
+                guard (try? bob.write(path, text)) != nil else { continue }
+                last[try bob.directory(path)] = text
+            }
+            if Int.random(in: 0..<3, using: &random) == 0 { network.run(seconds: 1) }
+        }
+        network.run(seconds: 5)
+        let before = try devices[0].names()
+        network.connect(bob, devices[Int.random(in: 0...1, using: &random) * 2])
+        network.connect(devices[2], devices[0])
+        network.run(seconds: 400)
+        try expectOne(devices, network)
+        var texts: Set<String> = []
+        func gather(_ directory: String) throws {
+            for name in try devices[0].names(directory) {
+                let path = directory.isEmpty ? name : "\(directory)/\(name)"
+                if let text = try? devices[0].text(path) {
+                    texts.insert(text)
+                } else {
+                    try gather(path)
+                }
+            }
+        }
+        try gather("")
+        for text in last.values { #expect(texts.contains(text), "\(text)") }
+        // What the others removed and bob did not touch stays away.
+        let names = try devices[0].names()
+        for name in ["deleted", "doomed", "moved"] where !touched.contains(name) {
+            #expect(!names.contains(name))
+        }
+        if touched.contains("moved") { touched.insert("moved on") }
+        for name in before where !touched.contains(name) { #expect(names.contains(name)) }
+        // And no file has a copy that bob did not touch.
+        for name in names where name.contains(" (conflict") {
+            let stem = String(name.prefix { $0 != " " })
+            #expect(touched.contains { $0 == stem }, "\(name)")
+        }
+    }
+}
