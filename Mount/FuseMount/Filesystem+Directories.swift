@@ -10,6 +10,8 @@ final class DirectoryHandle: Sendable {
         let node: NodeID
         let parent: NodeID
         let items: [DirectoryItem]
+        /// As `ChangeCount.now` was: the kernel may read the rest of it after things have changed.
+        let readAt: UInt64
 
         /// `.` and `..` come first.
         var count: Int { items.count + 2 }
@@ -38,7 +40,6 @@ extension Filesystem {
         _ id: InodeID, _ handle: DirectoryHandle, size: Int, from offset: Int, plus: Bool,
         _ reply: consuming FuseReply
     ) {
-        let before = changes.now
         let result = Result { () throws(VolumeError) in
             try self.listing(of: id, handle, isStart: offset == 0)
         }
@@ -60,7 +61,7 @@ extension Filesystem {
             let entry: Entry
             if plus, index >= 2, let attributes = attributes[safely: index - first] {
                 note(attributes, in: listing)
-                entry = attributes.map { bind($0, readAt: before) } ?? bare(listing, index)
+                entry = attributes.map { bind($0, readAt: listing.readAt) } ?? bare(listing, index)
             } else if plus, index >= 2 {
                 break  // Past what was asked for in one go.
             } else {
@@ -90,15 +91,17 @@ extension Filesystem {
             return listing
         }
         let inode = try inode(id)
+        let before = changes.now
         let listing: DirectoryHandle.Listing
         if inode.orphan != nil {
-            listing = DirectoryHandle.Listing(node: inode.node, parent: inode.node, items: [])
+            listing = DirectoryHandle.Listing(
+                node: inode.node, parent: inode.node, items: [], readAt: before)
         } else {
             listing = DirectoryHandle.Listing(
                 node: inode.node, parent: try volume.parent(of: inode.node),
                 items: try volume.list(inode.node).filter {
                     $0.isShowable && !isVirtual($0, in: id)
-                })
+                }, readAt: before)
         }
         handle.listing.withLock { $0 = listing }
         return listing
@@ -115,6 +118,15 @@ extension Filesystem {
         let nodes = listing.items[max(0, index - 2)..<max(0, end - 2)].map(\.node)
         // The kernel looks up by itself what the mount makes up.
         let isVirtual = InodeID(rawValue: listing.node.rawValue).isVirtual
+        if !isVirtual, changes.now != listing.readAt {
+            // Between two reads the kernel may have been told that a name has gone: it must not get it back.
+            let items = listing.items[max(0, index - 2)..<max(0, end - 2)]
+            return Array(repeating: nil, count: dots)
+                + items.map { item in
+                    let found = try? volume.lookup(item.name, in: listing.node)
+                    return found?.node == item.node ? found : nil
+                }
+        }
         let known = isVirtual ? nil : try? volume.attributes(of: nodes)
         return Array(repeating: nil, count: dots)
             + (known ?? Array(repeating: nil, count: nodes.count))

@@ -145,6 +145,6 @@ extension Filesystem {
                 let child = VirtualFolder.id(of: row.name, identity: row.identity, in: id)
                 return DirectoryItem(
                     name: row.name, node: NodeID(rawValue: child.rawValue), kind: row.kind)
-            })
+            }, readAt: changes.now)
     }
 }

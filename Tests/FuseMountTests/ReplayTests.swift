@@ -266,6 +266,38 @@ struct ReplayTests {
     }
 
     @Test
+    func `a name that goes while a long listing is read does not stay`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let all = (0..<2000).map { "a name of some length \($0)" }
+        for name in all { try mount.volume.makeRemotely(name, .inline([1])) }
+        let stream = try #require(opendir(mount.path))
+        defer { closedir(stream) }
+        var last = ""
+        func next() -> Bool {
+            guard let entry = readdir(stream) else { return false }
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix("a name") {
+                last = name
+                _ = access(mount.at(name), F_OK)
+            }
+            return true
+        }
+        for _ in 0..<50 { _ = next() }
+        let listed = try mount.volume.list(.root).map { String(decoding: $0.name, as: UTF8.self) }
+        let old = try #require(listed.last)
+        try mount.volume.renameRemotely(old, "new")
+        mount.eventually("the new name is there") { access(mount.at("new"), F_OK) == 0 }
+        mount.eventually("the old name is gone") { access(mount.at(old), F_OK) != 0 }
+        while next() {}
+        #expect(last == old)
+        #expect(access(mount.at(old), F_OK) != 0)
+        #expect(try names(mount.path).count == all.count)
+    }
+
+    @Test
     func `a mount that is taken away does not wait for what is to be told`() throws {
         let mount = try TestMount()
         _ = try names(mount.path)
