@@ -6,9 +6,13 @@ internal import TreeModel
 extension DeviceWorld {
     /// Ends all faults and waits until every device has everything; then checks.
     func settle() {
-        heal()
-        guard awaitQuiet() else { return }
+        guard awaitEverything() else { return }
         check()
+    }
+
+    func awaitEverything() -> Bool {
+        heal()
+        return awaitQuiet()
     }
 
     /// One more device, which mostly finds a checkpoint to start from, must show the same.
@@ -45,7 +49,7 @@ extension DeviceWorld {
                 run(for: .milliseconds(hasClones ? 3000 : 100))
                 if isQuiet() { return true }
             }
-            if hasClones, round > 60 { return classifyClones() }
+            if hasTwins, round > 60 { return classifyClones() }
         }
         let lines = devices.map { device -> String in
             guard let status = device.volume?.status() else { return "\(device.name) is down" }
@@ -100,7 +104,7 @@ extension DeviceWorld {
     private func checkAgreement() {
         let statuses = members.compactMap { $0.volume?.status() }
         guard let first = statuses.first else { return }
-        if hasClones { return checkDisagreement(statuses) }
+        if hasTwins { return checkDisagreement(statuses) }
         for (device, status) in zip(members, statuses) {
             if status.digest != first.digest {
                 report(.agreement, "\(device.name) and dev0 have different digests")
@@ -120,7 +124,7 @@ extension DeviceWorld {
                 report(.agreement, "dev\(index) shows other things than dev0: \(difference)")
             }
         }
-        if let picture = pictures.first { compareWithModel(picture, devices[0]) }
+        if !hasClones, let picture = pictures.first { compareWithModel(picture, devices[0]) }
     }
 
     /// Members that have different histories of a clone's log see other things: every one must say so.
@@ -231,7 +235,7 @@ extension DeviceWorld {
         do throws(StorageError) {
             let report = try volume.check(scratch: try DiskStorage(DeviceDisk()))
             // That clones keep members apart is told, and was looked for.
-            for problem in report.problems where !hasClones || !problem.contains("other things") {
+            for problem in report.problems where !hasTwins || !problem.contains("other things") {
                 self.report(.names, "\(device.name): check: \(problem)")
             }
             do throws(VolumeError) { try volume.sync() } catch { return }
