@@ -97,6 +97,9 @@ extension FileState {
     func endFailed(retryAt: Instant) -> Ending {
         access { state in
             var ending = state.end()
+            if state.overlay.cut?.isAbandoned ?? false {
+                state.overtaken = Clock.now() + MountLimits.retryAfter
+            }
             ending.leftovers = state.overlay.abandonCut()
             if !state.isCancelled {
                 state.retryAt = retryAt

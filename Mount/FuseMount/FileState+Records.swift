@@ -89,7 +89,7 @@ extension FileState {
                 state.publication != .held
                 && (state.generation != state.synced || !state.hasRecord)
                 && state.unrecordedSince + MountLimits.recordAfter <= now
-            due.flatten = isIdle && state.isLarge
+            due.flatten = isIdle && state.isLarge(at: now)
             return due
         }
     }

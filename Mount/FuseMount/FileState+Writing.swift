@@ -156,11 +156,13 @@ extension FileState.State {
             isTimeUntold = true
         }
         if isOrphan { overlay.uncount() }
-        return FileState.Change(wasClean: wasClean, isLarge: isLarge)
+        return FileState.Change(wasClean: wasClean, isLarge: isLarge(at: now))
     }
 
-    var isLarge: Bool {
+    /// Whether so much is staged that a job should take it, though the file is still written.
+    func isLarge(at now: Instant) -> Bool {
         overlay.dirty.count >= MountLimits.dirtyRangesMax
-            || overlay.staged.map { $0.byteCount >= MountLimits.flattenBytes } ?? false
+            || overtaken <= now
+                && overlay.staged.map { $0.byteCount >= MountLimits.flattenBytes } ?? false
     }
 }

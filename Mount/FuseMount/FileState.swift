@@ -54,6 +54,8 @@ final class FileState: Sendable {
         var lastWrite = Instant.zero
         var unrecordedSince = Instant.zero
         var retryAt = Instant.zero
+        /// A job was overtaken by writes: until then another would be, too, and saves aside in vain.
+        var overtaken = Instant.zero
         var publication = Publication.idle
         /// What the job works on: the bytes as they were when it was asked for.
         var work: Work?

@@ -15,8 +15,9 @@ struct Cutter<Source: ContentSource> {
 
     /// Bytes beyond a piece that can have a say in where it ends.
     static var lookahead: UInt64 { UInt64(ChunkLimits.holeSizeMin) }
-    /// Bytes asked of the source at once.
-    private static var readSize: Int { 128 << 10 }
+    /// Bytes asked of the source at once: twice as many each time, until it goes forward without reading.
+    private static var readSizeMin: Int { 128 << 10 }
+    private static var readSizeMax: Int { 512 << 10 }
     static var windowSize: Int { 2 << 20 }
 
     private let source: Source
@@ -27,6 +28,7 @@ struct Cutter<Source: ContentSource> {
     private(set) var window: [UInt8]
     private var front = 0
     private var filled = 0
+    private var readSize = Self.readSizeMin
     /// Where the next piece begins.
     private(set) var offset: UInt64 = 0
 
@@ -86,6 +88,7 @@ struct Cutter<Source: ContentSource> {
             advance(Int(target - offset))
         } else {
             (front, filled, offset) = (0, 0, target)
+            readSize = Self.readSizeMin
         }
     }
 
@@ -112,16 +115,17 @@ struct Cutter<Source: ContentSource> {
     /// Reads until at least `count` bytes are available; a little more if that costs nothing.
     private mutating func fill(_ count: UInt64) throws(ContentError) {
         while UInt64(filled - front) < count {
-            if window.count - filled < Self.readSize, front > 0 { compact() }
+            if window.count - filled < readSize, front > 0 { compact() }
             let end = offset + UInt64(filled - front)
             let space = Int(
-                min(UInt64(min(window.count - filled, Self.readSize)), size - end))
+                min(UInt64(min(window.count - filled, readSize)), size - end))
             let zeros = source.zeros(from: end)
             if zeros > end {
                 let count = Int(min(zeros - end, UInt64(space)))
                 clear(count)
             } else {
                 filled += try read(at: end, atMost: space)
+                readSize = min(2 * readSize, Self.readSizeMax)
             }
         }
     }

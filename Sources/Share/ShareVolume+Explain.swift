@@ -89,19 +89,24 @@ extension Engine {
             let kind = merge?.question.isLineLike == true ? "; blocks at one place are kept" : ""
             return (.merged, "the changes do not overlap: merged by lines, then by words\(kind)")
         case .conflict(.overlap): return (.conflict, "both changed the same words")
-        case .conflict(.notText):
-            return (.conflict, "only UTF-8 of at most 4 MiB and 100,000 lines is merged")
+        case .conflict(.notText): return (.conflict, Self.onlyText)
         case .conflict(.tooLarge): return (.conflict, "the merge would be too large for a text")
         case .conflict(.ambiguousBase):
             return (.conflict, "the versions have no one last version in common")
         case .pending: return (.waiting, "bytes that are needed to merge are not here yet")
         case nil where isWhole:
             return (.conflict, "git keeps references in a file of this name: it is never merged")
-        case nil:
-            let isKnown = tree.mergeRules <= MergeRules.version
-            return (.conflict, isKnown ? "not merged in this share" : mergeNotice ?? "")
+        case nil where tree.mergeRules > MergeRules.version:
+            return (.conflict, mergeNotice ?? "")
+        case nil where tree.mergeRules == 0: return (.conflict, "not merged in this share")
+        case nil where heads.count > FileTreeLimits.mergedHeadsMax:
+            let limit = FileTreeLimits.mergedHeadsMax
+            return (.conflict, "more than \(limit) versions are not merged")
+        case nil: return (.conflict, Self.onlyText)
         }
     }
+
+    private static let onlyText = "only UTF-8 of at most 4 MiB and 100,000 lines is merged"
 
     private func explained(_ row: VersionRow) -> ContentExplanation.Version {
         let key = writers.key(of: row.id.writer)

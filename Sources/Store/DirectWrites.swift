@@ -3,7 +3,8 @@ internal import CLinux
 internal import Glibc
 internal import Synchronization
 
-/// Large writes that pass the page cache by, while the disk takes them about as fast as memory does.
+/// Large writes that pass the page cache by, while the disk takes them about as fast as memory does; and
+/// how they are read again.
 ///
 /// What a program writes into the mount the kernel keeps in its cache already. A second copy below
 /// the mount takes memory that may have to be found first, and is on its way to the disk within a second:
@@ -13,10 +14,16 @@ final class DirectWrites: Sendable {
     enum Limits {
         /// Smaller writes cost the disk more than the page cache.
         static let bytesMin = 256 << 10
+        /// Smaller reads are served by what the page cache reads ahead.
+        static let readBytesMin = 128 << 10
         /// What any disk can address, and any page holds.
         static let alignment = 4096
         /// A disk that takes a mebibyte in no more time than this is fast.
         static let patience = Duration.microseconds(2500)
+        /// What one write counts for in an average; and by what part of it is trusted less with each direct
+        /// write how long the page cache took.
+        static let averagedWrites = 8
+        static let trustedWrites = 64
         /// After so many bytes in the page cache a slow disk is tried again.
         static let restBytes = 256 << 20
         /// The disk begins with so many bytes of the page cache at once.
@@ -26,8 +33,10 @@ final class DirectWrites: Sendable {
     }
 
     private struct Pace {
-        /// A moving average, for a mebibyte.
-        var average = Duration.zero
+        /// Moving averages, for a mebibyte.
+        var direct = Duration.zero
+        /// Since the disk was left alone last; zero if it never was.
+        var cached = Duration.zero
         /// Bytes that go to the page cache before the next try.
         var rest = 0
     }
@@ -43,6 +52,7 @@ final class DirectWrites: Sendable {
         return pace.withLock { pace in
             guard pace.rest > 0 else { return true }
             pace.rest -= count
+            if pace.rest <= 0 { pace = Pace() }
             return false
         }
     }
@@ -54,8 +64,7 @@ final class DirectWrites: Sendable {
     )
         -> Bool
     {
-        let clock = ContinuousClock()
-        let start = clock.now
+        let start = ContinuousClock.now
         let isWritten = unsafe buffers.withAligned(bytes) { bytes in
             do {
                 try unsafe file.write(bytes, at: offset)
@@ -64,17 +73,53 @@ final class DirectWrites: Sendable {
                 return false
             }
         }
-        note(bytes.count, start.duration(to: clock.now))
+        note(bytes.count, ContinuousClock.now - start)
         return isWritten
+    }
+
+    /// Whether bytes that were written past the page cache should be read so: they are not in it, and whoever
+    /// reads them next has a cache of its own, or needs them once.
+    func suits(_ count: Int, at offset: UInt64) -> Bool {
+        count >= Limits.readBytesMin && count % Limits.alignment == 0
+            && offset % UInt64(Limits.alignment) == 0
+    }
+
+    /// - Parameter file: open for direct access.
+    /// - Returns: as `FileDescriptor.read`; nil if it must be read otherwise.
+    func read(
+        at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer,
+        from file: borrowing FileDescriptor
+    ) -> Int? {
+        unsafe buffers.fillAligned(bytes) { bytes in
+            do {
+                return try unsafe file.read(at: offset, into: bytes)
+            } catch {
+                return nil
+            }
+        }
     }
 
     /// - Parameter duration: that `count` bytes took.
     func note(_ count: Int, _ duration: Duration) {
         let share = duration * (1 << 20) / count
         pace.withLock { pace in
-            pace.average += (share - pace.average) / 8
-            guard pace.average > Limits.patience else { return }
-            pace = Pace(rest: Limits.restBytes)
+            pace.direct += (share - pace.direct) / Limits.averagedWrites
+            guard pace.direct > Limits.patience else { return }
+            // What the page cache took once says little about now.
+            pace.cached -= pace.cached / Limits.trustedWrites
+            guard pace.direct > pace.cached else { return }
+            pace.cached = .zero
+            pace.rest = Limits.restBytes
+        }
+    }
+
+    /// - Parameter duration: that `count` bytes took on their way to the page cache.
+    func noteCached(_ count: Int, _ duration: Duration) {
+        let share = duration * (1 << 20) / count
+        pace.withLock { pace in
+            guard pace.rest > 0 else { return }
+            pace.cached += (share - pace.cached) / Limits.averagedWrites
+            if pace.cached > pace.direct { pace.rest = 0 }
         }
     }
 }
@@ -90,6 +135,11 @@ enum DirectFile {
     case open(Opened)
     /// The filesystem has no direct writes, or one failed: the page cache knows why.
     case refused
+
+    /// nil if nothing was written so yet.
+    var opened: Opened? {
+        if case .open(let opened) = self { opened } else { nil }
+    }
 
     static func open(_ name: String, in directory: Directory) -> DirectFile {
         do throws(StorageError) {
@@ -125,6 +175,24 @@ enum DirectFile {
         unsafe buffer.memory.copyMemory(from: bytes)
         defer { giveBack(buffer) }
         return unsafe body(UnsafeRawBufferPointer(rebasing: buffer.memory[..<bytes.count]))
+    }
+
+    /// Has `body` fill `bytes`, or aligned memory that is copied to them.
+    ///
+    /// - Returns: what `body` does: how many bytes it filled, or nil.
+    func fillAligned(
+        _ bytes: UnsafeMutableRawBufferPointer, _ body: (UnsafeMutableRawBufferPointer) -> Int?
+    ) -> Int? {
+        if Int(bitPattern: bytes.baseAddress) % DirectWrites.Limits.alignment == 0 {
+            return unsafe body(bytes)
+        }
+        let buffer = borrow(bytes.count)
+        defer { giveBack(buffer) }
+        // At least as long as `bytes`.
+        let memory = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<bytes.count])
+        guard let count = unsafe body(memory) else { return nil }
+        unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[..<count]))
+        return count
     }
 
     private func borrow(_ count: Int) -> Buffer {

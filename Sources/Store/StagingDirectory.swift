@@ -117,13 +117,25 @@ final class SparseFile: StagingFile {
     func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError)
         -> Int
     {
-        try unsafe descriptor.read(at: offset, into: buffer)
+        if direct.suits(buffer.count, at: offset) {
+            let opened = directFile.withLock { $0.opened }
+            if let opened,
+                let count = unsafe direct.read(at: offset, into: buffer, from: opened.descriptor)
+            {
+                return count
+            }
+        }
+        return try unsafe descriptor.read(at: offset, into: buffer)
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
         if direct.wants(bytes.count, at: offset), unsafe writeDirectly(bytes, at: offset) { return }
+        guard bytes.count >= DirectWrites.Limits.bytesMin else {
+            return try unsafe descriptor.write(bytes, at: offset)
+        }
+        let start = ContinuousClock.now
         try unsafe descriptor.write(bytes, at: offset)
-        guard bytes.count >= DirectWrites.Limits.bytesMin else { return }
+        direct.noteCached(bytes.count, ContinuousClock.now - start)
         unbegun.withLock { $0.add(offset..<offset + UInt64(bytes.count)) }
     }
 

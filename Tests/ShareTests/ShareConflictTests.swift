@@ -2,6 +2,7 @@ import Base
 import Chunks
 import FileTree
 import Testing
+import TextMerge
 
 @testable import Share
 
@@ -383,6 +384,23 @@ import Testing
                 try device.volume.conflicts().map(\.path) == [path("HEAD"), path("same.txt")])
             #expect(try device.volume.check(scratch: MemoryShareStorage()).problems == [])
         }
+    }
+
+    @Test func `why a large file is not merged is told`() throws {
+        let large = String(repeating: "line\n", count: MergeRules.sizeMax / 5 + 1)
+        let (_, alice, bob) = try meet(
+            seed: 18, setup: { try $0.write("large.txt", large) },
+            { try $0.write("large.txt", "alice\n" + large) },
+            { try $0.write("large.txt", large + "bob\n") })
+        for device in [alice, bob] {
+            let explained = try device.volume.explain(path("large.txt"))
+            #expect(explained.content == .lastWritten)
+            #expect(
+                explained.merging == "only UTF-8 of at most 4 MiB and 100,000 lines is merged")
+        }
+        try bob.volume.setMergeRules(0)
+        let off = try bob.volume.explain(path("large.txt"))
+        #expect(off.merging == "not merged in this share")
     }
 
     @Test func `a united folder is told with all that made it`() throws {

@@ -15,6 +15,25 @@ struct SimulateCommandTests {
         #expect(options.sessionMean == .seconds(300))
     }
 
+    @Test func `options alone are for devices`() {
+        let words = ["--seed", "7", "--devices", "3", "--hours", "2"]
+        for arguments in [words, ["devices"] + words] {
+            guard case .devices(.run(let options, _, _)) = Command.parse(arguments) else {
+                Issue.record("\(arguments) is not understood")
+                continue
+            }
+            #expect(options.seed == 7 && options.devices == 3 && options.hours == 2)
+        }
+        guard case .devices(.wrong) = Command.parse(["--speed", "2"]) else {
+            Issue.record("understood")
+            return
+        }
+        guard case .help = Command.parse(["--help"]) else {
+            Issue.record("no help")
+            return
+        }
+    }
+
     @Test(
         arguments: [
             [], ["fly"], ["dht", "--nodes"], ["dht", "--nodes", "1,x"], ["dht", "--nodes", "-5"],

@@ -54,6 +54,31 @@ import Testing
         #expect(found == Array(expected[..<end]), "seed \(seed)")
     }
 
+    @Test func `large reads of what was written directly are right, also at the end of the file`()
+        throws
+    {
+        let file = try StagingDirectory(directory: directory.path).create()
+        var random = SeededRandom(seed: 5)
+        let count = (1 << 20) + 5000
+        let bytes = random.bytes(count)
+        try bytes.withUnsafeBytes { all in
+            try file.write(UnsafeRawBufferPointer(rebasing: all[..<(1 << 20)]), at: 0)
+            // Into the page cache, not synced.
+            try file.write(UnsafeRawBufferPointer(rebasing: all[(1 << 20)...]), at: 1 << 20)
+        }
+        for offset in [0, 4096, 1 << 19, (1 << 20) - 4096, 1 << 20, 2 << 20] {
+            for size in [128 << 10, 256 << 10, 2 << 20] {
+                var found = [UInt8](repeating: 9, count: size)
+                let read = try found.withUnsafeMutableBytes {
+                    try file.read(at: UInt64(offset), into: $0)
+                }
+                let expected = bytes[min(offset, count)..<min(offset + size, count)]
+                #expect(read == expected.count, "at \(offset), \(size)")
+                #expect(found[..<read] == expected[...], "at \(offset), \(size)")
+            }
+        }
+    }
+
     @Test func `small and odd writes go to the page cache`() {
         let direct = DirectWrites()
         let large = DirectWrites.Limits.bytesMin
@@ -72,6 +97,21 @@ import Testing
         #expect(direct.wants(1 << 20, at: 0))
         for _ in 0..<100 { direct.note(256 << 10, .microseconds(500)) }
         #expect(direct.wants(1 << 20, at: 0))
+    }
+
+    @Test func `a page cache that is slower than the disk is left at once`() {
+        let direct = DirectWrites()
+        for _ in 0..<20 { direct.note(1 << 20, .milliseconds(4)) }
+        #expect(!direct.wants(1 << 20, at: 0))
+        for _ in 0..<20 { direct.noteCached(1 << 20, .milliseconds(3)) }
+        #expect(!direct.wants(1 << 20, at: 0), "it is faster")
+        for _ in 0..<20 { direct.noteCached(1 << 20, .milliseconds(6)) }
+        #expect(direct.wants(1 << 20, at: 0))
+        direct.note(1 << 20, .milliseconds(4))
+        #expect(direct.wants(1 << 20, at: 0))
+        // Not for ever: how long the page cache took is looked at again.
+        for _ in 0..<60 { direct.note(1 << 20, .milliseconds(4)) }
+        #expect(!direct.wants(1 << 20, at: 0))
     }
 
     @Test func `a write that cannot be direct is made in the other way`() throws {

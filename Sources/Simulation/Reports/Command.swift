@@ -11,7 +11,8 @@ package enum Command {
           attacks   hostile nodes, forged and replayed announcements, amplification, a flood
           connect   peers behind every pair of NATs dial each other in a network of nodes
           link      one UDX stream over links with delay and loss, beside TCP with CUBIC
-          devices   whole devices of a share under faults: see simulate devices --help
+          devices   whole devices of a share under faults: see simulate devices --help;
+                    also without the word: simulate --seed S --devices N --hours H
           moves     every small history of directory moves, in every order of arrival
           tree      what moves and the operations of a returning device cost, in processor time
 
@@ -43,10 +44,12 @@ package enum Command {
 
     package static func parse(_ arguments: [String]) -> Parsed {
         guard let command = arguments.first else { return .wrong("no command") }
-        if command == "devices", !arguments.contains("--help"), !arguments.contains("-h") {
-            return .devices(DeviceCommand.parse(arguments.dropFirst()))
+        let asksForHelp = arguments.contains("--help") || arguments.contains("-h")
+        if !asksForHelp, command == "devices" || command.hasPrefix("-") {
+            return .devices(
+                DeviceCommand.parse(command == "devices" ? arguments.dropFirst() : arguments[...]))
         }
-        if arguments.contains("--help") || arguments.contains("-h") { return .help }
+        if asksForHelp { return .help }
         var options = DHTOptions()
         var sizes: [Int]?
         var flood = 1_000_000
