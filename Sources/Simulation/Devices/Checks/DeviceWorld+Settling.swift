@@ -45,8 +45,9 @@ extension DeviceWorld {
             if round == 3 { for device in devices { publishStaged(on: device) } }
             if round > 3, isQuiet() {
                 // The last chunk may have come a moment ago, and be all that a merge waited for.
-                // And devices whose clocks are equal tell each other their digests.
-                run(for: .milliseconds(hasClones ? 3000 : 100))
+                // And devices whose clocks are equal tell each other their digests. Not a multiple of what devices do
+                // every second.
+                run(for: .milliseconds(hasClones ? 3100 : 100))
                 if isQuiet() { return true }
             }
             if hasTwins, round > 60 { return classifyClones() }
@@ -56,6 +57,10 @@ extension DeviceWorld {
             return "\(device.name): clock \(status.clock.sorted { $0.key < $1.key }.map(\.value))"
                 + " pending \(status.pending.blocks) blocks \(status.pending.chunks) chunks"
                 + " \(status.peers.count) peers"
+                + " \((try? device.volume?.stagedFiles().count) ?? 0) staged"
+                + status.forks.filter { $0.isOwn && !$0.isSettled }.map {
+                    ", own log forks after \($0.common)"
+                }.joined() + status.problems.map { ", \($0)" }.joined()
         }
         report(.progress, "no end of syncing: " + lines.joined(separator: "; "))
         return false
