@@ -280,5 +280,36 @@ extension EndToEndTests {
                 #expect(try pair.bob.status().conflicts == 0)
             }
         }
+
+        @Test func `a backup in another folder is seen there at once`() throws {
+            try Place.use(.seconds(60)) { place in
+                let pair = try Pair(in: place)
+                for name in ["made", "moved"] { try pair.alice.write("old\n", to: name) }
+                try place.shell(
+                    """
+                    python3 - <<'END'
+                    import os, time
+                    for name in ("made", "moved"):
+                        os.mkdir("of " + name)
+                        os.rename(name, f"of {name}/{name}~")
+                        before = os.stat("of " + name).st_mtime_ns
+                        time.sleep(0.3)
+                        with open(name if name == "made" else "temporary", "x") as file:
+                            file.write("new\\n")
+                        if name == "moved":
+                            os.rename("temporary", name)
+                        after = os.stat("of " + name).st_mtime_ns
+                        assert after >= before
+                        assert open(f"of {name}/{name}~").read() == "old\\n"
+                    END
+                    """, in: pair.alice.mountPoint)
+                // Times of folders, too.
+                try pair.converge()
+                for name in ["made", "moved"] {
+                    #expect(pair.bob.read(name) == Array("new\n".utf8))
+                    #expect(pair.bob.read("of \(name)/\(name)~") == Array("old\n".utf8))
+                }
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ struct RandomHistory {
     /// Files that each device has made.
     private var handles: [String: [ObjectID]] = [:]
 
-    static let plainNames = ["a", "b", "n.txt", "d", "e"]
+    static let plainNames = ["a", "b", "n.txt", "HEAD", "e"]
     static let oddNames = [".git", "db", "db-wal", "a (conflict x 2024-11-21)"]
 
     /// Whether texts are such that they may merge, and the share's settings say so now and then.
