@@ -57,7 +57,7 @@ extension Engine {
         chances.deadline =
             now + (isLacking ? Resumption.Limits.interval : Resumption.Limits.longInterval)
         if !isLacking { (chances.refused, chances.refusal) = ([], nil) }
-        introduceIfDue(isLacking: isLacking, isConnected: !sessions.isEmpty, now: now)
+        introduceIfDue(isConnected: !sessions.isEmpty)
         guard resumption == nil, isLacking, failure == nil, isAdmittedOrSucceeding, !hasEnded,
             cutBase == nil
         else {
@@ -88,17 +88,17 @@ extension Engine {
             let slot = writers.slot(of: succession.succession.predecessor), let log = logs[slot],
             applied[slot] ?? 0 < min(log.length, bound(of: slot))
         else { return false }
-        return chances.introduceAt.map { environment.now() < $0 } ?? true
+        return chances.looksToIntroduction > 0
     }
 
-    private mutating func introduceIfDue(isLacking: Bool, isConnected: Bool, now: Instant) {
-        guard succession != nil, !isAdmitted, !chances.isIntroduced else { return }
-        if isConnected,
-            chances.introduceAt == nil || resumption != nil || chances.hopelessSince != nil
-        {
-            chances.introduceAt = now + Resumption.Limits.patience
+    private mutating func introduceIfDue(isConnected: Bool) {
+        guard succession != nil, !isAdmitted, !chances.isIntroduced, isConnected else { return }
+        if resumption != nil || chances.hopelessSince != nil {
+            chances.looksToIntroduction = Resumption.Limits.looksToIntroduction
+        } else if chances.looksToIntroduction > 0 {
+            chances.looksToIntroduction -= 1
         }
-        guard isConnected, !holdsBackIntroduction else { return }
+        guard !holdsBackIntroduction else { return }
         chances.isIntroduced = true
         mustIntroduce = true
     }

@@ -73,8 +73,8 @@ extension Engine {
             guard let common, let blocks = try blocks(of: log, from: common) else { return nil }
             return OwnWork(slot: ownSlot, common: common, blocks: blocks, fork: fork)
         }
-        // A log that nobody was shown yet.
-        guard succession != nil, !isAdmitted, log.length > 0 else {
+        // A log of which nobody has a block. What is in another one counts as it stands.
+        guard succession != nil, !isAdmitted, acknowledged == 0, log.length > 0 else {
             return OwnWork(slot: ownSlot, common: log.length, blocks: [])
         }
         guard let blocks = try blocks(of: log, from: 0) else { return nil }

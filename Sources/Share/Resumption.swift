@@ -27,6 +27,7 @@ struct Resumption {
         /// From one look to the next while blocks are lacked, and while none are.
         static let interval = Duration.seconds(1)
         static let longInterval = Duration.seconds(5)
+        static let looksToIntroduction = 60
         /// Starting points remembered, and those that came to nothing.
         static let offers = 8
     }
@@ -63,8 +64,9 @@ struct ResumptionChances {
     var emptyBranchSources: Set<ConnectionID> = []
     /// When to look next.
     var deadline: Instant?
-    /// A log begun while the one before was not applied to its end is shown to members from then on.
-    var introduceAt: Instant?
+    /// How often it is looked for what is lacked, while somebody is connected, before members are shown a log that
+    /// was begun while the one before was not applied to its end.
+    var looksToIntroduction = Resumption.Limits.looksToIntroduction
     var isIntroduced = false
 
     mutating func note(_ offer: StartingPoint) {

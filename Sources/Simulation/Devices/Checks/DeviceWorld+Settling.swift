@@ -6,9 +6,13 @@ internal import TreeModel
 extension DeviceWorld {
     /// Ends all faults and waits until every device has everything; then checks.
     func settle() {
-        heal()
-        guard awaitQuiet() else { return }
+        guard awaitEverything() else { return }
         check()
+    }
+
+    func awaitEverything() -> Bool {
+        heal()
+        return awaitQuiet()
     }
 
     /// One more device, which mostly finds a checkpoint to start from, must show the same.
@@ -41,17 +45,22 @@ extension DeviceWorld {
             if round == 3 { for device in devices { publishStaged(on: device) } }
             if round > 3, isQuiet() {
                 // The last chunk may have come a moment ago, and be all that a merge waited for.
-                // And devices whose clocks are equal tell each other their digests.
-                run(for: .milliseconds(hasClones ? 3000 : 100))
+                // And devices whose clocks are equal tell each other their digests. Not a multiple of what devices do
+                // every second.
+                run(for: .milliseconds(hasClones ? 3100 : 100))
                 if isQuiet() { return true }
             }
-            if hasClones, round > 60 { return classifyClones() }
+            if hasTwins, round > 60 { return classifyClones() }
         }
         let lines = devices.map { device -> String in
             guard let status = device.volume?.status() else { return "\(device.name) is down" }
             return "\(device.name): clock \(status.clock.sorted { $0.key < $1.key }.map(\.value))"
                 + " pending \(status.pending.blocks) blocks \(status.pending.chunks) chunks"
                 + " \(status.peers.count) peers"
+                + " \((try? device.volume?.stagedFiles().count) ?? 0) staged"
+                + status.forks.filter { $0.isOwn && !$0.isSettled }.map {
+                    ", own log forks after \($0.common)"
+                }.joined() + status.problems.map { ", \($0)" }.joined()
         }
         report(.progress, "no end of syncing: " + lines.joined(separator: "; "))
         return false
@@ -100,7 +109,7 @@ extension DeviceWorld {
     private func checkAgreement() {
         let statuses = members.compactMap { $0.volume?.status() }
         guard let first = statuses.first else { return }
-        if hasClones { return checkDisagreement(statuses) }
+        if hasTwins { return checkDisagreement(statuses) }
         for (device, status) in zip(members, statuses) {
             if status.digest != first.digest {
                 report(.agreement, "\(device.name) and dev0 have different digests")
@@ -120,7 +129,7 @@ extension DeviceWorld {
                 report(.agreement, "dev\(index) shows other things than dev0: \(difference)")
             }
         }
-        if let picture = pictures.first { compareWithModel(picture, devices[0]) }
+        if !hasClones, let picture = pictures.first { compareWithModel(picture, devices[0]) }
     }
 
     /// Members that have different histories of a clone's log see other things: every one must say so.
@@ -231,7 +240,7 @@ extension DeviceWorld {
         do throws(StorageError) {
             let report = try volume.check(scratch: try DiskStorage(DeviceDisk()))
             // That clones keep members apart is told, and was looked for.
-            for problem in report.problems where !hasClones || !problem.contains("other things") {
+            for problem in report.problems where !hasTwins || !problem.contains("other things") {
                 self.report(.names, "\(device.name): check: \(problem)")
             }
             do throws(VolumeError) { try volume.sync() } catch { return }

@@ -52,6 +52,15 @@ final class DeviceDisk: @unchecked Sendable {
         return copy
     }
 
+    func become(_ other: DeviceDisk) {
+        transactions = other.transactions
+        syncedTransactions = transactions.count
+        chunks = other.chunks
+        syncedChunks = chunks.count
+        staging = other.staging
+        nextStaging = max(nextStaging, other.nextStaging)
+    }
+
     /// Becomes what a stop leaves, everything on it synced.
     func settle(after stop: Stop, using random: inout SeededRandom) {
         if stop == .powerCut {

@@ -19,6 +19,8 @@ package struct DeviceOptions: Equatable, Sendable {
         case sleep
         /// Folders copied and used twice.
         case clone
+        /// Folders copied, and put back later.
+        case backup
         /// Members that are revoked or retired, and come back.
         case end
     }
@@ -29,7 +31,7 @@ package struct DeviceOptions: Equatable, Sendable {
     package var devices: Int?
     /// Virtual hours that a run spans; nil: whatever comes.
     package var hours: Int?
-    package var faults: Set<Fault> = Set(Fault.allCases).subtracting([.clone, .end])
+    package var faults: Set<Fault> = Set(Fault.allCases).subtracting([.clone, .backup, .end])
 
     package init() {}
 }

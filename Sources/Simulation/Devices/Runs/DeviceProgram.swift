@@ -154,6 +154,7 @@ struct DeviceProgram {
             guard devices < 7 else { return }
             steps.append(.clone(device))
             devices += 1
+        case .backup: steps.append(below(3) == 0 ? .backUp(device) : .putBack(device))
         case .end: steps.append(.end(device, isRevoked: below(2) == 0))
         }
     }

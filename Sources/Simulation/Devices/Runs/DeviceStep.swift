@@ -67,6 +67,10 @@ package enum DeviceStep: Hashable, Sendable {
     case join
     /// The folder of a device is copied and used on another machine.
     case clone(Int)
+    /// The folder of a device is copied to a safe place.
+    case backUp(Int)
+    /// When everybody has everything, a device goes back to the copy of its folder.
+    case putBack(Int)
     /// The founder revokes or retires a device, which goes on as before.
     case end(Int, isRevoked: Bool)
 
@@ -103,7 +107,8 @@ package enum DeviceStep: Hashable, Sendable {
             .editCopy(let device, _), .renameCopy(let device, _, _):
             device
         case .open, .sync, .stop, .start, .offline, .online, .partition, .cut, .pause, .resume,
-            .setClock, .fillDisk, .freeDisk, .join, .clone, .end, .run, .sleep, .rebuild, .look,
+            .setClock, .fillDisk, .freeDisk, .join, .clone, .backUp, .putBack, .end, .run, .sleep,
+            .rebuild, .look,
             .settle:
             nil
         }
@@ -112,7 +117,8 @@ package enum DeviceStep: Hashable, Sendable {
     /// Whether it is one of the faults.
     package var isFault: Bool {
         switch self {
-        case .stop, .offline, .partition, .cut, .pause, .setClock, .fillDisk, .clone, .join, .end:
+        case .stop, .offline, .partition, .cut, .pause, .setClock, .fillDisk, .clone, .backUp,
+            .putBack, .join, .end:
             true
         default: false
         }

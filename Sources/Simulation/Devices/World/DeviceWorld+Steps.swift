@@ -30,7 +30,7 @@ extension DeviceWorld {
         case .setMode, .setOwner, .setTime, .setXattr, .removeXattr: takeAttribute(step)
         case .removeCopy, .editCopy, .renameCopy: takeCopy(step)
         case .stop, .start, .offline, .online, .partition, .cut, .pause, .resume, .setClock,
-            .fillDisk, .freeDisk, .join, .clone, .end:
+            .fillDisk, .freeDisk, .join, .clone, .backUp, .putBack, .end:
             takeFault(step)
         case .run(let milliseconds): run(for: .milliseconds(milliseconds))
         case .sleep(let hours): sleep(for: .seconds(3600 * hours))
@@ -204,6 +204,8 @@ extension DeviceWorld {
                 guard self.devices.count < 8, device.volume != nil else { return }
                 self.clone(device)
             }
+        case .backUp(let index): on(index) { self.backUp($0) }
+        case .putBack(let index): on(index) { self.putBack($0) }
         case .end(let index, let isRevoked): on(index) { self.end($0, isRevoked: isRevoked) }
         default: break
         }

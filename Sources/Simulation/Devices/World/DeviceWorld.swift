@@ -20,8 +20,11 @@ final class DeviceWorld {
     /// Of everything that was sent: equal on equal runs.
     private(set) var trace: UInt64 = 0xcbf2_9ce4_8422_2325
     private(set) var log: [String] = []
-    /// Whether a log may have two histories: a device was cloned.
+    /// Whether a log may have two histories: a device was cloned, or went back to a copy.
     var hasClones = false
+    /// Whether members may differ for good: two devices with one key met different ones.
+    var hasTwins = false
+    private var backups: [Int: DeviceDisk] = [:]
     /// Devices that are no members any more, and whether one of them was revoked.
     var ended: Set<Int> = []
     var hasRevoked = false
@@ -110,7 +113,7 @@ final class DeviceWorld {
     /// Another machine with a copy of a device's folder.
     func clone(_ device: VirtualDevice) {
         let index = devices.count
-        hasClones = true
+        (hasClones, hasTwins) = (true, true)
         devices.append(
             VirtualDevice(
                 index: index, name: device.name, key: device.key, keys: keys,
@@ -118,6 +121,30 @@ final class DeviceWorld {
                 disk: device.disk.copy(), original: device.index))
         groups.append(groups[device.index])
         start(devices[index])
+    }
+
+    func backUp(_ device: VirtualDevice) {
+        // What is staged would be saved once more.
+        publishStaged(on: device)
+        guard let volume = device.volume, (try? volume.sync()) != nil,
+            (try? volume.stagedFiles().isEmpty) == true, volume.isAdmitted
+        else { return }
+        backups[device.index] = device.disk.copy()
+    }
+
+    /// What the device wrote since is everywhere first: only a backup of it would be lost.
+    func putBack(_ device: VirtualDevice) {
+        guard devices.count > 1, let backup = backups[device.index], awaitEverything() else {
+            return
+        }
+        hasClones = true
+        // What it loses here all others have.
+        let hasCrashed = hasClonesCrashed
+        lose(device, .killed)
+        hasClonesCrashed = hasCrashed
+        device.disk.become(backup)
+        device.stagedSaves = [:]
+        start(device)
     }
 
     func start(_ device: VirtualDevice) {
