@@ -38,7 +38,9 @@ extension Engine {
         for id in holders where id == branchSource?.connection {
             if lacks(id) {
                 chances.emptyBranchSources.insert(id)
-            } else {
+            } else if replications[ReplicationID(connection: id, slot: lacked.slot)]?
+                .remoteHas(lacked.block) == true
+            {
                 chances.emptyBranchSources.remove(id)
             }
         }
@@ -56,8 +58,10 @@ extension Engine {
         let isLacking = !lacked.isEmpty
         chances.deadline =
             now + (isLacking ? Resumption.Limits.interval : Resumption.Limits.longInterval)
-        if !isLacking { (chances.refused, chances.refusal) = ([], nil) }
+        if !isLacking, pendingFork == nil { (chances.refused, chances.refusal) = ([], nil) }
         introduceIfDue(isConnected: !sessions.isEmpty)
+        // The next source has just been asked.
+        if let branch = pendingFork?.branch, logs[branch]?.length == 0 { return }
         guard resumption == nil, isLacking, failure == nil, isAdmittedOrSucceeding, !hasEnded,
             cutBase == nil
         else {

@@ -65,7 +65,8 @@ extension Engine {
     {
         guard let pendingFork, slot == ownSlot else { return try logs[slot]?.block(at: block) }
         if let bytes = try logs[pendingFork.branch]?.block(at: block) { return bytes }
-        return block < pendingFork.common ? try ownLog?.block(at: block) : nil
+        let common = max(pendingFork.common, starts[slot]?.number ?? 0)
+        return block < common ? try ownLog?.block(at: block) : nil
     }
 
     enum Proof {
