@@ -29,7 +29,7 @@ import Testing
 
     /// Known: 9, a device went back twice, and members had blocks of a log begun in between; 43, the only member was asked
     /// again and again for what it had given back.
-    @Test(arguments: [1, 2, 9, 43, UInt64.random(in: 1000...UInt64(UInt32.max))])
+    @Test(arguments: [1, 2, 9, 43] as [UInt64])
     func `devices that go back to a copy of their folder come to agree`(seed: UInt64) {
         print("seed \(seed)")
         var options = DeviceOptions()
