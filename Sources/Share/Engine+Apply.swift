@@ -31,6 +31,7 @@ extension Engine {
         let begin = environment.now()
         let deadline = begin + applyShare
         var written: [VersionID] = []
+        let known = checkpoints.last
         var isLate = false
         tree.begin()
         var progress = true
@@ -50,7 +51,8 @@ extension Engine {
         for name in tree.takeNewHolders() { recent.changed(name) }
         try takeQuestions()
         try want(written)
-        if checkpointsChanged, let newest = checkpoints.last { try want(newest.content.pieces) }
+        // Once: blocks that wait are looked at in each turn.
+        if let newest = checkpoints.last, newest != known { try want(newest.content.pieces) }
         // Nobody wanted what nobody could see.
         for object in tree.takeRevived() {
             try want(try storage.heads(of: object).map(\.id))

@@ -111,9 +111,11 @@ extension Engine {
 
     /// What is to be done if blocks are lacked that nobody has any more.
     var resumptionProblems: [String] {
-        guard chances.hopelessSince != nil || chances.refusal != nil || resumption != nil else {
-            return []
-        }
+        // Who has just come may have them, and so may who is about to say what it has.
+        let isHopeless =
+            chances.hopelessSince.map { environment.now() - $0 >= Resumption.Limits.hope } ?? false
+        guard resumption != nil || (isHopeless || chances.refusal != nil) && !lackedBlocks().isEmpty
+        else { return [] }
         let what =
             "this device's state is older than what the other members have kept, as that of a restored backup: "
         if resumption != nil || chances.refusal == nil {

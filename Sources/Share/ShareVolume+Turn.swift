@@ -60,10 +60,11 @@ extension ShareVolume {
             do throws(StorageError) {
                 if let failed { throw failed }
                 try engine.beginCheckpointIfDue(now: now)
-                if let deadline = engine.checkpointDeadline { next = min(next, max(deadline, now)) }
                 if let deadline = engine.commitDeadline {
                     if deadline <= now { try engine.commit() } else { next = min(next, deadline) }
                 }
+                // One that is overdue waits for what a full disk stopped, and must not be asked for at once again.
+                if let deadline = engine.checkpointDeadline { next = min(next, max(deadline, now)) }
                 engine.toldFailure = nil
             } catch {
                 // Nothing is lost: what a full disk stopped stays open and is tried again.
