@@ -95,6 +95,8 @@ extension Filesystem {
                     try change(file, by: caller) { () throws(StorageError) in
                         try file.truncate(to: 0, in: depot, chunks: chunks)
                     }
+                    // The kernel tells no time of a new file before somebody writes to it.
+                    _ = file.setModified(made.modified, wallTime: Clock.wallTime())
                 }
                 let entry = bind(made, readAt: before)
                 table.forget(id)

@@ -76,6 +76,11 @@ package final class ShareVolume: Volume {
             others = engine.takeChanges()
             defer {
                 let exchanged = engine.takeExchangedNames()
+                // Of a directory that the call did not name the caller's kernel keeps the times.
+                for place in exchanged
+                where !own.contains(where: { $0.directory == place.directory }) {
+                    others.append(.derived(place.directory))
+                }
                 others += engine.mergeChanges
                 others += engine.takeChanges().filter { change in
                     guard case .entry(let directory, let name, _) = change else {

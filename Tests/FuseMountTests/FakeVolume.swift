@@ -18,6 +18,8 @@ final class FakeVolume: Volume {
         var versions: [UInt64] = []
         /// An edit of it makes a file of its own.
         var isCopy = false
+        /// When its bytes were written, where the attributes say another time.
+        var written: Timestamp?
     }
 
     struct State {
@@ -36,6 +38,8 @@ final class FakeVolume: Volume {
         var isSilent = false
         /// Changes of extended attributes wait at it, with the thread that asks.
         var gate: Latch?
+        /// A file made where another was removed goes on as that one.
+        var makesAnew = false
         weak var observer: (any VolumeObserver)?
     }
 
@@ -263,7 +267,18 @@ final class FakeVolume: Volume {
 
     func makeAnew(
         _ name: [UInt8], in directory: NodeID, _ request: MakeRequest, succeeding former: NodeID
-    ) throws(VolumeError) -> Succession? { nil }
+    ) throws(VolumeError) -> Succession? {
+        try with { (state) throws(VolumeError) in
+            guard state.makesAnew, var object = state.objects[former] else { return nil }
+            object.written = object.attributes.modified
+            object.attributes.modified = .now
+            object.attributes.links = 1
+            state.objects[former] = object
+            state.add(name, former, to: directory)
+            return Succession(
+                attributes: object.attributes, versions: object.versions, backup: nil)
+        }
+    }
 
     func make(_ name: [UInt8], in directory: NodeID, _ request: MakeRequest) throws(VolumeError)
         -> Attributes
@@ -428,7 +443,7 @@ final class FakeVolume: Volume {
             let object = try state.object(node)
             return OpenedContent(
                 versions: object.versions, content: object.content,
-                modified: object.attributes.modified)
+                modified: object.written ?? object.attributes.modified)
         }
     }
 

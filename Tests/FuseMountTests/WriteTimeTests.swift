@@ -1,5 +1,6 @@
 import Base
 import Chunks
+import Glibc
 import Share
 import Testing
 
@@ -92,5 +93,22 @@ struct WriteTimeTests {
         #expect(end(file, ticket, particulars, content) != nil)
         #expect(file.isDirty)
         #expect(file.access { $0.modified } == late)
+    }
+
+    @Test(.enabled(if: canMount), arguments: [true, false])
+    func `an empty file made where another was removed is new`(writeBack: Bool) throws {
+        let mount = try TestMount { $0.writeBack = writeBack }
+        defer { mount.end() }
+        mount.volume.state.withLock { $0.makesAnew = true }
+        try writeFile(mount.at("a"), [1])
+        mount.settle()
+        let old = time(try status(mount.at("a")).st_mtim)
+        sleepMilliseconds(50)
+        try check(unlink(mount.at("a")))
+        try writeFile(mount.at("a"), [])
+        #expect(old < time(try status(mount.at("a")).st_mtim))
+        mount.settle()
+        #expect(try #require(mount.volume.saves.last).modified > old)
+        #expect(try #require(mount.volume.saves.last).content == .empty)
     }
 }

@@ -91,6 +91,51 @@ import Testing
         #expect(before.changed < after.changed)
     }
 
+    @Test func `the kernel hears that a save changed the times of its backup's directory`() throws {
+        final class Observer: VolumeObserver {
+            let changes = Guarded<[ViewChange]>([])
+            func volumeChanged(_ changes: [ViewChange]) {
+                self.changes.withLock { $0 += changes }
+            }
+        }
+        let network = Network(seed: 6)
+        let alice = try network.addDevice("alice")
+        try alice.mkdir("d")
+        let directory = try alice.directory("d")
+        let observer = Observer()
+        alice.volume.setObserver(observer)
+        func told() -> [ViewChange] {
+            observer.changes.withLock { changes in
+                defer { changes = [] }
+                return changes
+            }
+        }
+        let request = MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0)
+        for name in ["anew", "renamed"] {
+            try alice.write(name, "one")
+            try alice.write("tmp", "two")
+            let former = try alice.directory(name)
+            try alice.rename(name, "d/" + name)
+            // That rename the kernel made itself.
+            #expect(!told().contains(.derived(directory)))
+            let before = try alice.volume.attributes(of: directory)
+            network.run(seconds: 1)
+            if name == "anew" {
+                let made = try alice.volume.makeAnew(
+                    Array(name.utf8), in: .root, request, succeeding: former)
+                #expect(made?.backup != nil)
+            } else {
+                let result = try alice.volume.rename(
+                    Array("tmp".utf8), in: .root, to: Array(name.utf8), in: .root, .replace,
+                    succeeding: former)
+                guard case .succeeded = result else { throw VolumeError.stale }
+            }
+            let after = try alice.volume.attributes(of: directory)
+            #expect(before.modified < after.modified)
+            #expect(told().contains(.derived(directory)))
+        }
+    }
+
     @Test func `what is refused takes nothing else with it`() throws {
         let network = Network(seed: 4)
         let alice = try network.addDevice("alice")
