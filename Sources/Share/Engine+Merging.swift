@@ -63,6 +63,27 @@ extension Engine {
         note(try tree.answer(question, verdict))
         mergeChanges += changes[before...]
         markDirty()
+        try settle(question, verdict)
+    }
+
+    /// Heads that showed beside a file come to show in it, as when the one that stood in the way of a merge is
+    /// gone: who has been making its next version since before has not seen them there.
+    private mutating func settle(_ question: MergeQuestion, _ verdict: MergeVerdict)
+        throws(StorageError)
+    {
+        let shown: [VersionID]
+        switch verdict {
+        case .merged: shown = question.heads
+        case .conflict: shown = try tree.content(of: question.object)?.versions ?? []
+        case .pending: return
+        }
+        if let last = merges.settled(question.object) {
+            for head in shown where last.heads.contains(head) && !last.shown.contains(head) {
+                recent.arrived(head)
+            }
+        }
+        merges.remember(
+            MergeQueue.Settled(object: question.object, heads: question.heads, shown: shown))
     }
 
     /// Bytes are missing: they are asked for, and a head that is here shows meanwhile.

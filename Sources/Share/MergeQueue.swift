@@ -33,12 +33,21 @@ struct MergeQueue {
         var content: [UInt8]
     }
 
+    /// How the question about a file was answered last.
+    struct Settled {
+        var object: ObjectID
+        var heads: [VersionID]
+        /// Those of them that the file itself showed then.
+        var shown: [VersionID]
+    }
+
     /// To be tried, the first first.
     private(set) var ready: [MergeQuestion] = []
     private var readyHead = 0
     private(set) var waiting: [ObjectID: Waiting] = [:]
     private var objects: [Bytes32: [ObjectID]] = [:]
     private(set) var shown: [Shown] = []
+    private var settled: [Settled] = []
     /// Where the look for questions of an earlier run has come to; nil when it is done.
     var scan: Scan? = .start
     /// When to look on.
@@ -104,6 +113,14 @@ struct MergeQueue {
     }
 
     var deadline: Instant? { waiting.values.compactMap(\.deadline).min() }
+
+    mutating func remember(_ answer: Settled) {
+        settled.removeAll { $0.object == answer.object }
+        settled.append(answer)
+        if settled.count > Limits.remembered { settled.removeFirst() }
+    }
+
+    func settled(_ object: ObjectID) -> Settled? { settled.last { $0.object == object } }
 
     mutating func remember(_ merge: Shown) {
         shown.removeAll { $0.question == merge.question }

@@ -23,6 +23,43 @@ import Testing
                 ]))
     }
 
+    @Test func `a version that came to show while the next one was made is not under that`() {
+        check(
+            DeviceScript(
+                seed: 1_311_629, devices: 5,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .write(1, "m.txt", .inPlace),
+                    .open(1, "m.txt"),
+                    .run(milliseconds: 3000),
+                    .edit(4, "m.txt", 14_749_603),
+                    .edit(2, "m.txt", 4_743_860),
+                    .save(1),
+                    .run(milliseconds: 500),
+                    .editCopy(1, ""),
+                    .writeSlowly(0, "m.txt", milliseconds: 217),
+                ]))
+    }
+
+    @Test func `a full disk does not make a device turn in circles`() {
+        check(
+            DeviceScript(
+                seed: 1_310_647, devices: 5,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .symlink(3, "k.bin", to: "x"),
+                    .fillDisk(1),
+                    .run(milliseconds: 500),
+                    .sleep(hours: 1),
+                    .unlink(4, "k.bin"),
+                    .run(milliseconds: 3000),
+                    .makeDirectory(0, "k.bin"),
+                    .run(milliseconds: 3000),
+                ]))
+    }
+
     @Test func `a full disk keeps nobody from opening a share`() {
         check(
             DeviceScript(
