@@ -144,7 +144,7 @@ extension Engine {
             .write(
                 .init(
                     object: former, parents: parents, size: write.size,
-                    modified: write.modified, content: write.content)))
+                    modified: new.attributes.modified, content: write.content)))
         noteExchange(of: own.placement.name, in: parent)
         if let backup = theirs.shownParent {
             let name = theirs.placement.name
@@ -218,8 +218,10 @@ extension Engine {
         }
 
         func write(to object: ObjectID, after parents: [VersionID]) -> Operation.Write {
+            // The time may have been set after the version was made.
             Operation.Write(
-                object: object, parents: parents, size: content.size, modified: content.modified,
+                object: object, parents: parents, size: content.size,
+                modified: attributes.modified,
                 // What was never written to has no content yet.
                 content: content.content.isEmpty ? Content.empty.encode() : content.content)
         }

@@ -179,6 +179,48 @@ import Testing
         #expect(try bob.names() == alice.names())
     }
 
+    @Test(arguments: [EditorSave.keptBackup, .asideAndRename, .linkedBackup])
+    func `a backup has the time that was set of the file, on every device`(_ pattern: EditorSave)
+        throws
+    {
+        let (network, alice, bob) = try pair(12)
+        try alice.write("f", "old")
+        // As a kernel tells it that keeps times itself: after the version was made.
+        let time = Timestamp(seconds: 1_500_000_000, nanoseconds: 7)
+        _ = try alice.volume.setAttributes(
+            of: try alice.directory("f"), to: AttributeChange(modified: time))
+        network.run(seconds: 3)
+        try pattern.save("f", "new", on: alice)
+        network.run(seconds: 3)
+        let backup = try #require(pattern.names("f").last)
+        for device in [alice, bob] {
+            #expect(try device.text(backup) == "old")
+            let node = try device.directory(backup)
+            #expect(try device.volume.attributes(of: node).modified == time, "\(device.name)")
+        }
+    }
+
+    @Test func `the temporary file's time is the saved file's`() throws {
+        let (network, alice, bob) = try pair(13)
+        try alice.write("f", "old")
+        network.run(seconds: 3)
+        let former = try alice.directory("f")
+        try alice.write("tmp", "new")
+        let time = Timestamp(seconds: 1_500_000_000, nanoseconds: 7)
+        _ = try alice.volume.setAttributes(
+            of: try alice.directory("tmp"), to: AttributeChange(modified: time))
+        try alice.rename("f", "f~")
+        let result = try alice.volume.rename(
+            Array("tmp".utf8), in: .root, to: Array("f".utf8), in: .root, .replace,
+            succeeding: former)
+        guard case .succeeded = result else { throw NoSave() }
+        network.run(seconds: 3)
+        for device in [alice, bob] {
+            let node = try device.directory("f")
+            #expect(try device.volume.attributes(of: node).modified == time, "\(device.name)")
+        }
+    }
+
     @Test func `a link that was there before keeps the old file`() throws {
         let (network, alice, bob) = try pair(9)
         try alice.write("f", "old")
