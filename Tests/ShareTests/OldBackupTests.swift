@@ -198,9 +198,12 @@ import Testing
         let new = try bob.directory("new")
         let edited = try bob.directory("edited")
         let deleted = try bob.directory("deleted")
-        let problems = bob.volume.status().problems
-        network.run(seconds: 5)
-        #expect(bob.volume.status().problems.count == 1, "\(problems)")
+        var problems: [String] = []
+        for _ in 0..<20 where problems.isEmpty {
+            network.run(seconds: 1)
+            problems = bob.volume.status().problems
+        }
+        #expect(problems.count == 1, "\(problems)")
         network.connect(devices[2], alice)
         network.run(seconds: 300)
         try expectOne(devices, network)
