@@ -56,8 +56,21 @@ extension EndToEndTests {
                         round % 2 == 0 ? (pair.alice, pair.bob) : (pair.bob, pair.alice)
                     let text = Array("round \(round)".utf8)
                     try writer.write(text, to: "note")
-                    #expect(
-                        wait(.seconds(2), every: .milliseconds(1)) { reader.read("note") == text })
+                    let isShown = wait(.seconds(2), every: .milliseconds(1)) {
+                        reader.read("note") == text
+                    }
+                    if !isShown {
+                        // Whether it did not come, or is not shown, and what brings it.
+                        let status = try reader.status()
+                        let shown = reader.read("note").map { String(decoding: $0, as: UTF8.self) }
+                        Issue.record(
+                            """
+                            round \(round): \(reader.name) shows \(shown ?? "nothing"); digests are \
+                            \(try writer.status().digest == status.digest ? "equal" : "different"), \
+                            pending \(status.pending.blocks), conflicts \(status.conflicts); log:
+                            \(reader.log.suffix(2000))
+                            """)
+                    }
                 }
                 // What the reader has open and cached changes under it, as in any folder.
                 let old = try FileHandleReader(pair.bob.path("note"))
