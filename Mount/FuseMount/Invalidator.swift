@@ -104,7 +104,7 @@ final class Invalidator: VolumeObserver {
         }
     }
 
-    /// Tries again what stood in the way of a program being run.
+    /// Tries again what programs stood in the way of.
     func tick() {
         let nodes = busy.withLock { busy in
             let nodes = busy.sorted { $0.rawValue < $1.rawValue }
@@ -248,7 +248,7 @@ final class Invalidator: VolumeObserver {
     }
 
     /// Shows other content, with no page of the old left, unless there are bytes to keep.
-    func switchContent(of id: InodeID) {
+    private func switchContent(of id: InodeID) {
         guard let file = table.find(id)?.file else {
             retrying { $0.takePages(of: id) }
             return

@@ -11,8 +11,8 @@ final class Replay: Sendable {
         case remove(ViewChange.Shown, NamePlace)
         case move(ViewChange.Shown, from: NamePlace, to: NamePlace, over: ViewChange.Shown?)
         case exchange(ViewChange.Shown, NamePlace, ViewChange.Shown, NamePlace)
-        /// Attributes are shown anew, or content and then size.
-        case change(NodeID, content: Bool)
+        /// Attributes are shown anew, or content.
+        case change(NodeID, ContentReplay?)
 
         /// Whether something the calling thread must not see stands at a place, or what.
         func standing(at place: NamePlace) -> Standing {
