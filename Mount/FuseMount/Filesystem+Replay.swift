@@ -18,7 +18,15 @@ extension Filesystem {
             let place = try unsafe self.place(parent, name)
             switch replay.expectation?.standing(at: place) ?? .truth {
             case .nothing: return nil
-            case .shown(let shown): return try entry(of: shown, readAt: before)
+            case .shown(let shown):
+                if shown == replay.expectation?.victim, shown.kind == .directory,
+                    shows(shown.node)
+                {
+                    replay.noteAsked(place, isStandIn: true)
+                    return standIn(for: shown)
+                }
+                replay.noteAsked(place, isStandIn: false)
+                return try entry(of: shown, readAt: before)
             case .truth:
                 return bind(
                     try volume.lookup(place.name, in: place.directory), readAt: before)
@@ -43,11 +51,7 @@ extension Filesystem {
         } catch {
             guard error == .stale || error == .notFound else { throw error }
         }
-        let now = Clock.wallTime()
-        var attributes = Attributes(
-            node: shown.node, kind: shown.kind, mode: 0o600,
-            links: shown.kind == .directory ? 2 : 1, uid: 0, gid: 0, device: 0, size: 0,
-            modified: now, changed: now, accessed: now)
+        var attributes = vague(shown)
         if let inode = table.id(of: shown.node).flatMap({ table.find($0) }),
             let kept = inode.file?.attributesWithoutName
         {
@@ -55,6 +59,43 @@ extension Filesystem {
         }
         let inode = table.bind(attributes.node, showing: attributes.number)
         return Entry(id: inode.id.rawValue, status: status(attributes), cacheSeconds: 0)
+    }
+
+    /// Attributes of what the volume has none of.
+    private func vague(_ shown: ViewChange.Shown) -> Attributes {
+        let now = Clock.wallTime()
+        return Attributes(
+            node: shown.node, kind: shown.kind, mode: 0o600,
+            links: shown.kind == .directory ? 2 : 1, uid: 0, gid: 0, device: 0, size: 0,
+            modified: now, changed: now, accessed: now)
+    }
+
+    private func shows(_ node: NodeID) -> Bool {
+        ((try? volume.attributes(of: node))?.links ?? 0) > 0
+    }
+
+    /// A directory that is nowhere, for the kernel to remove: one that it has removed is empty for it for
+    /// ever, also under the name where the directory is now.
+    private func standIn(for shown: ViewChange.Shown) -> Entry {
+        let attributes = (try? volume.attributes(of: shown.node)) ?? vague(shown)
+        let id = table.bindOrphan(Orphan(attributes: attributes, content: nil), of: shown.node)
+        return Entry(id: id.rawValue, status: status(attributes), cacheSeconds: 0)
+    }
+
+    /// Whether the kernel may take away what it does by the call that is expected.
+    private func leave() -> Bool {
+        guard replay.hasAsked else { return false }
+        guard let victim = replay.expectation?.victim, victim.kind == .directory,
+            !replay.hasStandIn
+        else { return true }
+        guard !shows(victim.node) else { return false }
+        // Should it show again, the kernel must not meet the one that it has removed.
+        if let id = table.id(of: victim.node) {
+            var attributes = vague(victim)
+            attributes.links = 0
+            table.orphan(id, Orphan(attributes: attributes, content: nil))
+        }
+        return true
     }
 
     /// mknod, mkdir, symlink: the object is there already.
@@ -70,7 +111,9 @@ extension Filesystem {
             return attributes
         }
         switch result {
-        case .success(let attributes): self.reply(reply, bind(attributes, readAt: before))
+        case .success(let attributes):
+            replay.meet()
+            self.reply(reply, bind(attributes, readAt: before))
         case .failure(let error): reply.fail(ErrorCode.code(error))
         }
     }
@@ -82,6 +125,13 @@ extension Filesystem {
         guard let place = try? unsafe place(parent, name),
             case .remove(_, place)? = replay.expectation
         else { return reply.fail(EPERM) }
+        finishReplay(reply)
+    }
+
+    /// For ESTALE the kernel looks up again, and tries again.
+    private func finishReplay(_ reply: consuming FuseReply) {
+        guard leave() else { return reply.fail(ESTALE) }
+        replay.meet()
         reply.succeed()
     }
 
@@ -93,8 +143,8 @@ extension Filesystem {
             let to = try? unsafe place(newParent, newName)
         else { return reply.fail(EPERM) }
         switch replay.expectation {
-        case .move(_, from: from, to: to, over: _)?: reply.succeed()
-        case .exchange(_, from, _, to)?: reply.succeed()
+        case .move(_, from: from, to: to, over: _)?: finishReplay(reply)
+        case .exchange(_, from, _, to)?: finishReplay(reply)
         default: reply.fail(EPERM)
         }
     }

@@ -174,9 +174,8 @@ final class Invalidator: VolumeObserver {
             let place = NamePlace(directory: directory, name: name)
             guard let id = table.id(of: before.node), let now = shown(at: place),
                 now.kind == .directory, now.node != before.node, table.id(of: now.node) == nil,
-                areOne(before.node, now.node)
+                areOne(before.node, now.node), table.unite(id, with: now.node)
             else { continue }
-            table.rebind(id, to: now.node)
             united.insert(place)
         }
         return united

@@ -63,8 +63,8 @@ final class Replayer: Sendable {
     private func create(_ shown: ViewChange.Shown, _ place: NamePlace) -> Outcome {
         guard let directory = open(place.directory) else { return .failed }
         defer { close(directory) }
-        let made = attempt(forgetting: [place]) {
-            replay.expect(.create(shown, place)) { self.make(shown, place.name, in: directory) }
+        let made = attempt(.create(shown, place), forgetting: [place]) {
+            make(shown, place.name, in: directory)
         }
         guard made else { return .failed }
         if shown.kind == .file { tellOfBytes(shown.node, place.name, in: directory) }
@@ -85,11 +85,11 @@ final class Replayer: Sendable {
         guard let directory = open(place.directory) else { return .failed }
         defer { close(directory) }
         let isDirectory = shown.kind == .directory
-        let isRemoved = attempt(forgetting: [place], first: !isDirectory) {
-            replay.expect(.remove(shown, place)) {
-                unsafe withPath(place.name) { name in
-                    unsafe unlinkat(directory, name, isDirectory ? AT_REMOVEDIR : 0)
-                }
+        let isRemoved = attempt(
+            .remove(shown, place), forgetting: [place], first: !isDirectory
+        ) {
+            unsafe withPath(place.name) { name in
+                unsafe unlinkat(directory, name, isDirectory ? AT_REMOVEDIR : 0)
             }
         }
         return isRemoved ? .done : .failed
@@ -103,13 +103,10 @@ final class Replayer: Sendable {
         defer { close(directory) }
         guard let newDirectory = open(to.directory) else { return .failed }
         defer { close(newDirectory) }
-        let isMoved = attempt(forgetting: [from, to], first: !isDirectory) {
-            replay.expect(expectation) {
-                unsafe withPath(from.name) { name in
-                    unsafe withPath(to.name) { newName in
-                        unsafe holdfast_renameat2(
-                            directory, name, newDirectory, newName, flags)
-                    }
+        let isMoved = attempt(expectation, forgetting: [from, to], first: !isDirectory) {
+            unsafe withPath(from.name) { name in
+                unsafe withPath(to.name) { newName in
+                    unsafe holdfast_renameat2(directory, name, newDirectory, newName, flags)
                 }
             }
         }
@@ -119,12 +116,17 @@ final class Replayer: Sendable {
     /// Tries a call that what the kernel keeps of names may stand in the way of: others may have looked
     /// up the new state already.
     private func attempt(
-        forgetting places: [NamePlace], first: Bool = true, _ call: () -> Int32
+        _ expectation: Replay.Expectation, forgetting places: [NamePlace], first: Bool = true,
+        _ call: () -> Int32
     ) -> Bool {
         for round in 0..<MountLimits.replayRoundsMax {
             if first || round > 0 { for place in places { kernel.forgetEntry(place) } }
-            if call() == 0 { return true }
-            guard [EEXIST, ENOENT, ENOTDIR, EISDIR, ESTALE].contains(errno) else { return false }
+            let (error, isMet) = replay.expect(expectation) {
+                (call() == 0 ? 0 : errno, replay.isMet)
+            }
+            if error == 0, isMet { return true }
+            // Nothing was asked of us: under both names the kernel had the same.
+            guard [0, EEXIST, ENOENT, ENOTDIR, EISDIR, ESTALE].contains(error) else { return false }
         }
         return false
     }

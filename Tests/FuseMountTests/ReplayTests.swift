@@ -298,6 +298,89 @@ struct ReplayTests {
     }
 
     @Test
+    func `two that change places all the while show as they are`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let isOver = Latch()
+        let ended = Latch()
+        let path = mount.path
+        onThread {
+            while !isOver.wait(until: Clock.now()) {
+                for name in ["one", "two"] { _ = access("\(path)/\(name)", F_OK) }
+            }
+            ended.open()
+        }
+        try mount.volume.makeRemotely("one", .inline([1]))
+        try mount.volume.makeRemotely("two", .inline([2]))
+        for round in 0..<300 {
+            try mount.volume.renameRemotely("one", "two", .exchange)
+            while !mount.mount.awaitShown() {}
+            let names = round % 2 == 0 ? ["two", "one"] : ["one", "two"]
+            #expect(try readFile(mount.at(names[0])) == [1])
+            #expect(try readFile(mount.at(names[1])) == [2])
+        }
+        isOver.open()
+        ended.wait()
+    }
+
+    @Test
+    func `a folder that moves on before its first move is told stays alive for who is in it`()
+        throws
+    {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let volume = mount.volume
+        try check(mkdir(mount.at("a"), 0o755))
+        try writeFile(mount.at("a/f"), [1])
+        mount.settle()
+        let inside = try check(open(mount.at("a"), O_RDONLY | O_DIRECTORY))
+        defer { close(inside) }
+        let shown = ViewChange.Shown(node: try #require(volume.node("a")), kind: .directory)
+        for (from, to) in [("a", "b"), ("b", "c")] {
+            _ = try volume.rename(
+                Array(from.utf8), in: .root, to: Array(to.utf8), in: .root, .replace)
+        }
+        for (from, to) in [("a", "b"), ("b", "c")] {
+            volume.notify([
+                .entry(directory: .root, name: Array(from.utf8), before: shown),
+                .entry(directory: .root, name: Array(to.utf8), before: nil), .derived(.root),
+            ])
+        }
+        while !mount.mount.awaitShown() {}
+        #expect(try names(mount.path) == ["c"])
+        #expect(try names(mount.at("c")) == ["f"])
+        try writeFile(mount.at("c/g"), [2])
+        #expect(try names(mount.at("c")) == ["f", "g"])
+    }
+
+    @Test(arguments: [false, true])
+    func `a folder that was taken away and shows again is one to work in`(isReplaced: Bool) throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let volume = mount.volume
+        try check(mkdir(mount.at("a"), 0o755))
+        let node = try #require(volume.node("a"))
+        let inside = try check(open(mount.at("a"), O_RDONLY | O_DIRECTORY))
+        defer { close(inside) }
+        if isReplaced {
+            try check(mkdir(mount.at("other"), 0o755))
+            try volume.renameRemotely("other", "a")
+        } else {
+            try volume.removeDirectoryRemotely("a")
+        }
+        mount.eventually("it is gone") { (try? status(inside).st_nlink) == 0 }
+        // Somebody has made something in it who had not heard of that.
+        volume.state.withLock { state in
+            state.objects[node]?.attributes.links = 2
+            state.add(Array("b".utf8), node, to: .root)
+        }
+        volume.notify([.entry(directory: .root, name: Array("b".utf8), before: nil)])
+        while !mount.mount.awaitShown() {}
+        try writeFile(mount.at("b/f"), [1])
+        #expect(try names(mount.at("b")) == ["f"])
+    }
+
+    @Test
     func `a mount that is taken away does not wait for what is to be told`() throws {
         let mount = try TestMount()
         _ = try names(mount.path)
