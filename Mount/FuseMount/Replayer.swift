@@ -36,7 +36,7 @@ final class Replayer: Sendable {
         case done
         /// The kernel must be told to forget instead.
         case failed
-        /// To be tried again later: a program is being run from the file, or writes to it all the time.
+        /// To be tried again later: a program is being run from the file, or writes to it.
         case busy
     }
 
@@ -225,18 +225,20 @@ final class Replayer: Sendable {
         else { return .failed }
         defer { close(directory) }
         let file = table.file(of: node)
-        let hasOwnTimes = file.map { $0.isDirty || $0.hasWriters } ?? false
+        var hasOwnTimes = file?.hasOwnTimes ?? false
         let code = replay.expect(.change(node, nil)) {
             unsafe withPath(path.names.last ?? [46]) { name in
                 let times = [timespec(wanted.accessed), timespec(wanted.modified)]
                 if !hasOwnTimes {
                     let code = unsafe utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW)
                     guard code != 0, errno == EBUSY else { return code }
+                    hasOwnTimes = true
                 }
                 return unsafe fchmodat(directory, name, wanted.mode, 0)
             }
         }
-        return code == 0 ? .done : .failed
+        guard code == 0 else { return .failed }
+        return hasOwnTimes ? .busy : .done
     }
 
     /// The time of modification that programs see; nil if the file shows nowhere.

@@ -148,6 +148,50 @@ struct ReplayTests {
     }
 
     @Test
+    func `a time that was set while a file was open shows when it is closed`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1])
+        mount.settle()
+        let file = try check(open(mount.at("a"), O_RDWR))
+        let node = try #require(mount.volume.node("a"))
+        let time = Timestamp(seconds: 1_000_000_000, nanoseconds: 5)
+        _ = try mount.volume.setAttributes(of: node, to: AttributeChange(modified: time))
+        mount.volume.notify([.attributes(node)])
+        while !mount.mount.awaitShown() {}
+        close(file)
+        mount.eventually("the time shows") {
+            (try? status(mount.at("a"))).map { FuseMountTests.time($0.st_mtim) } == time
+        }
+        #expect(try mount.volume.attributes(of: node).modified == time)
+    }
+
+    @Test
+    func `bytes that come before their folder's new name show once that does`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try check(mkdir(mount.at("d"), 0o755))
+        try writeFile(mount.at("d/f"), [1])
+        mount.settle()
+        let file = try check(open(mount.at("d/f"), O_RDONLY))
+        defer { close(file) }
+        // The kernel knows that there is no such name.
+        #expect(access(mount.at("e"), F_OK) != 0)
+        let volume = mount.volume
+        let folder = ViewChange.Shown(node: try #require(volume.node("d")), kind: .directory)
+        _ = try volume.rename(
+            Array("d".utf8), in: .root, to: Array("e".utf8), in: .root, .replace)
+        volume.writeRemotely("e/f", .inline([1, 2, 3]))
+        volume.notify([
+            .entry(directory: .root, name: Array("d".utf8), before: folder),
+            .entry(directory: .root, name: Array("e".utf8), before: nil), .derived(.root),
+        ])
+        mount.eventually("the size is the new one") { (try? status(file).st_size) == 3 }
+        #expect(try readAll(file) == [1, 2, 3])
+        #expect(try readFile(mount.at("e/f")) == [1, 2, 3])
+    }
+
+    @Test
     func `bytes that the kernel has not sent keep a file as it is`() throws {
         let mount = try TestMount()
         defer { mount.end() }
