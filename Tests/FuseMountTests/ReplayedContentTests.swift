@@ -43,6 +43,17 @@ struct ReplayedContentTests {
         }
     }
 
+    @Test func `a version that came while one of a file's names was taken away is shown then`() {
+        let chunks = FakeChunks()
+        let file = FileState(id: InodeID(rawValue: 7), node: NodeID(rawValue: 7))
+        file.load(
+            OpenedContent(versions: [1], content: .empty, modified: .epoch), chunks: chunks)
+        _ = file.hold()
+        #expect(file.keepsBytes())
+        #expect(file.release().isOutdated)
+        #expect(!file.keepsBytes())
+    }
+
     enum Way: CaseIterable { case anew, appended, appendedToOpen }
 
     @Test(arguments: Way.allCases)
