@@ -1,4 +1,5 @@
 """One person at one device: a thread that runs real programs on its mount, one after the other."""
+import errno
 import os
 import shutil
 import subprocess
@@ -139,8 +140,15 @@ class Person(threading.Thread):
         for _ in range(40):
             token = self.token()
             file = os.open(self.shared("log.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            os.write(file, (token + "\n").encode())
-            os.close(file)
+            try:
+                os.write(file, (token + "\n").encode())
+            except OSError as error:
+                # Who has the bytes before it may be away.
+                if error.errno != errno.EHOSTUNREACH:
+                    raise
+                return
+            finally:
+                os.close(file)
             self.note(token, "log.txt", "append")
             time.sleep(self.random.random() * 0.02)
 
