@@ -34,7 +34,7 @@ extension ShareVolume {
                 let (more, asked) = try engine.withLock { (engine) throws(StorageError) in
                     try engine.lookForLack(among: members, now: now)
                     let more = try engine.advanceResumption(now: now, isConnected: !members.isEmpty)
-                    return (more, engine.askForLook(into: &effects))
+                    return (more, engine.askForLook(now: now, into: &effects))
                 }
                 if more { next = now }
                 if let asked { send(effects, of: asked, &table, now: now) }
