@@ -61,13 +61,10 @@ extension FileState {
     func setModified(_ time: Timestamp, wallTime: Timestamp) -> Bool {
         access { state in
             state.isTimeUntold = false
-            guard state.isDirty else { return false }
-            state.modified = time
-            state.changed = wallTime
-            state.modifiedSettings += 1
-            return true
+            return state.carry(time, wallTime: wallTime)
         }
     }
+
     /// Notes a time that was owed, if it still is.
     ///
     /// - Returns: whether the volume must be told; else the next version will carry it, or there is
@@ -76,11 +73,18 @@ extension FileState {
         access { state in
             guard state.isTimeUntold, !state.isOrphan else { return false }
             state.isTimeUntold = false
-            guard state.isDirty else { return true }
-            state.modified = time
-            state.changed = wallTime
-            state.modifiedSettings += 1
-            return false
+            return !state.carry(time, wallTime: wallTime)
         }
+    }
+}
+
+extension FileState.State {
+    /// - Returns: whether there will be a version to carry the time.
+    fileprivate mutating func carry(_ time: Timestamp, wallTime: Timestamp) -> Bool {
+        guard isDirty else { return false }
+        modified = time
+        changed = wallTime
+        modifiedSettings += 1
+        return true
     }
 }

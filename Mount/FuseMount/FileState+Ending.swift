@@ -73,8 +73,6 @@ extension FileState {
             ending.isClean = !state.isDirty
             if ending.isClean { state.overlay.retireOutgrown() }
             ending.needsRecord = state.hasRecord && state.isDirty
-            ending.isOutdated = state.isOutdated && !state.isDirty
-            if ending.isOutdated { state.isOutdated = false }
             ending.wasShown = state.wasShown
             state.wasShown = false
             return ending
@@ -156,6 +154,8 @@ extension FileState.State {
         waiting = []
         ending.isWanted = isWanted && isDirty && !isOrphan
         isWanted = false
+        ending.isOutdated = isOutdated && !isDirty
+        if ending.isOutdated { isOutdated = false }
         return ending
     }
 }

@@ -125,6 +125,9 @@ final class FileState: Sendable {
     func beginWriting() { writers.wrappingAdd(1, ordering: .acquiringAndReleasing) }
     func endWriting() { writers.wrappingSubtract(1, ordering: .acquiringAndReleasing) }
 
+    /// Whether the times that the kernel shows are those of bytes written here, or may become that.
+    var hasOwnTimes: Bool { isDirty || hasWriters }
+
     /// Whether nothing would be lost by forgetting this.
     var isIdle: Bool { !isPinned && !busy.load(ordering: .acquiring) }
 

@@ -18,7 +18,15 @@ extension Filesystem {
             let place = try unsafe self.place(parent, name)
             switch replay.expectation?.standing(at: place) ?? .truth {
             case .nothing: return nil
-            case .shown(let shown): return try entry(of: shown, readAt: before)
+            case .shown(let shown):
+                if shown == replay.expectation?.victim, shown.kind == .directory,
+                    shows(shown.node)
+                {
+                    replay.noteAsked(place, isStandIn: true)
+                    return standIn(for: shown)
+                }
+                replay.noteAsked(place, isStandIn: false)
+                return try entry(of: shown, readAt: before)
             case .truth:
                 return bind(
                     try volume.lookup(place.name, in: place.directory), readAt: before)
@@ -43,11 +51,7 @@ extension Filesystem {
         } catch {
             guard error == .stale || error == .notFound else { throw error }
         }
-        let now = Clock.wallTime()
-        var attributes = Attributes(
-            node: shown.node, kind: shown.kind, mode: 0o600,
-            links: shown.kind == .directory ? 2 : 1, uid: 0, gid: 0, device: 0, size: 0,
-            modified: now, changed: now, accessed: now)
+        var attributes = vague(shown)
         if let inode = table.id(of: shown.node).flatMap({ table.find($0) }),
             let kept = inode.file?.attributesWithoutName
         {
@@ -55,6 +59,43 @@ extension Filesystem {
         }
         let inode = table.bind(attributes.node, showing: attributes.number)
         return Entry(id: inode.id.rawValue, status: status(attributes), cacheSeconds: 0)
+    }
+
+    /// Attributes of what the volume has none of.
+    private func vague(_ shown: ViewChange.Shown) -> Attributes {
+        let now = Clock.wallTime()
+        return Attributes(
+            node: shown.node, kind: shown.kind, mode: 0o600,
+            links: shown.kind == .directory ? 2 : 1, uid: 0, gid: 0, device: 0, size: 0,
+            modified: now, changed: now, accessed: now)
+    }
+
+    private func shows(_ node: NodeID) -> Bool {
+        ((try? volume.attributes(of: node))?.links ?? 0) > 0
+    }
+
+    /// A directory that is nowhere, for the kernel to remove: one that it has removed is empty for it for
+    /// ever, also under the name where the directory is now.
+    private func standIn(for shown: ViewChange.Shown) -> Entry {
+        let attributes = (try? volume.attributes(of: shown.node)) ?? vague(shown)
+        let id = table.bindOrphan(Orphan(attributes: attributes, content: nil), of: shown.node)
+        return Entry(id: id.rawValue, status: status(attributes), cacheSeconds: 0)
+    }
+
+    /// Whether the kernel may take away what it does by the call that is expected.
+    private func leave() -> Bool {
+        guard replay.hasAsked else { return false }
+        guard let victim = replay.expectation?.victim, victim.kind == .directory,
+            !replay.hasStandIn
+        else { return true }
+        guard !shows(victim.node) else { return false }
+        // Should it show again, the kernel must not meet the one that it has removed.
+        if let id = table.id(of: victim.node) {
+            var attributes = vague(victim)
+            attributes.links = 0
+            table.orphan(id, Orphan(attributes: attributes, content: nil))
+        }
+        return true
     }
 
     /// mknod, mkdir, symlink: the object is there already.
@@ -70,7 +111,9 @@ extension Filesystem {
             return attributes
         }
         switch result {
-        case .success(let attributes): self.reply(reply, bind(attributes, readAt: before))
+        case .success(let attributes):
+            replay.meet()
+            self.reply(reply, bind(attributes, readAt: before))
         case .failure(let error): reply.fail(ErrorCode.code(error))
         }
     }
@@ -82,6 +125,13 @@ extension Filesystem {
         guard let place = try? unsafe place(parent, name),
             case .remove(_, place)? = replay.expectation
         else { return reply.fail(EPERM) }
+        finishReplay(reply)
+    }
+
+    /// For ESTALE the kernel looks up again, and tries again.
+    private func finishReplay(_ reply: consuming FuseReply) {
+        guard leave() else { return reply.fail(ESTALE) }
+        replay.meet()
         reply.succeed()
     }
 
@@ -93,44 +143,111 @@ extension Filesystem {
             let to = try? unsafe place(newParent, newName)
         else { return reply.fail(EPERM) }
         switch replay.expectation {
-        case .move(_, from: from, to: to, over: _)?: reply.succeed()
-        case .exchange(_, from, _, to)?: reply.succeed()
+        case .move(_, from: from, to: to, over: _)?: finishReplay(reply)
+        case .exchange(_, from, _, to)?: finishReplay(reply)
         default: reply.fail(EPERM)
         }
     }
 
-    /// Shows attributes anew. Setting times shows other content too: the kernel has sent what was
-    /// written before, and lets nobody write until this is answered.
+    /// Shows attributes anew, or content: see `ContentReplay`.
     ///
-    /// - Parameter valid: FUSE_SET_ATTR_ bits; a size comes after the times.
+    /// - Parameter valid: FUSE_SET_ATTR_ bits.
     func replayChange(
         _ id: InodeID, _ wanted: stat, _ valid: Int32, _ reply: consuming FuseReply
     ) {
-        let result = Result { () throws(VolumeError) -> Attributes in
-            let inode = try inode(id)
-            let isTimes = valid & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) == 0
-            guard case .change(inode.node, let content)? = replay.expectation else {
-                if case .change? = replay.expectation { throw .notPermitted }
-                guard isTimes else { throw .notPermitted }
-                // Before a name goes the kernel sends the times that it has kept: those of bytes written
-                // here, or of what was replayed.
-                if valid & FUSE_SET_ATTR_MTIME != 0, let file = inode.file {
-                    _ = file.setModified(Timestamp(wanted.st_mtim), wallTime: Clock.wallTime())
-                }
-                return try attributes(of: inode)
-            }
-            if content, isTimes { invalidator.switchContent(of: id) }
-            var attributes = try attributes(of: inode)
-            if valid & FUSE_SET_ATTR_SIZE != 0 { table.noteSize(id, attributes.size) }
-            if valid & FUSE_SET_ATTR_MODE != 0 {
-                attributes.mode = UInt32(wanted.st_mode) & 0o7777
-            }
-            return attributes
+        let answer: (code: Int32, attributes: Attributes?)
+        do throws(VolumeError) {
+            answer = try replayChange(id, wanted, valid)
+        } catch {
+            answer = (ErrorCode.code(error), nil)
         }
-        switch result {
-        case .success(let attributes):
-            reply.attributes(status(attributes), cacheSeconds: options.cacheSeconds)
-        case .failure(let error): reply.fail(ErrorCode.code(error))
+        guard let attributes = answer.attributes else { return reply.fail(answer.code) }
+        reply.attributes(status(attributes), cacheSeconds: options.cacheSeconds)
+    }
+
+    private func replayChange(_ id: InodeID, _ wanted: stat, _ valid: Int32) throws(VolumeError)
+        -> (code: Int32, attributes: Attributes?)
+    {
+        let inode = try inode(id)
+        let isTimes = valid & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) == 0
+        if isTimes, valid & FUSE_SET_ATTR_ATIME == 0 {
+            // Nobody's call: the kernel sends the time that it has kept, of bytes written here or of what was
+            // replayed, before it changes others or takes a name away.
+            if valid & FUSE_SET_ATTR_MTIME != 0 {
+                _ = inode.file?.setModified(
+                    Timestamp(wanted.st_mtim), wallTime: Clock.wallTime())
+            }
+            return (0, try attributes(of: inode))
         }
+        guard case .change(inode.node, let content)? = replay.expectation else {
+            throw .notPermitted
+        }
+        if valid & FUSE_SET_ATTR_SIZE != 0 {
+            guard let content else { throw .notPermitted }
+            return try replaySize(of: inode, content)
+        }
+        if isTimes, let file = inode.file {
+            let code = try replayTimes(of: file, content, modified: Timestamp(wanted.st_mtim))
+            guard code == 0 else { return (code, nil) }
+        }
+        var attributes = try attributes(of: inode)
+        if valid & FUSE_SET_ATTR_MODE != 0 { attributes.mode = UInt32(wanted.st_mode) & 0o7777 }
+        return (0, attributes)
+    }
+
+    /// The kernel has sent what was written, and lets nobody write until this is answered: content that is no
+    /// shorter than what it has shows from now on.
+    ///
+    /// - Returns: EBUSY for a file with bytes to keep; its times stay, too.
+    private func replayTimes(of file: FileState, _ content: ContentReplay?, modified: Timestamp)
+        throws(VolumeError) -> Int32
+    {
+        guard let content, !content.isShown else { return file.isDirty ? EBUSY : 0 }
+        guard let kept = content.kept else { return EIO }
+        if file.keepsBytes() { return EBUSY }
+        content.noteSent(ContentReplay.Kept(size: kept.size, modified: modified))
+        let size = try volume.attributes(of: file.node).size
+        // A file gets shorter by a truncation only.
+        guard !writeBack.isUsed || size >= kept.size else { return 0 }
+        guard file.refresh(from: volume, chunks: chunks) else { return EBUSY }
+        kernel.takePages(of: file.id)
+        if writeBack.isUsed, file.size > kept.size {
+            kernel.extend(file.id, to: file.size)
+        }
+        guard file.endSwitch() else {
+            // Somebody wrote meanwhile, through a map, on the old version.
+            kernel.takePages(of: file.id)
+            return EBUSY
+        }
+        if !writeBack.isUsed || content.kept?.size == file.size {
+            table.noteSize(file.id, file.size)
+            content.noteShown()
+        }
+        return 0
+    }
+
+    /// The kernel takes the size of the answer, and drops every page if that is not the one it had.
+    ///
+    /// - Returns: EBUSY for a file with bytes to keep, EAGAIN for one that somebody may have written to since
+    ///   the kernel sent everything.
+    private func replaySize(of inode: Inode, _ content: ContentReplay) throws(VolumeError)
+        -> (code: Int32, attributes: Attributes?)
+    {
+        guard let file = inode.file, let kept = content.kept else { return (EIO, nil) }
+        var attributes = try attributes(of: inode)
+        if content.isShown {
+            // Watchers hear of it; whatever somebody wrote meanwhile stays.
+            attributes.size = kept.size
+            return (0, attributes)
+        }
+        guard content.isUnwritten(hasWriters: file.hasWriters) else { return (EAGAIN, nil) }
+        // The kernel has no page that somebody has written to, and drops them before anybody can.
+        guard file.refresh(from: volume, chunks: chunks), file.endSwitch() else {
+            return (EBUSY, nil)
+        }
+        attributes.size = file.size
+        table.noteSize(inode.id, attributes.size)
+        content.noteShown()
+        return (0, attributes)
     }
 }

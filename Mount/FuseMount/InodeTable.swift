@@ -95,7 +95,12 @@ final class InodeTable: Sendable {
                 sessionIDs += 1
                 id = InodeID(session: sessionIDs)
             }
-            let new = Slot(id: id, node: node)
+            let slot = add(Slot(id: id, node: node))
+            stand(slot, for: node)
+            return slot
+        }
+
+        mutating func add(_ new: Slot) -> Int {
             let slot: Int
             if let old = free.popLast() {
                 slot = Int(old)
@@ -104,8 +109,7 @@ final class InodeTable: Sendable {
                 slot = slots.count
                 slots.append(new)
             }
-            slotOfID[id] = UInt32(slot)
-            stand(slot, for: node)
+            slotOfID[new.id] = UInt32(slot)
             return slot
         }
 
@@ -257,6 +261,16 @@ final class InodeTable: Sendable {
         }
     }
 
+    /// As `rebind`, unless the kernel knows `node` already: one of its inodes would hear of nothing more.
+    func unite(_ id: InodeID, with node: NodeID) -> Bool {
+        state.withLock { state in
+            guard let slot = state.slot(id), state.slot(of: node) == nil else { return false }
+            state.forgetNode(of: slot)
+            state.stand(slot, for: node)
+            return true
+        }
+    }
+
     /// The object has no name any more; its inode lives on without the volume.
     func orphan(_ id: InodeID, _ orphan: Orphan) {
         state.withLock { state in
@@ -264,6 +278,19 @@ final class InodeTable: Sendable {
             state.forgetNode(of: slot)
             state.slots[slot].isOrphan = true
             state.orphans[UInt32(slot)] = orphan
+        }
+    }
+
+    /// An inode that stands for nothing that shows, looked up once.
+    func bindOrphan(_ orphan: Orphan, of node: NodeID) -> InodeID {
+        state.withLock { state in
+            state.sessionIDs += 1
+            var new = Slot(id: InodeID(session: state.sessionIDs), node: node)
+            new.lookups = 1
+            new.isOrphan = true
+            let slot = state.add(new)
+            state.orphans[UInt32(slot)] = orphan
+            return new.id
         }
     }
 

@@ -18,7 +18,15 @@ final class Invalidator: VolumeObserver {
     private let waiting = Atomic<Int>(0)
     /// Where directories were that changes waiting here, or the view already, have taken away.
     private let departed = Mutex<[NodeID: NamePlace]>([:])
-    private let busy = Mutex<Set<NodeID>>([])
+    private struct Late {
+        /// How often it was tried in vain.
+        var tries = 0
+        /// It does not wait for the thread already.
+        var isDue = true
+    }
+
+    /// Content and attributes that could not be shown yet.
+    private let late = Mutex<[ViewChange: Late]>([:])
 
     /// - Parameter refresh: reads an open file's content anew; whether it is another now.
     init(
@@ -104,14 +112,33 @@ final class Invalidator: VolumeObserver {
         }
     }
 
-    /// Tries again what stood in the way of a program being run.
+    /// Tries again what could not be shown: a program was run from the file, or wrote to it, or the file
+    /// was not yet where it is now.
     func tick() {
-        let nodes = busy.withLock { busy in
-            let nodes = busy.sorted { $0.rawValue < $1.rawValue }
-            busy = []
-            return nodes
+        let due = late.withLock { late in
+            let due = late.filter { change, late in
+                guard late.isDue, case .attributes(let node) = change else { return late.isDue }
+                return !(table.file(of: node)?.hasOwnTimes ?? false)
+            }
+            for change in due.keys { late[change]?.isDue = false }
+            return due.keys
         }
-        if !nodes.isEmpty { enqueue(nodes.map { .content($0) }) }
+        for change in due { enqueue([change]) }
+    }
+
+    /// What the kernel keeps by itself, sizes and times, it does not give up by being told to forget: where
+    /// it has the file in use, the change must be made. Mostly a name that stands in the way goes at once.
+    private func noteOutcome(_ outcome: Replayer.Outcome, of change: ViewChange, _ node: NodeID) {
+        late.withLock { late in
+            switch outcome {
+            case .done: late[change] = nil
+            case .busy: late[change] = Late()
+            case .failed:
+                let tries = (late[change]?.tries ?? 0) + 1
+                let isUseful = tries < MountLimits.lateTriesMax && table.id(of: node) != nil
+                late[change] = isUseful ? Late(tries: tries) : nil
+            }
+        }
     }
 
     private func isKnown(_ change: ViewChange) -> Bool {
@@ -174,9 +201,8 @@ final class Invalidator: VolumeObserver {
             let place = NamePlace(directory: directory, name: name)
             guard let id = table.id(of: before.node), let now = shown(at: place),
                 now.kind == .directory, now.node != before.node, table.id(of: now.node) == nil,
-                areOne(before.node, now.node)
+                areOne(before.node, now.node), table.unite(id, with: now.node)
             else { continue }
-            table.rebind(id, to: now.node)
             united.insert(place)
         }
         return united
@@ -184,15 +210,15 @@ final class Invalidator: VolumeObserver {
 
     private func perform(_ step: ReplayStep) {
         if let replayer = replayer.withLock({ $0 }) {
-            switch replayer.perform(step) {
-            case .done: return
-            case .failed: break
-            case .busy:
-                if case .content(let node) = step {
-                    busy.withLock { _ = $0.insert(node) }
-                    return
-                }
+            let outcome = replayer.perform(step)
+            switch step {
+            case .content(let node), .attributes(let node):
+                let isContent = step == .content(node)
+                noteOutcome(outcome, of: isContent ? .content(node) : .attributes(node), node)
+                if case .busy = outcome { return }
+            default: break
             }
+            if case .done = outcome { return }
         }
         switch step {
         case .create(_, let place), .remove(_, let place), .forget(let place): forget(place)
@@ -212,11 +238,16 @@ final class Invalidator: VolumeObserver {
             switch change {
             case .entry(let directory, let name, _):
                 forget(NamePlace(directory: directory, name: name))
-            case .attributes(let node), .derived(let node): forgetAttributes(node)
+            case .derived(let node): forgetAttributes(node)
+            case .attributes(let node):
+                // The times of a file that it knows the kernel keeps.
+                if table.id(of: node) != nil { perform(.attributes(node)) }
             case .content(let node):
                 guard let id = table.id(of: node) else { continue }
-                // Open files must be shown the change; others the kernel meets anew.
-                if table.file(of: node) == nil {
+                // Open files must be shown the change, and those that it would go on knowing by another
+                // name; others the kernel meets anew.
+                let links = (try? volume.attributes(of: node))?.links ?? 1
+                if table.file(of: node) == nil, links <= 1 {
                     forgetContent(of: id, node)
                 } else {
                     perform(.content(node))
@@ -248,7 +279,7 @@ final class Invalidator: VolumeObserver {
     }
 
     /// Shows other content, with no page of the old left, unless there are bytes to keep.
-    func switchContent(of id: InodeID) {
+    private func switchContent(of id: InodeID) {
         guard let file = table.find(id)?.file else {
             retrying { $0.takePages(of: id) }
             return

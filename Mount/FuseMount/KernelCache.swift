@@ -53,6 +53,25 @@ final class KernelCache: Sendable {
     @discardableResult
     func takePages(of id: InodeID) -> Bool { forget(id, from: 0) }
 
+    /// Has the kernel take a greater size of a file whose size it keeps by itself, in bytes. It drops the
+    /// file's pages, and may wait for those that are being read.
+    func extend(_ id: InodeID, to size: UInt64) {
+        guard size > 0, let session = session.withLock({ $0 }) else { return }
+        // It takes a size from bytes only that it is given, and whatever stands there: it is dropped at once.
+        var byte: UInt8 = 0
+        unsafe withUnsafeMutablePointer(to: &byte) { byte in
+            var buffer = unsafe fuse_bufvec(
+                count: 1, idx: 0, off: 0,
+                buf: fuse_buf(
+                    size: 1, flags: fuse_buf_flags(0), mem: UnsafeMutableRawPointer(byte), fd: -1,
+                    pos: 0))
+            unsafe _ = fuse_lowlevel_notify_store(
+                session.pointer, id.rawValue, off_t(clamping: size - 1), &buffer,
+                fuse_buf_copy_flags(0))
+        }
+        takePages(of: id)
+    }
+
     private func forget(_ id: InodeID, from offset: off_t) -> Bool {
         guard let session = session.withLock({ $0 }) else { return true }
         return unsafe fuse_lowlevel_notify_inval_inode(session.pointer, id.rawValue, offset, 0)

@@ -71,6 +71,10 @@ enum MountLimits {
     static let replayDepthMax = 1000
     /// Times a change is replayed anew because a program's look-up got in between.
     static let replayRoundsMax = 3
+    /// Times a change of content or attributes is tried again, some moments apart, where that failed.
+    static let lateTriesMax = 20
+    /// Microseconds after which a file written now has another time than one written before.
+    static let clockTick: UInt32 = 10_000
     /// Staging files that nobody uses are kept for others for so long, and so many; those of so many
     /// bytes for files that are large, too.
     static let spareFor = Duration.seconds(60)

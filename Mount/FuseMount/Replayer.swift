@@ -36,7 +36,7 @@ final class Replayer: Sendable {
         case done
         /// The kernel must be told to forget instead.
         case failed
-        /// To be tried again later: a program is being run from the file.
+        /// To be tried again later: a program is being run from the file, or writes to it.
         case busy
     }
 
@@ -63,8 +63,8 @@ final class Replayer: Sendable {
     private func create(_ shown: ViewChange.Shown, _ place: NamePlace) -> Outcome {
         guard let directory = open(place.directory) else { return .failed }
         defer { close(directory) }
-        let made = attempt(forgetting: [place]) {
-            replay.expect(.create(shown, place)) { self.make(shown, place.name, in: directory) }
+        let made = attempt(.create(shown, place), forgetting: [place]) {
+            make(shown, place.name, in: directory)
         }
         guard made else { return .failed }
         if shown.kind == .file { tellOfBytes(shown.node, place.name, in: directory) }
@@ -85,11 +85,11 @@ final class Replayer: Sendable {
         guard let directory = open(place.directory) else { return .failed }
         defer { close(directory) }
         let isDirectory = shown.kind == .directory
-        let isRemoved = attempt(forgetting: [place], first: !isDirectory) {
-            replay.expect(.remove(shown, place)) {
-                unsafe withPath(place.name) { name in
-                    unsafe unlinkat(directory, name, isDirectory ? AT_REMOVEDIR : 0)
-                }
+        let isRemoved = attempt(
+            .remove(shown, place), forgetting: [place], first: !isDirectory
+        ) {
+            unsafe withPath(place.name) { name in
+                unsafe unlinkat(directory, name, isDirectory ? AT_REMOVEDIR : 0)
             }
         }
         return isRemoved ? .done : .failed
@@ -103,13 +103,10 @@ final class Replayer: Sendable {
         defer { close(directory) }
         guard let newDirectory = open(to.directory) else { return .failed }
         defer { close(newDirectory) }
-        let isMoved = attempt(forgetting: [from, to], first: !isDirectory) {
-            replay.expect(expectation) {
-                unsafe withPath(from.name) { name in
-                    unsafe withPath(to.name) { newName in
-                        unsafe holdfast_renameat2(
-                            directory, name, newDirectory, newName, flags)
-                    }
+        let isMoved = attempt(expectation, forgetting: [from, to], first: !isDirectory) {
+            unsafe withPath(from.name) { name in
+                unsafe withPath(to.name) { newName in
+                    unsafe holdfast_renameat2(directory, name, newDirectory, newName, flags)
                 }
             }
         }
@@ -119,12 +116,17 @@ final class Replayer: Sendable {
     /// Tries a call that what the kernel keeps of names may stand in the way of: others may have looked
     /// up the new state already.
     private func attempt(
-        forgetting places: [NamePlace], first: Bool = true, _ call: () -> Int32
+        _ expectation: Replay.Expectation, forgetting places: [NamePlace], first: Bool = true,
+        _ call: () -> Int32
     ) -> Bool {
         for round in 0..<MountLimits.replayRoundsMax {
             if first || round > 0 { for place in places { kernel.forgetEntry(place) } }
-            if call() == 0 { return true }
-            guard [EEXIST, ENOENT, ENOTDIR, EISDIR, ESTALE].contains(errno) else { return false }
+            let (error, isMet) = replay.expect(expectation) {
+                (call() == 0 ? 0 : errno, replay.isMet)
+            }
+            if error == 0, isMet { return true }
+            // Nothing was asked of us: under both names the kernel had the same.
+            guard [0, EEXIST, ENOENT, ENOTDIR, EISDIR, ESTALE].contains(error) else { return false }
         }
         return false
     }
@@ -133,29 +135,31 @@ final class Replayer: Sendable {
 
     /// As a program that has written the bytes of a new file.
     private func tellOfBytes(_ node: NodeID, _ name: [UInt8], in directory: Int32) {
-        guard let size = try? volume.attributes(of: node).size, size > 0 else { return }
-        replay.expect(.change(node, content: false)) {
-            let file = openFile(name, in: directory)
-            guard file >= 0 else { return }
-            defer { close(file) }
-            touch(file, of: node)
+        guard let wanted = try? volume.attributes(of: node), wanted.size > 0 else { return }
+        let file = openFile(name, in: directory)
+        guard file >= 0 else { return }
+        defer { close(file) }
+        replay.expect(.change(node, ContentReplay(file, isShown: true))) {
+            var kept = stat()
+            guard unsafe fstat(file, &kept) == 0, touch(file, size: kept.st_size) == 0 else {
+                return
+            }
+            settleTime(of: file, as: wanted.modified)
         }
     }
 
     /// Truncates a file to the size it has for the kernel: with another that would take this moment for the time
-    /// of modification. The answer says the true one. Where it has taken a wrong time all the same, or had one,
-    /// it gets the true one, too.
-    private func touch(_ file: Int32, of node: NodeID) {
-        var before = stat()
-        guard unsafe fstat(file, &before) == 0 else { return }
-        truncate(file, to: UInt64(clamping: before.st_size))
-        let open = table.file(of: node)
-        guard !(open?.isDirty ?? false), !(open?.hasWriters ?? false) else { return }
-        var after = stat()
-        guard unsafe fstat(file, &after) == 0, let wanted = try? volume.attributes(of: node),
-            Timestamp(after.st_mtim) != wanted.modified
-        else { return }
-        _ = setTimes(file, before.st_atim, timespec(wanted.modified))
+    /// of modification. The answer says the true one. By path, because through the descriptor the kernel would
+    /// set the time, too.
+    private func touch(_ file: Int32, size: off_t) -> Int32 {
+        unsafe Glibc.truncate("/proc/self/fd/\(file)", size)
+    }
+
+    /// Where the kernel has a wrong time all the same it gets the true one, unless somebody writes to the file.
+    private func settleTime(of file: Int32, as modified: Timestamp) {
+        var kept = stat()
+        guard unsafe fstat(file, &kept) == 0, Timestamp(kept.st_mtim) != modified else { return }
+        _ = setTimes(file, kept.st_atim, timespec(modified))
     }
 
     private func content(_ node: NodeID) -> Outcome {
@@ -170,42 +174,47 @@ final class Replayer: Sendable {
         else { return .failed }
         guard let directory = self.open(path.names.dropLast()) else { return .failed }
         defer { close(directory) }
-        return replay.expect(.change(node, content: true)) {
-            change(node, name, in: directory)
-        }
-    }
-
-    private func change(_ node: NodeID, _ name: [UInt8], in directory: Int32) -> Outcome {
         var mode: mode_t?
         var file = openFile(name, in: directory)
         if file < 0, errno == EACCES, let wanted = try? volume.attributes(of: node).mode {
             // Its owner may not write to it, but may allow that for a moment.
             mode = wanted
-            _ = unsafe withPath(name) { unsafe fchmodat(directory, $0, wanted | 0o200, 0) }
+            replay.expect(.change(node, nil)) {
+                _ = unsafe withPath(name) { unsafe fchmodat(directory, $0, wanted | 0o200, 0) }
+            }
             file = openFile(name, in: directory)
         }
         guard file >= 0 else { return errno == ETXTBSY ? .busy : .failed }
         defer { close(file) }
-        var before = stat()
-        guard unsafe fstat(file, &before) == 0, place.isHere(file),
-            let wanted = try? volume.attributes(of: node)
-        else { return .failed }
-        // Times first: for them the kernel sends what was written, and holds writers off while the
-        // content is exchanged. Both, because the time of modification alone is told as another write.
-        guard setTimes(file, before.st_atim, timespec(wanted.modified)) else { return .failed }
-        if let open = table.file(of: node), open.isDirty {
-            _ = setTimes(file, before.st_atim, before.st_mtim)
-        } else {
-            // To the size it has for the kernel: with another it would take this moment for the time of
-            // modification. The answer says the true one.
-            truncate(file, to: UInt64(clamping: before.st_size))
-            var after = stat()
-            if unsafe fstat(file, &after) == 0, Timestamp(after.st_mtim) != wanted.modified {
-                _ = setTimes(file, before.st_atim, timespec(wanted.modified))
+        guard place.isHere(file) else { return .failed }
+        let outcome = show(node, file)
+        if let mode { _ = replay.expect(.change(node, nil)) { fchmod(file, mode) } }
+        return outcome
+    }
+
+    /// Shows another content of an open file: see `ContentReplay`.
+    private func show(_ node: NodeID, _ file: Int32) -> Outcome {
+        for _ in 0..<MountLimits.replayRoundsMax {
+            var kept = stat()
+            guard unsafe fstat(file, &kept) == 0, let wanted = try? volume.attributes(of: node)
+            else { return .failed }
+            let content = ContentReplay(file)
+            let code = replay.expect(.change(node, content)) {
+                // Both, because the time of modification alone is told as another write.
+                guard setTimes(file, kept.st_atim, timespec(wanted.modified)),
+                    unsafe fstat(file, &kept) == 0, touch(file, size: kept.st_size) == 0
+                else { return errno }
+                settleTime(of: file, as: wanted.modified)
+                return 0
+            }
+            switch code {
+            // With bytes to keep it is shown when those are published.
+            case 0, EBUSY: return .done
+            case EAGAIN: usleep(MountLimits.clockTick)
+            default: return .failed
             }
         }
-        if let mode { fchmod(file, mode) }
-        return .done
+        return .busy
     }
 
     private func attributes(_ node: NodeID) -> Outcome {
@@ -216,15 +225,20 @@ final class Replayer: Sendable {
         else { return .failed }
         defer { close(directory) }
         let file = table.file(of: node)
-        let hasOwnTimes = file.map { $0.isDirty || $0.hasWriters } ?? false
-        let code = replay.expect(.change(node, content: false)) {
+        var hasOwnTimes = file?.hasOwnTimes ?? false
+        let code = replay.expect(.change(node, nil)) {
             unsafe withPath(path.names.last ?? [46]) { name in
-                if hasOwnTimes { return unsafe fchmodat(directory, name, wanted.mode, 0) }
                 let times = [timespec(wanted.accessed), timespec(wanted.modified)]
-                return unsafe utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW)
+                if !hasOwnTimes {
+                    let code = unsafe utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW)
+                    guard code != 0, errno == EBUSY else { return code }
+                    hasOwnTimes = true
+                }
+                return unsafe fchmodat(directory, name, wanted.mode, 0)
             }
         }
-        return code == 0 ? .done : .failed
+        guard code == 0 else { return .failed }
+        return hasOwnTimes ? .busy : .done
     }
 
     /// The time of modification that programs see; nil if the file shows nowhere.
@@ -245,11 +259,6 @@ final class Replayer: Sendable {
 
     private func setTimes(_ file: Int32, _ accessed: timespec, _ modified: timespec) -> Bool {
         unsafe futimens(file, [accessed, modified]) == 0
-    }
-
-    /// By path: through the descriptor the kernel would set the time too.
-    private func truncate(_ file: Int32, to size: UInt64) {
-        _ = unsafe Glibc.truncate("/proc/self/fd/\(file)", off_t(clamping: size))
     }
 
     private func openFile(_ name: [UInt8], in directory: Int32) -> Int32 {

@@ -31,7 +31,7 @@ class Person(threading.Thread):
     def run(self):
         works = [self.edit_note] * 6 + [self.save_blob] * 4 + [self.commit] * 2 + [
             self.insert_rows, self.build, self.copy_tree, self.remove_tree, self.make_note,
-            self.rename_things, self.sync_tree]
+            self.rename_things, self.sync_tree, self.keep_log]
         try:
             while not self.is_over.is_set():
                 with self.at_work:
@@ -133,6 +133,16 @@ class Person(threading.Thread):
                 lines[line - 1] += b"\n"
             self.put(name, b"".join(lines), how)
         self.note(token, name, how)
+
+    def keep_log(self):
+        """A file that all append to, line by line, at the same time."""
+        for _ in range(40):
+            token = self.token()
+            file = os.open(self.shared("log.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            os.write(file, (token + "\n").encode())
+            os.close(file)
+            self.note(token, "log.txt", "append")
+            time.sleep(self.random.random() * 0.02)
 
     def put(self, name, data, how):
         """Saves the whole of a file."""

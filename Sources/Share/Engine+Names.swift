@@ -216,14 +216,23 @@ extension Engine {
         guard source.id != target.id else { return .unchanged }
         if source.kind == .directory { try requireOutside(source.object, to) }
         if target.kind == .directory { try requireOutside(target.object, from) }
-        let first = try move(source, from: from, to: to, as: newName)
-        let second = try move(target, from: to, to: from, as: name)
+        // Under one name for a moment, two with the same bytes would be each other's twins.
+        for node in [source, target] { try removeTwins(of: node) }
+        let first = try move(source, from: from, to: to, as: newName, withTwins: false)
+        let second = try move(target, from: to, to: from, as: name, withTwins: false)
         return .exchanged(first, second)
     }
 
+    private mutating func removeTwins(of node: Node) throws(VolumeError) {
+        guard let entry = node.entry, !node.isCopy, node.kind != .directory else { return }
+        try remove(try twins(of: entry))
+    }
+
     /// Gives a node its new place; a conflict copy becomes a file of its own there.
+    ///
+    /// - Parameter withTwins: whether those that are hidden behind it give up the name.
     mutating func move(
-        _ node: Node, from: ObjectID, to: ObjectID, as name: [UInt8]
+        _ node: Node, from: ObjectID, to: ObjectID, as name: [UInt8], withTwins: Bool = true
     ) throws(VolumeError) -> NodeID {
         guard let entry = node.entry else { throw .notPermitted }
         if node.isCopy {
@@ -238,7 +247,7 @@ extension Engine {
             }
             return NodeID(node.id)
         }
-        try remove(try self.twins(of: entry))
+        if withTwins { try removeTwins(of: node) }
         try author(.place(.init(.existing(entry, from: from), in: to, named: name)))
         return NodeID(node.id)
     }

@@ -88,7 +88,12 @@ extension ShareVolume {
         _ choose: (Engine, Contest) throws(ResolutionError) -> Engine.Settlement
     ) throws(ResolutionError) -> [[UInt8]] {
         var changes: [ViewChange] = []
-        let settled = try engine.withLock { (engine) throws(ResolutionError) in
+        // Also if it fails: what others did is told once.
+        defer {
+            environment.wake()
+            notify(changes)
+        }
+        return try engine.withLock { (engine) throws(ResolutionError) in
             let (contest, whole) = try engine.contestToSettle(at: path)
             let settlement = try choose(engine, contest)
             var operations: Set<OperationID>?
@@ -105,9 +110,6 @@ extension ShareVolume {
             try engine.settle(contest, settlement, seen: operations)
             return whole
         }
-        environment.wake()
-        notify(changes)
-        return settled
     }
 }
 

@@ -150,7 +150,12 @@ private struct Restore {
         throws(VolumeError) -> Result
     {
         var changes: [ViewChange] = []
-        let result = try volume.engine.withLock { (engine) throws(VolumeError) in
+        // Also if it fails: what others did is told once.
+        defer {
+            volume.environment.wake()
+            volume.notify(changes)
+        }
+        return try volume.engine.withLock { (engine) throws(VolumeError) in
             defer { changes = engine.takeChanges() }
             let result = try body(&engine)
             if engine.isBlockFull {
@@ -158,9 +163,6 @@ private struct Restore {
             }
             return result
         }
-        volume.environment.wake()
-        volume.notify(changes)
-        return result
     }
 
     /// The directory at a path, made where it is missing.

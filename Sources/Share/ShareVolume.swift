@@ -69,7 +69,12 @@ package final class ShareVolume: Volume {
     ) throws(VolumeError) -> Result {
         var others: [ViewChange] = []
         var mustWake = false
-        let result = try engine.withLock { (engine) throws(VolumeError) in
+        // Also if the call fails: what others did is told once.
+        defer {
+            if mustWake { environment.wake() }
+            notify(others)
+        }
+        return try engine.withLock { (engine) throws(VolumeError) in
             let wasDirty = engine.isDirty
             let hadBlock = engine.open != nil
             // What came from other devices and is not told yet: nothing of it is the caller's.
@@ -109,9 +114,6 @@ package final class ShareVolume: Volume {
             }
             return result
         }
-        if mustWake { environment.wake() }
-        notify(others)
-        return result
     }
 
     func notify(_ changes: [ViewChange]) {

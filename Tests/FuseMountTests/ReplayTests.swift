@@ -148,6 +148,50 @@ struct ReplayTests {
     }
 
     @Test
+    func `a time that was set while a file was open shows when it is closed`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1])
+        mount.settle()
+        let file = try check(open(mount.at("a"), O_RDWR))
+        let node = try #require(mount.volume.node("a"))
+        let time = Timestamp(seconds: 1_000_000_000, nanoseconds: 5)
+        _ = try mount.volume.setAttributes(of: node, to: AttributeChange(modified: time))
+        mount.volume.notify([.attributes(node)])
+        while !mount.mount.awaitShown() {}
+        close(file)
+        mount.eventually("the time shows") {
+            (try? status(mount.at("a"))).map { FuseMountTests.time($0.st_mtim) } == time
+        }
+        #expect(try mount.volume.attributes(of: node).modified == time)
+    }
+
+    @Test
+    func `bytes that come before their folder's new name show once that does`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try check(mkdir(mount.at("d"), 0o755))
+        try writeFile(mount.at("d/f"), [1])
+        mount.settle()
+        let file = try check(open(mount.at("d/f"), O_RDONLY))
+        defer { close(file) }
+        // The kernel knows that there is no such name.
+        #expect(access(mount.at("e"), F_OK) != 0)
+        let volume = mount.volume
+        let folder = ViewChange.Shown(node: try #require(volume.node("d")), kind: .directory)
+        _ = try volume.rename(
+            Array("d".utf8), in: .root, to: Array("e".utf8), in: .root, .replace)
+        volume.writeRemotely("e/f", .inline([1, 2, 3]))
+        volume.notify([
+            .entry(directory: .root, name: Array("d".utf8), before: folder),
+            .entry(directory: .root, name: Array("e".utf8), before: nil), .derived(.root),
+        ])
+        mount.eventually("the size is the new one") { (try? status(file).st_size) == 3 }
+        #expect(try readAll(file) == [1, 2, 3])
+        #expect(try readFile(mount.at("e/f")) == [1, 2, 3])
+    }
+
+    @Test
     func `bytes that the kernel has not sent keep a file as it is`() throws {
         let mount = try TestMount()
         defer { mount.end() }
@@ -295,6 +339,89 @@ struct ReplayTests {
         #expect(last == old)
         #expect(access(mount.at(old), F_OK) != 0)
         #expect(try names(mount.path).count == all.count)
+    }
+
+    @Test
+    func `two that change places all the while show as they are`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let isOver = Latch()
+        let ended = Latch()
+        let path = mount.path
+        onThread {
+            while !isOver.wait(until: Clock.now()) {
+                for name in ["one", "two"] { _ = access("\(path)/\(name)", F_OK) }
+            }
+            ended.open()
+        }
+        try mount.volume.makeRemotely("one", .inline([1]))
+        try mount.volume.makeRemotely("two", .inline([2]))
+        for round in 0..<300 {
+            try mount.volume.renameRemotely("one", "two", .exchange)
+            while !mount.mount.awaitShown() {}
+            let names = round % 2 == 0 ? ["two", "one"] : ["one", "two"]
+            #expect(try readFile(mount.at(names[0])) == [1])
+            #expect(try readFile(mount.at(names[1])) == [2])
+        }
+        isOver.open()
+        ended.wait()
+    }
+
+    @Test
+    func `a folder that moves on before its first move is told stays alive for who is in it`()
+        throws
+    {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let volume = mount.volume
+        try check(mkdir(mount.at("a"), 0o755))
+        try writeFile(mount.at("a/f"), [1])
+        mount.settle()
+        let inside = try check(open(mount.at("a"), O_RDONLY | O_DIRECTORY))
+        defer { close(inside) }
+        let shown = ViewChange.Shown(node: try #require(volume.node("a")), kind: .directory)
+        for (from, to) in [("a", "b"), ("b", "c")] {
+            _ = try volume.rename(
+                Array(from.utf8), in: .root, to: Array(to.utf8), in: .root, .replace)
+        }
+        for (from, to) in [("a", "b"), ("b", "c")] {
+            volume.notify([
+                .entry(directory: .root, name: Array(from.utf8), before: shown),
+                .entry(directory: .root, name: Array(to.utf8), before: nil), .derived(.root),
+            ])
+        }
+        while !mount.mount.awaitShown() {}
+        #expect(try names(mount.path) == ["c"])
+        #expect(try names(mount.at("c")) == ["f"])
+        try writeFile(mount.at("c/g"), [2])
+        #expect(try names(mount.at("c")) == ["f", "g"])
+    }
+
+    @Test(arguments: [false, true])
+    func `a folder that was taken away and shows again is one to work in`(isReplaced: Bool) throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let volume = mount.volume
+        try check(mkdir(mount.at("a"), 0o755))
+        let node = try #require(volume.node("a"))
+        let inside = try check(open(mount.at("a"), O_RDONLY | O_DIRECTORY))
+        defer { close(inside) }
+        if isReplaced {
+            try check(mkdir(mount.at("other"), 0o755))
+            try volume.renameRemotely("other", "a")
+        } else {
+            try volume.removeDirectoryRemotely("a")
+        }
+        mount.eventually("it is gone") { (try? status(inside).st_nlink) == 0 }
+        // Somebody has made something in it who had not heard of that.
+        volume.state.withLock { state in
+            state.objects[node]?.attributes.links = 2
+            state.add(Array("b".utf8), node, to: .root)
+        }
+        volume.notify([.entry(directory: .root, name: Array("b".utf8), before: nil)])
+        while !mount.mount.awaitShown() {}
+        try writeFile(mount.at("b/f"), [1])
+        #expect(try names(mount.at("b")) == ["f"])
     }
 
     @Test

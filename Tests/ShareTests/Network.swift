@@ -331,6 +331,12 @@ extension Network.Device {
         _ = try volume.rename(name, in: parent, to: newName, in: newParent, .replace)
     }
 
+    func exchange(_ path: String, _ other: String) throws {
+        let (parent, name) = try place(path)
+        let (newParent, newName) = try place(other)
+        _ = try volume.rename(name, in: parent, to: newName, in: newParent, .exchange)
+    }
+
     func unlink(_ path: String) throws {
         let (parent, name) = try place(path)
         try volume.unlink(name, in: parent)

@@ -100,4 +100,23 @@ import Testing
             #expect(try device.text("f.bin") == "\0carol's")
         }
     }
+
+    @Test func `two equal files that change places are both there afterwards`() throws {
+        let network = Network(seed: 8)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run()
+        for (one, other) in [("a", "b"), ("d/a", "a")] {
+            if one == "d/a" { try alice.mkdir("d") }
+            for name in [one, other] { try alice.write(name, "same") }
+            network.run()
+            try alice.exchange(one, other)
+            network.run()
+            for device in [alice, bob] {
+                #expect(try device.text(one) == "same", "\(device.name)")
+                #expect(try device.text(other) == "same", "\(device.name)")
+            }
+        }
+    }
 }
