@@ -318,6 +318,7 @@ extension Filesystem {
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
             let name = try unsafe self.name(name)
             let victim = try volume.lookup(name, in: directory)
+            try requireMet(victim)
             let removed = try volume.removeDirectory(name, in: directory)
             if removed == victim.node { try orphan(victim, content: nil) }
         }
@@ -325,6 +326,12 @@ extension Filesystem {
         case .success: reply.succeed()
         case .failure(let error): reply.fail(code(error))
         }
+    }
+
+    /// The kernel takes away, or moves, what it has under a name: what it has never met it cannot mean. Another
+    /// device has just put it there. For ESTALE it looks again, and calls again.
+    private func requireMet(_ attributes: Attributes) throws(VolumeError) {
+        guard table.id(of: attributes.node) != nil else { throw .stale }
     }
 
     /// The object has no name any more: what the kernel still holds of it lives in the table.
@@ -424,6 +431,16 @@ extension Filesystem {
         _ from: NamePlace, _ to: NamePlace, over victim: Attributes?, _ request: RenameRequest
     ) throws(VolumeError) {
         let source = try volume.lookup(from.name, in: from.directory)
+        do throws(VolumeError) {
+            try requireMet(source)
+            if let victim { try requireMet(victim) }
+        } catch {
+            // It comes again.
+            if let former = request.former {
+                departures.note(former, to.name, in: to.directory, by: request.caller)
+            }
+            throw error
+        }
         // If this is a save, the object has the temporary file's afterwards.
         let file = victim.flatMap { $0.links <= 1 ? table.file(of: $0.node) : nil }
         let extended = try file.map { (file) throws(VolumeError) in

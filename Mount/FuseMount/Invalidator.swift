@@ -28,6 +28,11 @@ final class Invalidator: VolumeObserver {
     /// Content and attributes that could not be shown yet.
     private let late = Mutex<[ViewChange: Late]>([:])
 
+    private typealias Forget = @Sendable (KernelCache) -> Bool
+    /// What the kernel did not know when it was told to forget it, a moment ago or since the last tick.
+    private let missed = Mutex<[Forget]>([])
+    private let missedTwice = Mutex<[Forget]>([])
+
     /// - Parameter refresh: reads an open file's content anew; whether it is another now.
     init(
         table: InodeTable, volume: any Volume, kernel: KernelCache, changes: ChangeCount,
@@ -124,6 +129,12 @@ final class Invalidator: VolumeObserver {
             return due.keys
         }
         for change in due { enqueue([change]) }
+        let rest = missedTwice.withLock { missed in
+            defer { missed = [] }
+            return missed
+        }
+        guard !rest.isEmpty else { return }
+        thread.run { [kernel] in for forget in rest { _ = forget(kernel) } }
     }
 
     /// What the kernel keeps by itself, sizes and times, it does not give up by being told to forget: where
@@ -291,12 +302,27 @@ final class Invalidator: VolumeObserver {
         if !file.endSwitch() { kernel.takePages(of: id) }
     }
 
-    /// What the kernel does not know may just be on the way to it, as it was before the change.
-    private func retrying(_ forget: @escaping @Sendable (KernelCache) -> Bool) {
+    /// What the kernel does not know may just be on the way to it, as it was before the change: to a program
+    /// that gets no processor for a while.
+    private func retrying(_ forget: @escaping Forget) {
         guard !forget(kernel) else { return }
-        thread.run { [kernel] in
-            usleep(2000)
-            _ = forget(kernel)
+        let isFirst = missed.withLock { missed in
+            missed.append(forget)
+            return missed.count == 1
         }
+        guard isFirst else { return }
+        thread.run { [weak self] in
+            usleep(2000)
+            self?.forgetMissed()
+        }
+    }
+
+    private func forgetMissed() {
+        let all = missed.withLock { missed in
+            defer { missed = [] }
+            return missed
+        }
+        let rest = all.filter { !$0(kernel) }
+        missedTwice.withLock { $0 += rest }
     }
 }

@@ -29,8 +29,15 @@ extension FileTree {
     }
 
     /// Whether a save of the file may name it as what was shown: a version of it, or one that is settled and gone.
-    package func isVersion(_ id: VersionID, of object: ObjectID) throws(StorageError) -> Bool {
-        guard let row = try storage.version(id) else { return try isForgotten(id) }
+    ///
+    /// - Parameter orForgotten: whether one that is gone was a version of this file, as the caller knows.
+    package func isVersion(_ id: VersionID, of object: ObjectID, orForgotten: Bool)
+        throws(StorageError) -> Bool
+    {
+        guard let row = try storage.version(id) else {
+            guard orForgotten else { return false }
+            return try isForgotten(id)
+        }
         return row.object == object
     }
 }

@@ -60,15 +60,7 @@ extension Log {
     /// - Returns: how many blocks the two histories agree on at least, or nil if they do not differ
     ///   or cannot be compared.
     func conflict(with proof: Proof) throws(ProofError) -> UInt64? {
-        guard proof.fork == fork else { throw .stale }
-        guard let upgrade = proof.upgrade, upgrade.start == 0 else {
-            throw .malformed("no proof from zero")
-        }
-        var other = GrowingTree()
-        var nothing: TreeNode?
-        _ = try upgraded(
-            from: GrowingTree(), by: upgrade, fork: proof.fork, rules: rules,
-            joining: &nothing, meeting: &other)
+        let other = try treeFromZero(proof)
         guard other.length <= length else { return nil }
         for root in FlatTree.fullRoots(length: other.length) {
             let own: TreeNode?
@@ -81,6 +73,14 @@ extension Log {
 
     /// What the log was after the blocks that a proof from zero names.
     func prefix(from proof: Proof) throws(ProofError) -> LogPrefix {
+        let tree = try treeFromZero(proof)
+        return LogPrefix(length: tree.length, roots: tree.roots)
+    }
+
+    // MARK: Parts
+
+    /// The tree at the length that a proof from zero of this fork names; what it is signed with was checked.
+    private func treeFromZero(_ proof: Proof) throws(ProofError) -> GrowingTree {
         guard proof.fork == fork else { throw .stale }
         guard let upgrade = proof.upgrade, upgrade.start == 0 else {
             throw .malformed("no proof from zero")
@@ -90,10 +90,8 @@ extension Log {
         _ = try upgraded(
             from: GrowingTree(), by: upgrade, fork: proof.fork, rules: rules,
             joining: &nothing, meeting: &tree)
-        return LogPrefix(length: tree.length, roots: tree.roots)
+        return tree
     }
-
-    // MARK: Parts
 
     private func newRules(from proof: Proof) throws(ProofError) -> SigningRules? {
         guard rules == nil, let manifest = proof.manifest else { return nil }

@@ -15,7 +15,14 @@ extension Engine {
             // An answer may change what another file is asked about.
             let questions = tree.takeQuestions()
             guard !questions.isEmpty else { return }
-            for question in questions where try !answerInline(question) {
+            for (index, question) in questions.enumerated() {
+                do throws(StorageError) {
+                    if try answerInline(question) { continue }
+                } catch {
+                    // The tree asks once.
+                    for question in questions[index...] { merges.add(question) }
+                    throw error
+                }
                 merges.add(question)
                 mustMerge = true
             }
@@ -140,7 +147,12 @@ extension Engine {
     /// - Returns: nil if none was found; there are no more once `merges.nextTurn` is nil.
     mutating func nextMerge() throws(StorageError) -> MergeJob? {
         while let question = merges.next() {
-            if let job = try job(question) { return job }
+            do throws(StorageError) {
+                if let job = try job(question) { return job }
+            } catch {
+                merges.add(question)
+                throw error
+            }
         }
         guard let scan = merges.scan else { return nil }
         let cursor: ObjectID? = if case .after(let object) = scan { object } else { nil }
@@ -148,11 +160,11 @@ extension Engine {
             merges.scan = nil
             return nil
         }
-        merges.scan = .after(page.last)
-        merges.scanDeadline = environment.now() + MergeQueue.Limits.scanPause
         for object in page.objects {
             if let question = try tree.pendingQuestion(of: object) { merges.add(question) }
         }
+        merges.scan = .after(page.last)
+        merges.scanDeadline = environment.now() + MergeQueue.Limits.scanPause
         return nil
     }
 

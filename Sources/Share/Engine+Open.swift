@@ -250,8 +250,11 @@ extension Engine {
     }
 
     /// This device's request to be admitted, bound to one connection.
+    ///
+    /// - Returns: nil without an invite; and for a device that goes on under another log: as long as nobody is to
+    ///   hear of that, nobody is to let it in, and with an invite it would be none of those that it was.
     func joinRequest(handshakeHash: [UInt8]) throws(StorageError) -> ControlMessage.JoinRequest? {
-        guard let log = ownLog,
+        guard let log = ownLog, succession == nil,
             let seed = try storage.value(StoredValue.inviteSeed).flatMap({ Bytes32($0) })
         else { return nil }
         let invite = KeyPair(seed: seed)

@@ -89,13 +89,13 @@ extension Engine {
             return try authorAgain(.place(.init(.new(object), in: parent, named: place.name)))
         case .existing(let entry, let from):
             var now = restating.current(entry)
-            if try tree.entryRow(now) == nil {
-                guard let object = restating.former.objects[entry],
-                    try existing(object, withContent: true, &restating) != nil
-                else { return nil }
+            if let object = restating.former.objects[entry] {
+                guard try existing(object, withContent: true, &restating) != nil else {
+                    return nil
+                }
                 now = restating.current(entry)
             }
-            guard let row = try tree.entryRow(now) else { return nil }
+            guard let row = try tree.entryRow(now), try !isGone(row.object) else { return nil }
             // Of two places the later holds; a removal that did not know of this one does not.
             if !row.isDead, hasBeenSet(row.placement.stamp, since: context) { return nil }
             let parent = try home(place.parent, &restating)
@@ -134,9 +134,13 @@ extension Engine {
         var new = write
         new.object = object
         new.parents = []
+        // Of a file that was made again one that is gone never was a version: members who still have it refuse that.
+        let isSame = restating.moved[write.object] == nil
         for parent in write.parents.map(restating.current) where !new.parents.contains(parent) {
             // One that is settled and gone says that this is beside what came after it.
-            if try tree.isVersion(parent, of: object) { new.parents.append(parent) }
+            if try tree.isVersion(parent, of: object, orForgotten: isSame) {
+                new.parents.append(parent)
+            }
         }
         return try authorAgain(.write(new))
     }
@@ -174,14 +178,25 @@ extension Engine {
         return row.kind == .directory && (id == .root || row.entry != nil)
     }
 
-    /// The object, or its like if it is gone for ever.
+    /// Whether a file is not there, or was removed elsewhere, by somebody who had seen what others made of it: its
+    /// bytes may be nobody's any more, and are not to show again with what was done to it here.
+    private func isGone(_ id: ObjectID) throws(StorageError) -> Bool {
+        guard let row = try tree.objectRow(id) else { return true }
+        guard row.kind != .directory, row.links == 0 else { return false }
+        // What was removed here is put back as what it was.
+        return try !tree.allEntries(of: id).contains { entry in
+            entry.removals.contains { $0.writer == ownSlot }
+        }
+    }
+
+    /// The object, or its like if it is gone.
     private mutating func existing(
         _ object: ObjectID, withContent: Bool, _ restating: inout Restating
     ) throws(StorageError) -> ObjectID? {
         // What has just been made has no row before it has a name.
         if let made = restating.moved[object] { return made }
         let now = restating.current(object)
-        if try tree.objectRow(now) != nil { return now }
+        if try !isGone(now) { return now }
         guard let thing = restating.former.things[object], let entry = thing.entry else {
             return nil
         }

@@ -117,20 +117,10 @@ extension Engine {
     ) throws(StorageError) {
         // The view is made again from its pieces.
         try chunks.sync()
-        var first = checkpoint
-        first.logBytes = logs.values.reduce(0) { $0 &+ $1.byteLength }
-        first.seen = contents.states.map {
-            .init(log: writers.key(of: $0.writer), blocks: $0.number)
-        }
-        base = first
-        checkpoints = [first]
-        checkpointsChanged = true
+        try takeAsBase(checkpoint, contents.states)
         offered = nil
         nextBase = nil
         compaction = nil
-        // By the logs' keys: slots may change places.
-        try storage.setValue(PublishedCheckpoint.encode([first]), of: StoredValue.base)
-        try storage.setValue(encodedStarts(contents.states), of: StoredValue.starts)
         try storage.setValue(nil, of: StoredValue.nextBase)
         try storage.setValue(nil, of: StoredValue.compaction)
     }

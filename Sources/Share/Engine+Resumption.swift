@@ -178,9 +178,19 @@ extension Engine {
         return (ReplicationID(connection: source.connection, slot: fork.branch), length)
     }
 
-    mutating func askForLook(into effects: inout [LogReplication.Effect]) -> ReplicationID? {
+    mutating func askForLook(now: Instant, into effects: inout [LogReplication.Effect])
+        -> ReplicationID?
+    {
         guard let (id, length) = nextLook else { return nil }
+        // Many turns may go by before a slow peer answers.
+        if let asked = resumption?.askedLook, asked.id == id, asked.length == length,
+            now < asked.until
+        {
+            return nil
+        }
         replications[id]?.askPrefix(length, into: &effects)
+        guard !effects.isEmpty else { return nil }
+        resumption?.askedLook = (id, length, now + Resumption.Limits.answerPatience)
         return id
     }
 

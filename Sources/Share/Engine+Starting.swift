@@ -176,16 +176,7 @@ extension Engine {
             try chunks.sync()
             (membershipChanged, settingsChanged, membershipGrew) = (true, true, true)
             adopt(contents.states)
-            var first = checkpoint
-            first.logBytes = logs.values.reduce(0) { $0 &+ $1.byteLength }
-            first.seen = contents.states.map {
-                .init(log: writers.key(of: $0.writer), blocks: $0.number)
-            }
-            base = first
-            checkpoints = [first]
-            checkpointsChanged = true
-            try storage.setValue(PublishedCheckpoint.encode([first]), of: StoredValue.base)
-            try storage.setValue(encodedStarts(contents.states), of: StoredValue.starts)
+            try takeAsBase(checkpoint, contents.states)
             refreshBounds()
             try endStart()
             startRefusal = nil
@@ -193,6 +184,21 @@ extension Engine {
         } catch {
             throw .storage(error)
         }
+    }
+
+    /// A checkpoint is what this device begins from, and the only one that it knows.
+    mutating func takeAsBase(_ checkpoint: PublishedCheckpoint, _ states: [BlockCodec])
+        throws(StorageError)
+    {
+        var first = checkpoint
+        first.logBytes = logs.values.reduce(0) { $0 &+ $1.byteLength }
+        first.seen = states.map { .init(log: writers.key(of: $0.writer), blocks: $0.number) }
+        base = first
+        checkpoints = [first]
+        checkpointsChanged = true
+        // By the logs' keys: slots may change places.
+        try storage.setValue(PublishedCheckpoint.encode([first]), of: StoredValue.base)
+        try storage.setValue(encodedStarts(states), of: StoredValue.starts)
     }
 
     /// The view is that of a checkpoint: logs are read from there on.

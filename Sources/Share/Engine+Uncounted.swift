@@ -16,7 +16,8 @@ extension Engine {
         var counted = Counted(bounds: bounds, ends: applied)
         for (slot, blocks) in applied { counted.ends[slot] = min(blocks, bound(of: slot)) }
         for slot in ownSlots {
-            guard let length = countedOfOwn(slot) else { continue }
+            let lengths = [countedOfOwn(slot), commonLength(of: slot)].compactMap { $0 }
+            guard let length = lengths.min() else { continue }
             if counted.bounds.isOpen {
                 counted.bounds.isOpen = false
                 counted.bounds.counted = Set(logs.keys)
@@ -25,6 +26,13 @@ extension Engine {
             counted.ends[slot] = min(counted.ends[slot] ?? 0, length)
         }
         return counted
+    }
+
+    /// Of a log with two histories, how much of the one that is here the others have for sure; nil for all.
+    private func commonLength(of slot: WriterSlot) -> UInt64? {
+        guard let pendingFork, writers.key(of: slot) == pendingFork.log else { return nil }
+        // What this device began from the others have, too.
+        return max(pendingFork.common, starts[slot]?.number ?? 0)
     }
 
     /// How much of a log of this device counts for the others; nil for all.

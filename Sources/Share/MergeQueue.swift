@@ -46,6 +46,10 @@ struct MergeQueue {
     private var readyHead = 0
     private(set) var waiting: [ObjectID: Waiting] = [:]
     private var objects: [Bytes32: [ObjectID]] = [:]
+    /// Until when storage is left in peace after it failed.
+    private var pausedUntil = Instant.zero
+    /// The last error told, so that one that stays is told once.
+    private var toldFailure: StorageError?
     private(set) var shown: [Shown] = []
     private var settled: [Settled] = []
     /// Where the look for questions of an earlier run has come to; nil when it is done.
@@ -61,7 +65,9 @@ struct MergeQueue {
     private var hasReady: Bool { readyHead < ready.count }
 
     /// When there is something to do; nil if there is nothing.
-    var nextTurn: Instant? { hasReady ? .zero : scan == nil ? nil : scanDeadline }
+    var nextTurn: Instant? {
+        hasReady ? pausedUntil : scan == nil ? nil : max(scanDeadline, pausedUntil)
+    }
 
     mutating func add(_ question: MergeQuestion) {
         forget(question.object)
@@ -76,6 +82,18 @@ struct MergeQueue {
         }
         return ready[readyHead]
     }
+
+    /// Storage failed, as on a full disk: what is to be merged is tried again later.
+    ///
+    /// - Returns: whether people are to be told.
+    mutating func pause(after failure: StorageError, until: Instant) -> Bool {
+        pausedUntil = until
+        defer { toldFailure = failure }
+        return toldFailure != failure
+    }
+
+    /// Storage works.
+    mutating func noteSuccess() { toldFailure = nil }
 
     mutating func wait(_ question: MergeQuestion, for missing: [ChunkReference], until: Instant?) {
         forget(question.object)

@@ -24,6 +24,8 @@ struct Resumption {
         static let hope = Duration.seconds(10)
         /// How long nothing may come while somebody is connected.
         static let patience = Duration.seconds(60)
+        /// How long a peer may take to prove what the other history was.
+        static let answerPatience = Duration.seconds(10)
         /// From one look to the next while blocks are lacked, and while none are.
         static let interval = Duration.seconds(1)
         static let longInterval = Duration.seconds(5)
@@ -39,6 +41,8 @@ struct Resumption {
     var common: UInt64?
     var nextLook: UInt64?
     var agreement: LogAgreement?
+    /// What was asked last, of whom, and until when its answer is waited for.
+    var askedLook: (id: ReplicationID, length: UInt64, until: Instant)?
 
     /// The checkpoint, once it is proved.
     var checkpoint: PublishedCheckpoint? {

@@ -8,6 +8,8 @@ extension ShareVolume {
     private enum MergeLimits {
         /// Merges made before the event loop goes on.
         static let perTurn = 4
+        /// From one that storage stopped to the next.
+        static let pause = Duration.seconds(1)
     }
 
     /// Makes some merges. Reads and merges without a lock.
@@ -19,8 +21,10 @@ extension ShareVolume {
                 guard try mergeNext(by: now) else { break }
             }
         } catch {
-            engine.withLock { $0.notices.append("storage: \(error)") }
-            next = min(next, now + .seconds(1))
+            engine.withLock { engine in
+                let isNews = engine.merges.pause(after: error, until: now + MergeLimits.pause)
+                if isNews { engine.notices.append("storage: \(error)") }
+            }
         }
         return engine.withLock { engine in
             if !engine.newlyWanted.isEmpty { next = now }
@@ -50,6 +54,16 @@ extension ShareVolume {
             return (isDue ? try engine.nextMerge() : nil, isDue)
         }
         guard let job else { return isDue }
+        do throws(StorageError) {
+            try make(job)
+        } catch {
+            engine.withLock { $0.merges.add(job.question) }
+            throw error
+        }
+        return true
+    }
+
+    private func make(_ job: MergeJob) throws(StorageError) {
         let outcome = try job.run(chunks)
         var content: Content?
         if case .merged(let bytes) = outcome { content = try store(bytes) }
@@ -61,8 +75,8 @@ extension ShareVolume {
             case .missing(let missing, let readable):
                 try engine.wait(job.question, for: missing, readable: readable)
             }
+            engine.merges.noteSuccess()
         }
-        return true
     }
 
     /// Makes the merges of a view that is looked at and not kept; what lacks bytes shows all heads.

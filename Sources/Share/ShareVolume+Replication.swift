@@ -34,7 +34,7 @@ extension ShareVolume {
                 let (more, asked) = try engine.withLock { (engine) throws(StorageError) in
                     try engine.lookForLack(among: members, now: now)
                     let more = try engine.advanceResumption(now: now, isConnected: !members.isEmpty)
-                    return (more, engine.askForLook(into: &effects))
+                    return (more, engine.askForLook(now: now, into: &effects))
                 }
                 if more { next = now }
                 if let asked { send(effects, of: asked, &table, now: now) }
@@ -167,8 +167,10 @@ extension ShareVolume {
                 try stored { (engine) throws(StorageError) in try engine.noteLook(prefix, of: slot)
                 }
                 environment.wake()
-            case .stored:
+            case .stored(let blocks):
                 table.logsGrew = true
+                // What comes of the own log is what a peer has: it may have said so before there was so much here.
+                if let slot { engine.withLock { $0.noteAcknowledged(blocks.upperBound, of: slot) } }
                 // Many rounds may come before the next turn: what is due is committed all the same, or one long
                 // transaction would keep everybody waiting at its end. Callers come in between.
                 try stored { (engine) throws(StorageError) in try engine.commitIfDue() }

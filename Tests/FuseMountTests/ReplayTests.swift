@@ -425,6 +425,49 @@ struct ReplayTests {
     }
 
     @Test
+    func `who removes or renames what another device has just replaced does so to that`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let volume = mount.volume
+        func rename(_ name: String, _ other: String) throws {
+            _ = try volume.rename(
+                Array(name.utf8), in: .root, to: Array(other.utf8), in: .root, .replace)
+        }
+        func tell(_ name: String, _ other: String, _ shown: ViewChange.Shown) {
+            volume.notify([
+                .entry(directory: .root, name: Array(name.utf8), before: shown),
+                .entry(directory: .root, name: Array(other.utf8), before: nil), .derived(.root),
+            ])
+            while !mount.mount.awaitShown() {}
+        }
+        try check(mkdir(mount.at("d"), 0o755))
+        try writeFile(mount.at("f"), [1])
+        mount.settle()
+        let folder = ViewChange.Shown(node: try #require(volume.node("d")), kind: .directory)
+        let file = ViewChange.Shown(node: try #require(volume.node("f")), kind: .file)
+        let inside = try check(open(mount.at("d"), O_RDONLY | O_DIRECTORY))
+        defer { close(inside) }
+        // The kernel has not heard of it yet.
+        try rename("d", "e")
+        try rename("f", "g")
+        _ = try volume.make(
+            Array("d".utf8), in: .root,
+            MakeRequest(kind: .directory, mode: 0o755, uid: 0, gid: 0))
+        let other = try volume.make(
+            Array("f".utf8), in: .root, MakeRequest(kind: .file, mode: 0o644, uid: 0, gid: 0))
+        try check(rmdir(mount.at("d")))
+        try check(Glibc.rename(mount.at("f"), mount.at("h")))
+        #expect(volume.node("h") == other.node)
+        tell("d", "e", folder)
+        tell("f", "g", file)
+        try writeFile(mount.at("e/new"), [2])
+        #expect(try names(mount.at("e")) == ["new"])
+        #expect(try readFile(mount.at("g")) == [1])
+        #expect(try readFile(mount.at("h")) == [])
+        #expect(try names(mount.path) == ["e", "g", "h"])
+    }
+
+    @Test
     func `a mount that is taken away does not wait for what is to be told`() throws {
         let mount = try TestMount()
         _ = try names(mount.path)

@@ -12,21 +12,6 @@ import Testing
         (0..<2000).map { changes[$0] ?? "line \($0) of many" }.joined(separator: "\n") + "\n"
     }
 
-    private func network(seed: UInt64) throws -> (Network, [Network.Device]) {
-        let network = Network(seed: seed)
-        network.checkpointPolicy = CheckpointPolicy(
-            growthMin: 16 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .seconds(60),
-            objectsPerTurn: 100, history: .seconds(600))
-        var devices: [Network.Device] = []
-        for name in ["alice", "bob", "carol"] {
-            let device = try network.addDevice(name)
-            if let first = devices.first { network.connect(device, first) }
-            devices.append(device)
-        }
-        network.run()
-        return (network, devices)
-    }
-
     /// Much is written, made and removed, for two years, on those who are there.
     private func live(_ devices: ArraySlice<Network.Device>, _ network: Network) throws {
         for season in 0..<8 {
@@ -49,7 +34,7 @@ import Testing
     }
 
     @Test func `who was away for two years comes back safely`() throws {
-        let (network, devices) = try network(seed: 1)
+        let (network, devices) = try Network.forgetfulTrio(seed: 1)
         let (alice, bob, carol) = (devices[0], devices[1], devices[2])
         let files = [
             "both.txt", "same.txt", "gone", "revived", "edited", "thrown away", "renamed",

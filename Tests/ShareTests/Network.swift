@@ -15,7 +15,7 @@ final class Network {
         fileprivate(set) var volume: ShareVolume!
         fileprivate var key = Bytes32.zero
         var publicKey: Bytes32 { KeyPair(seed: key).publicKey }
-        fileprivate(set) var chunks = MemoryChunkStorage()
+        fileprivate(set) var chunks = FickleChunkStorage()
         fileprivate(set) var storage = MemoryShareStorage()
         fileprivate var random: SeededRandom
         /// How far this device's wall clock is off.
@@ -69,6 +69,22 @@ final class Network {
     init(seed: UInt64) {
         random = SeededRandom(seed: seed)
         shareKey = Bytes32(random.bytes(32))!
+    }
+
+    /// Alice, bob and carol, connected through alice, in a share that gives history back within minutes.
+    static func forgetfulTrio(seed: UInt64) throws -> (Network, [Device]) {
+        let network = Network(seed: seed)
+        network.checkpointPolicy = CheckpointPolicy(
+            growthMin: 16 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .seconds(60),
+            objectsPerTurn: 100, history: .seconds(600))
+        var devices: [Device] = []
+        for name in ["alice", "bob", "carol"] {
+            let device = try network.addDevice(name)
+            if let first = devices.first { network.connect(device, first) }
+            devices.append(device)
+        }
+        network.run()
+        return (network, devices)
     }
 
     func addDevice(_ name: String) throws -> Device {

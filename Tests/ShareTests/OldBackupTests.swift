@@ -1,4 +1,5 @@
 import Base
+import Chunks
 import FileTree
 import Hypercore
 import Testing
@@ -9,17 +10,7 @@ import Testing
 @Suite struct OldBackupTests {
     private func trio(seed: UInt64) throws -> (Network, [Network.Device]) {
         print("seed \(seed)")
-        let network = Network(seed: seed)
-        network.checkpointPolicy = CheckpointPolicy(
-            growthMin: 16 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .seconds(60),
-            objectsPerTurn: 100, history: .seconds(600))
-        var devices: [Network.Device] = []
-        for name in ["alice", "bob", "carol"] {
-            let device = try network.addDevice(name)
-            if let first = devices.first { network.connect(device, first) }
-            devices.append(device)
-        }
-        network.run()
+        let (network, devices) = try Network.forgetfulTrio(seed: seed)
         try devices[0].mkdir("d")
         try devices[0].mkdir("doomed")
         try devices[0].mkdir("moved")
@@ -223,6 +214,174 @@ import Testing
         #expect(try alice.text("edited") == "edited through its old handle")
         #expect(try alice.text("deleted") == "deleted, and made again")
         try expectOne(devices, network)
+    }
+
+    @Test func `a log that is held back is not let in by the device's old invite`() throws {
+        let (network, devices) = try trio(seed: 9)
+        try restored(network, devices)
+        let (alice, bob) = (devices[0], devices[1])
+        network.connect(alice, bob)
+        network.run(seconds: 3)
+        try bob.write("new", "bob's new one")
+        for _ in 0..<3 {
+            network.disconnectAll()
+            network.connect(bob, alice)
+            network.run(seconds: 3)
+            #expect(alice.volume.status().members.count == 3)
+        }
+        network.connect(devices[2], alice)
+        network.run(seconds: 300)
+        try expectOne(devices, network)
+        #expect(try alice.text("new") == "bob's new one")
+        let (log, before) = bob.volume.engine.withLock { engine in
+            (engine.ownLog?.key, engine.succession?.succession.predecessor)
+        }
+        let (own, former) = (try #require(log), try #require(before))
+        let predecessors = alice.volume.engine.withLock { $0.membership.predecessors(of: own) }
+        #expect(predecessors == [former])
+    }
+
+    @Test func `a peer that answers slowly is not asked again in every turn`() throws {
+        let (network, devices) = try trio(seed: 10)
+        try restored(network, devices)
+        let bob = devices[1]
+        try bob.write("new", "bob's new one")
+        network.run(seconds: 5)
+        network.connect(bob, devices[0])
+        var isAsking = false
+        for _ in 0..<100_000 where !isAsking {
+            network.step()
+            isAsking = bob.volume.engine.withLock { $0.resumption?.askedLook != nil }
+        }
+        #expect(isAsking)
+        let (now, limit) = (network.time, Resumption.Limits.answerPatience)
+        for (time, isDue) in [(now, false), (now + limit, true), (now + limit, false)] {
+            let asked = bob.volume.engine.withLock { engine in
+                var effects: [LogReplication.Effect] = []
+                return engine.askForLook(now: time, into: &effects) != nil
+            }
+            #expect(asked == isDue)
+        }
+    }
+
+    @Test func `what was saved here and removed elsewhere lately is there again`() throws {
+        let (network, devices) = try trio(seed: 11)
+        try restored(network, devices)
+        let (alice, bob) = (devices[0], devices[1])
+        network.connect(devices[2], alice)
+        try alice.unlink("edited")
+        try alice.unlink("kept")
+        try alice.write("edited", "another one")
+        try alice.unlink("d/deep")
+        try alice.rmdir("d")
+        network.run(seconds: 10)
+        try bob.write("edited", "bob's of edited")
+        try bob.write("d/deep", "bob's of deep")
+        try bob.write("kept", "bob's of kept")
+        try bob.unlink("kept")
+        network.run(seconds: 5)
+        network.connect(bob, alice)
+        network.run(seconds: 300)
+        try expectOne(devices, network)
+        for device in devices {
+            let copies = try device.names().filter { $0.hasPrefix("edited (conflict") }
+            try #require(copies.count == 1)
+            #expect(
+                try Set([device.text("edited"), device.text(copies[0])])
+                    == ["another one", "bob's of edited"])
+            #expect(try device.text("d/deep") == "bob's of deep")
+            #expect(try !device.names().contains("kept"))
+        }
+    }
+
+    /// Ends as `status` says it must where no checkpoint can be had.
+    @Test(arguments: [false, true])
+    func `what no checkpoint can be had for is exported, and goes on in a new device`(
+        whileConnected: Bool
+    ) throws {
+        let (network, devices) = try trio(seed: whileConnected ? 8 : 7)
+        try restored(network, devices)
+        let (alice, bob, carol) = (devices[0], devices[1], devices[2])
+        // Nobody who is there can give the bytes of a checkpoint.
+        let pieces = Set(
+            alice.volume.engine.withLock { $0.checkpoints }
+                .flatMap { $0.content.pieces.compactMap(\.reference?.address) })
+        _ = bob.chunks.collect { !pieces.contains($0) }
+        func writeSome() throws {
+            try bob.write("new", "bob's new one")
+            try bob.write("edited", "bob's of edited")
+            try bob.mkdir("fresh")
+            try bob.write("fresh/file", "bob's fresh one")
+            try bob.unlink("kept")
+        }
+        if !whileConnected {
+            try writeSome()
+            network.run(seconds: 5)
+        }
+        network.connect(bob, alice)
+        network.run(seconds: 3)
+        alice.chunks.hide { pieces.contains($0) }
+        // The rest of the own log is known, and not here: it is a new log that this is in.
+        if whileConnected { try writeSome() }
+        var problems: [String] = []
+        for _ in 0..<200 where !problems.contains(where: { $0.contains("--anew") }) {
+            network.run(seconds: 1)
+            problems = bob.volume.status().problems
+        }
+        #expect(problems.contains { $0.contains("export") && $0.contains("--anew") }, "\(problems)")
+        #expect(try bob.text("new") == "bob's new one")
+
+        // All of it, also after a restart.
+        network.disconnectAll()
+        for isRestarted in [false, true] {
+            if isRestarted { try network.restart(bob) }
+            let view = try bob.volume.uncounted(
+                of: nil, scratch: (MemoryShareStorage(), MemoryShareStorage()))
+            #expect(view.unreadBlocks == 0)
+            let blocks = view.logs.reduce(0) { $0 + $1.blocks }
+            #expect(blocks > 0, "\(view.logs)")
+            let paths = view.items.map { item in
+                item.path.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
+            }
+            #expect(Set(paths).isSuperset(of: ["new", "edited", "fresh", "fresh/file"]))
+        }
+        let view = try bob.volume.uncounted(
+            of: nil, scratch: (MemoryShareStorage(), MemoryShareStorage()))
+        let tree = try #require(view.tree)
+
+        // Another device with its bytes, which starts from what the others have.
+        alice.chunks.hide { _ in false }
+        let anew = try network.addDevice("bob anew")
+        network.connect(carol, alice)
+        network.connect(anew, carol)
+        network.run(seconds: 300)
+        let wanted = ["new", "edited", "fresh", "fresh/file"]
+        for item in view.items {
+            let path = item.path.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
+            guard wanted.contains(path) else { continue }
+            guard item.attributes.kind == .file else {
+                try anew.mkdir(path)
+                continue
+            }
+            guard case .inline(let bytes) = try tree.openContent(of: item.attributes.node).content
+            else {
+                Issue.record("\(path) is in chunks")
+                continue
+            }
+            try anew.write(path, bytes)
+        }
+        network.run(seconds: 60)
+        let others = [alice, carol, anew]
+        #expect(Set(others.map { $0.volume.status().digest }).count == 1, "\(network.log)")
+        for device in others {
+            let status = device.volume.status()
+            #expect(status.pending.blocks == 0 && status.refused == 0, "\(device.name)")
+            #expect(try device.names() == alice.names())
+            #expect(try device.names().filter { $0.contains("(conflict") } == [])
+            #expect(try device.text("new") == "bob's new one")
+            #expect(try device.text("edited") == "bob's of edited")
+            #expect(try device.text("fresh/file") == "bob's fresh one")
+        }
     }
 
     @Test(arguments: [1, 5, 22])

@@ -145,6 +145,31 @@ import Testing
         #expect(try carol.text("note.txt") == text(1000, [1: "alice", 900: "bob"]))
     }
 
+    @Test func `a merge that finds no room on the disk is made when there is some`() throws {
+        let (network, alice, bob) = try pair(6)
+        try alice.write("note.txt", text(3000))
+        network.run()
+        network.disconnectAll()
+        try alice.write("note.txt", text(3000, [0: "alice"]))
+        try bob.write("note.txt", text(3000, [2999: "bob"]))
+        network.run(seconds: 1)
+        let known = Set(alice.chunks.addresses + bob.chunks.addresses)
+        alice.chunks.refuse { !known.contains($0) }
+        network.connect(alice, bob)
+        network.run()
+        let merged = text(3000, [0: "alice", 2999: "bob"])
+        #expect(try bob.text("note.txt") == merged)
+        #expect(try alice.text("note.txt") != merged)
+        // It is tried again once a second, and told once.
+        #expect((2...21).contains(alice.chunks.refusals), "\(alice.chunks.refusals)")
+        let told = network.log.filter { $0.hasPrefix("alice: storage") }
+        #expect(told.count == 1, "\(told)")
+        alice.chunks.refuse { _ in false }
+        network.run(seconds: 2)
+        #expect(try alice.text("note.txt") == merged)
+        #expect(try alice.names() == ["note.txt"])
+    }
+
     @Test func `edits of the same words are two versions`() throws {
         let (network, alice, bob) = try pair(5)
         try alice.write("note.txt", text(9))

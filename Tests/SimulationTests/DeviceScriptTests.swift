@@ -379,4 +379,84 @@ import Testing
                     .writeSlowly(0, "n.txt", milliseconds: 502),
                 ]))
     }
+
+    @Test func `a file that is made again has none of the versions of the one that is gone`() {
+        check(
+            DeviceScript(
+                seed: 65, devices: 2,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(0, "m.txt", .inPlace),
+                    .write(1, "a/c/c", .inPlace),
+                    .sleep(hours: 1),
+                    .write(0, "a/c", .inPlace),
+                    .write(1, "a", .inPlace),
+                    .write(1, "n.txt", .inPlace),
+                    .write(1, "m.txt", .inPlace),
+                    .write(0, "c/b/n.txt", .inPlace),
+                    .sleep(hours: 1),
+                    .writeSame(1, "a/m.txt"),
+                    .write(1, "k.bin", .inPlace),
+                    .write(0, "n.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .backUp(1),
+                    .rename(0, "m.txt", to: "a/m.txt"),
+                    .write(0, "n.txt", .inPlace),
+                    .sleep(hours: 200),
+                    .run(milliseconds: 100),
+                    .write(1, "a", .backup),
+                    .write(0, "a/a", .inPlace),
+                    .putBack(1),
+                    .sleep(hours: 1),
+                    .edit(1, "a/m.txt", 4_374_245),
+                ]))
+    }
+
+    @Test func `a save over what was removed elsewhere is seen after a checkpoint too`() {
+        check(
+            DeviceScript(
+                seed: 371, devices: 2,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "m.txt", .unlinkFirst),
+                    .backUp(1),
+                    .sleep(hours: 1),
+                    .sleep(hours: 1),
+                    .putBack(1),
+                    .writeSame(1, "m.txt"),
+                    .sleep(hours: 1),
+                ]))
+    }
+
+    @Test func `what was removed elsewhere does not show beside what was saved here`() {
+        check(
+            DeviceScript(
+                seed: 715, devices: 2,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .makeDirectory(0, "b"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .edit(1, "m.txt", 7_764_277),
+                    .sleep(hours: 1),
+                    .backUp(0),
+                    .run(milliseconds: 100),
+                    .write(0, "b", .backup),
+                    .putBack(0),
+                    .writeBinary(1, "m.txt", kilobytes: 8),
+                    .sleep(hours: 3000),
+                    .write(1, "m.txt", .backup),
+                    .sync(1),
+                    .edit(0, "m.txt", 7_738_217),
+                ]))
+    }
 }

@@ -43,12 +43,13 @@ extension DeviceWorld {
         for round in 0..<400 {
             run(for: .milliseconds(round < 20 ? 250 : 2000))
             if round == 3 { for device in devices { publishStaged(on: device) } }
-            if round > 3, isQuiet() {
+            if round > 3, let clock = quietClock() {
                 // The last chunk may have come a moment ago, and be all that a merge waited for.
                 // And devices whose clocks are equal tell each other their digests. Not a multiple of what devices do
                 // every second.
                 run(for: .milliseconds(hasClones ? 3100 : 100))
-                if isQuiet() { return true }
+                // Of a block that has just been written they have not told yet.
+                if quietClock() == clock { return true }
             }
             if hasTwins, round > 60 { return classifyClones() }
         }
@@ -66,23 +67,24 @@ extension DeviceWorld {
         return false
     }
 
-    private func isQuiet() -> Bool {
+    /// - Returns: what all have; nil while anything is under way.
+    private func quietClock() -> [String: UInt64]? {
         var clock: [String: UInt64]?
         for device in members {
             // A slow machine may not have come to what reached it last.
             guard let status = device.volume?.status(), device.busyUntil <= now, device.due > now
-            else { return false }
+            else { return nil }
             guard status.pending == ShareStatus.Pending(), clock == nil || clock == status.clock,
                 members.count == 1 || !status.peers.isEmpty,
                 status.forks.allSatisfy({ !$0.isOwn || $0.isSettled })
-            else { return false }
+            else { return nil }
             if let records = try? device.volume?.stagedFiles(), !records.isEmpty {
                 publishStaged(on: device)
-                return false
+                return nil
             }
             clock = status.clock
         }
-        return true
+        return clock ?? [:]
     }
 
     private func check() {

@@ -231,8 +231,10 @@ final class DeviceWorld {
         if device.restlessTurns == Self.restlessTurnsMax {
             report(.progress, "\(device.name) turns and turns, and nothing comes of it")
         }
+        // Once that is known the run is to come to its end.
+        let isStuck = device.restlessTurns >= Self.restlessTurnsMax
         // A host's loop does not turn in no time either.
-        device.due = max(next, now + .microseconds(50))
+        device.due = max(next, now + (isStuck ? .seconds(1) : .microseconds(50)))
         for effect in effects { perform(effect, of: device) }
     }
 
