@@ -216,11 +216,21 @@ extension Engine {
         guard source.id != target.id else { return .unchanged }
         if source.kind == .directory { try requireOutside(source.object, to) }
         if target.kind == .directory { try requireOutside(target.object, from) }
-        // Under one name for a moment, two with the same bytes would be each other's twins.
+        // Under one name for a moment, two with the same bytes would be each other's twins, and two folders
+        // that one block put there would be one.
         for node in [source, target] { try removeTwins(of: node) }
+        let members = try self.members(of: target)
         let first = try move(source, from: from, to: to, as: newName, withTwins: false)
-        let second = try move(target, from: to, to: from, as: name, withTwins: false)
+        let second = try move(
+            target, from: to, to: from, as: name, withTwins: false, members: members)
         return .exchanged(first, second)
+    }
+
+    /// The entries of the directories that are one with a node.
+    private func members(of node: Node) throws(VolumeError) -> [EntryRow] {
+        try Self.stored { () throws(StorageError) in
+            try tree.members(of: node.object)
+        }
     }
 
     private mutating func removeTwins(of node: Node) throws(VolumeError) {
@@ -230,18 +240,21 @@ extension Engine {
 
     /// Gives a node its new place; a conflict copy becomes a file of its own there.
     ///
-    /// - Parameter withTwins: whether those that are hidden behind it give up the name.
+    /// - Parameters:
+    ///   - withTwins: whether those that are hidden behind it give up the name.
+    ///   - members: the directories that are one with it, if they are known.
     mutating func move(
-        _ node: Node, from: ObjectID, to: ObjectID, as name: [UInt8], withTwins: Bool = true
+        _ node: Node, from: ObjectID, to: ObjectID, as name: [UInt8], withTwins: Bool = true,
+        members: [EntryRow]? = nil
     ) throws(VolumeError) -> NodeID {
         guard let entry = node.entry else { throw .notPermitted }
         if node.isCopy {
             return NodeID(try detach(node, to: (to, name)))
         }
         if node.kind == .directory {
-            for member in try Self.stored({ () throws(StorageError) in
-                try tree.members(of: node.object)
-            }) {
+            var entries = members ?? []
+            if members == nil { entries = try self.members(of: node) }
+            for member in entries {
                 try author(
                     .place(.init(.existing(member.id, from: from), in: to, named: name)))
             }

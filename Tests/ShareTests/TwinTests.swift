@@ -119,4 +119,25 @@ import Testing
             }
         }
     }
+
+    @Test func `a folder that was just moved changes places with another and stays itself`() throws
+    {
+        let network = Network(seed: 9)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        for name in ["new", "d"] {
+            try alice.mkdir(name)
+            try alice.write(name + "/in " + name, "text")
+        }
+        network.run()
+        // In one block.
+        try alice.rename("new", "d.new")
+        try alice.exchange("d", "d.new")
+        network.run()
+        for device in [alice, bob] {
+            #expect(try device.text("d/in new") == "text", "\(device.name)")
+            #expect(try device.text("d.new/in d") == "text", "\(device.name)")
+        }
+    }
 }
