@@ -44,7 +44,7 @@ extension EndToEndTests {
                 for name in ["unsynced", "changed"] {
                     try place.shell("cp '\(folder)/\(name)' '\(again)/\(name)'")
                 }
-                let isThere = try wait(.seconds(30), every: .milliseconds(100)) {
+                let isThere = wait(.seconds(30), every: .milliseconds(100)) {
                     alice.read("unsynced") == Array("not told yet".utf8)
                         && alice.read("changed") == Array("bob's".utf8)
                 }
