@@ -34,6 +34,12 @@ extension Engine {
         markDirty()
     }
 
+    /// What was compared was another view than the one that there is from now on.
+    mutating func forgetDivergences() throws(StorageError) {
+        divergences = []
+        try storage.setValue(nil, of: StoredValue.divergences)
+    }
+
     func deviceName(log: Bytes32) -> String {
         membership.member(log: log).map { String(decoding: $0.name, as: UTF8.self) } ?? log.hex
     }

@@ -142,6 +142,8 @@ extension Engine {
         forks[index].common = common
         forks[index].state = .settled
         try storeForks()
+        // Under this clock the others meant the other history's blocks.
+        try forgetDivergences()
         branchSource = nil
         triedBranchSources = []
         logsToReopen.append(oldSlot)

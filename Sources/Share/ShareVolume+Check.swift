@@ -40,8 +40,7 @@ extension ShareVolume {
     package func rebuildView() throws(StorageError) {
         try engine.withLock { (engine) throws(StorageError) in
             try engine.rebuildView(telling: false)
-            engine.divergences = []
-            try engine.storage.setValue(nil, of: StoredValue.divergences)
+            try engine.forgetDivergences()
             try engine.storage.commit()
         }
         try mergeAll()
