@@ -136,10 +136,11 @@ class Person(threading.Thread):
         self.note(token, name, how)
 
     def keep_log(self):
-        """A file that all append to, line by line, at the same time."""
+        """A file that all append to, line by line, at the same time; too long to be here unasked, so none of
+        the notes."""
         for _ in range(40):
             token = self.token()
-            file = os.open(self.shared("log.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            file = os.open(self.shared("all.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
                 os.write(file, (token + "\n").encode())
             except OSError as error:
@@ -149,7 +150,7 @@ class Person(threading.Thread):
                 return
             finally:
                 os.close(file)
-            self.note(token, "log.txt", "append")
+            self.note(token, "all.log", "append")
             time.sleep(self.random.random() * 0.02)
 
     def put(self, name, data, how):
