@@ -112,16 +112,21 @@ class Person(threading.Thread):
             os.close(file)
         elif how in ("sed", "ed", "vim"):
             line = max(1, line - 1)
+            written = os.path.join(self.device.home, "..", f"{self.name}.written")
             commands = {
                 "sed": f"sed -i '{line}a {token}' '{name}'",
                 "ed": f"printf '{line}a\\n{token}\\n.\\nw\\nq\\n' | ed -s '{name}'",
-                "vim": f"vim -nNu NONE -es -c '{line}s/$/\\r{token}/' -c 'wq!' '{name}' </dev/null",
+                "vim": f"rm -f '{written}'; vim -nNu NONE -es -c '{line}s/$/\\r{token}/' -c 'w!'"
+                       f" -c 'silent !touch {written}' -c 'q!' '{name}' </dev/null",
             }
             try:
                 self.shell(f"test -s '{name}'; {commands[how]}; test -e '{name}'", folder)
             except Failure:
                 if os.path.exists(self.shared(name)):
                     raise
+                return
+            if how == "vim" and not os.path.exists(written):
+                # Somebody else saved it since it was read: vim asked whether to write, and nobody answered.
                 return
         else:
             try:
