@@ -434,15 +434,19 @@ import Testing
 
     /// A founder alone, a backup of its state, more of its work, and then another member who begins from a
     /// checkpoint: nobody has the blocks before that, nor all tree nodes over them.
-    private func founderAndNewcomer(seed: UInt64, before: Int, between: Int) throws -> (
-        Network, Network.Device, Network.Device, MemoryShareStorage
-    ) {
+    ///
+    /// - Parameter hasWitness: whether one more member was there from the first block on.
+    private func founderAndNewcomer(
+        seed: UInt64, before: Int, between: Int, hasWitness: Bool = false
+    ) throws -> (Network, Network.Device, Network.Device, MemoryShareStorage) {
         print("seed \(seed)")
         let network = Network(seed: seed)
         network.checkpointPolicy = CheckpointPolicy(
             growthMin: 1 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .seconds(60),
             objectsPerTurn: 100, history: .seconds(600))
         let alice = try network.addDevice("alice")
+        if hasWitness { network.connect(try network.addDevice("carol"), alice) }
+        network.run()
         for index in 0..<before {
             try alice.write("before \(index)", "\(index)")
             try alice.write("often", "\(index) of \(before)")
@@ -465,6 +469,40 @@ import Testing
         network.run(seconds: 60)
         network.disconnectAll()
         return (network, alice, bob, backup)
+    }
+
+    /// Who is there first cannot show how the log goes on, wherever the tree nodes that it has are no end of a log of
+    /// that length; then one comes who can.
+    @Test(arguments: [0, 3])
+    func `a restored founder's log goes on if somebody has all of it`(after: Int) throws {
+        var count = 0
+        for before in 4..<9 {
+            let (network, alice, bob, backup) = try founderAndNewcomer(
+                seed: UInt64(30_000 + before), before: before, between: 4, hasWitness: true)
+            let carol = network.devices[1]
+            try network.restore(alice, backup)
+            network.run(seconds: 1)
+            network.connect(alice, bob)
+            for _ in 0..<40 where alice.volume.status().forks.isEmpty { network.run(seconds: 0.4) }
+            guard !alice.volume.status().forks.isEmpty else { continue }
+            count += 1
+            for index in 0..<after { try alice.write("after \(index)", "\(index)") }
+            network.connect(alice, carol)
+            network.connect(bob, carol)
+            network.run(seconds: 60)
+            try expectOne([alice, bob, carol], network)
+            // What was not written to had one history all the time.
+            #expect(alice.volume.status().forks.map(\.isSettled) == (after == 0 ? [] : [true]))
+            #expect(alice.volume.status().device == (after == 0 ? "alice" : "alice 2"))
+            #expect(alice.volume.status().start == nil)
+            #expect(try alice.text("between 3") == "3")
+            for index in 0..<after { #expect(try bob.text("after \(index)") == "\(index)") }
+            try alice.write("goes on", "alice")
+            network.run(seconds: 20)
+            #expect(try bob.text("goes on") == "alice")
+            try expectOne([alice, bob, carol], network)
+        }
+        #expect(count > 0)
     }
 
     @Test(
