@@ -57,6 +57,7 @@ extension Filesystem {
         } else if valid & FUSE_SET_ATTR_MTIME != 0 {
             change.modified = Timestamp(wanted.st_mtim)
         }
+        let told = change.modified
         if change.uid != nil || change.gid != nil, change.mode == nil {
             // Who gives a file away gives no privileges away with it.
             let attributes = try attributes(of: inode)
@@ -76,11 +77,13 @@ extension Filesystem {
         {
             change.modified = nil
         }
-        if writeBack.isUsed, change == AttributeChange(modified: change.modified) {
-            // The kernel also sends the time of modification when only that of change is another.
+        if writeBack.isUsed, let time = change.modified, change == AttributeChange(modified: time) {
+            // The kernel also sends the time of modification when only that of change is another: the one that
+            // it was told, though another device may have written since.
             let attributes = try attributes(of: inode)
-            if change.modified == attributes.modified { change.modified = nil }
+            if time == attributes.modified || table.hasTime(id, time) { change.modified = nil }
         }
+        if let told { table.noteTime(id, told) }
         guard change != AttributeChange() else { return try attributes(of: inode) }
         let before = changes.now
         return try patched(try set(change, of: id), of: id, readAt: before)

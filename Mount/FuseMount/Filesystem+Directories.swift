@@ -10,8 +10,10 @@ final class DirectoryHandle: Sendable {
         let node: NodeID
         let parent: NodeID
         let items: [DirectoryItem]
-        /// As `ChangeCount.now` was: the kernel may read the rest of it after things have changed.
+        /// As `ChangeCount.now` was, and the count of names taken away here: the kernel may read the rest of
+        /// it after things have changed.
         let readAt: UInt64
+        var removals: UInt64 = 0
 
         /// `.` and `..` come first.
         var count: Int { items.count + 2 }
@@ -61,7 +63,11 @@ extension Filesystem {
             let entry: Entry
             if plus, index >= 2, let attributes = attributes[safely: index - first] {
                 note(attributes, in: listing)
-                entry = attributes.map { bind($0, readAt: listing.readAt) } ?? bare(listing, index)
+                let place = NamePlace(
+                    directory: listing.node, name: listing.items[index - 2].name)
+                entry =
+                    attributes.map { bind($0, readAt: listing.readAt, at: place) }
+                    ?? bare(listing, index)
             } else if plus, index >= 2 {
                 break  // Past what was asked for in one go.
             } else {
@@ -92,6 +98,7 @@ extension Filesystem {
         }
         let inode = try inode(id)
         let before = changes.now
+        let removals = removals.now(inode.node)
         let listing: DirectoryHandle.Listing
         if inode.orphan != nil {
             listing = DirectoryHandle.Listing(
@@ -101,7 +108,7 @@ extension Filesystem {
                 node: inode.node, parent: try volume.parent(of: inode.node),
                 items: try volume.list(inode.node).filter {
                     $0.isShowable && !isVirtual($0, in: id)
-                }, readAt: before)
+                }, readAt: before, removals: removals)
         }
         handle.listing.withLock { $0 = listing }
         return listing
@@ -118,8 +125,10 @@ extension Filesystem {
         let nodes = listing.items[max(0, index - 2)..<max(0, end - 2)].map(\.node)
         // The kernel looks up by itself what the mount makes up.
         let isVirtual = InodeID(rawValue: listing.node.rawValue).isVirtual
-        if !isVirtual, changes.now != listing.readAt {
-            // Between two reads the kernel may have been told that a name has gone: it must not get it back.
+        let isCurrent =
+            changes.now == listing.readAt && removals.now(listing.node) == listing.removals
+        if !isVirtual, !isCurrent {
+            // Between two reads a name may have gone, which the kernel knows: it must not get it back.
             let items = listing.items[max(0, index - 2)..<max(0, end - 2)]
             return Array(repeating: nil, count: dots)
                 + items.map { item in

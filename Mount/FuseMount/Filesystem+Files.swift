@@ -98,7 +98,7 @@ extension Filesystem {
                     // The kernel tells no time of a new file before somebody writes to it.
                     _ = file.setModified(made.modified, wallTime: Clock.wallTime())
                 }
-                let entry = bind(made, readAt: before)
+                let entry = bind(made, readAt: before, at: place)
                 table.forget(id)
                 table.noteSize(id, 0)
                 return (entry, handle(file, isWriter: true, thread: caller.thread))

@@ -14,17 +14,17 @@ extension Filesystem {
         }
         if replay.isOwn(reply.caller) { return unsafe replayLookup(parent, name, reply) }
         let before = changes.now
-        let result = Result { () throws(VolumeError) in
+        let result = Result { () throws(VolumeError) -> (Attributes, NamePlace?) in
             let name = try unsafe self.name(name)
-            if let attributes = try exported(name, of: parent) { return attributes }
+            if let attributes = try exported(name, of: parent) { return (attributes, nil) }
             let directory = try directory(parent)
             let attributes = try volume.lookup(name, in: directory)
             if attributes.kind == .symlink { symlinks?.note(attributes.node, in: directory) }
-            return attributes
+            return (attributes, NamePlace(directory: directory, name: name))
         }
         switch result {
-        case .success(let attributes):
-            self.reply(reply, bind(attributes, readAt: before))
+        case .success((let attributes, let place)):
+            self.reply(reply, bind(attributes, readAt: before, at: place))
         case .failure(.notFound):
             // The kernel may keep the absence too; an entry that appears elsewhere invalidates it.
             let seconds = before == changes.now ? options.cacheSeconds : 0
@@ -114,11 +114,11 @@ extension Filesystem {
                 parent, name, kind, mode: mode, device: device, target: target, by: caller)
             let made = try volume.make(place.name, in: place.directory, request)
             if kind == .symlink { symlinks?.note(made.node, in: place.directory) }
-            return made
+            return (made, place)
         }
         switch result {
-        case .success(let attributes):
-            self.reply(reply, bind(attributes, readAt: before))
+        case .success((let attributes, let place)):
+            self.reply(reply, bind(attributes, readAt: before, at: place))
         case .failure(let error): reply.fail(code(error))
         }
     }
@@ -173,23 +173,29 @@ extension Filesystem {
         _ reply: consuming FuseReply
     ) {
         let before = changes.now
-        let result = Result { () throws(VolumeError) in
+        let caller = reply.caller
+        let result = Result { () throws(VolumeError) -> (Attributes, NamePlace) in
             let directory = try directory(newParent)
             guard unsafe !isVirtual(newName, in: newParent) else { throw .exists }
-            let name = try unsafe self.name(newName)
-            return try table.meaning.withLock { _ throws(VolumeError) in
-                let inode = try inode(id)
-                // A file without a name cannot get one again.
-                guard inode.orphan == nil else { throw .notFound }
-                return try volume.link(inode.node, as: name, in: directory)
+            let place = NamePlace(directory: directory, name: try unsafe self.name(newName))
+            do throws(VolumeError) {
+                let linked = try table.meaning.withLock { _ throws(VolumeError) in
+                    let inode = try inode(id)
+                    // A file without a name cannot get one again.
+                    guard inode.orphan == nil else { throw .notFound }
+                    return try volume.link(inode.node, as: place.name, in: place.directory)
+                }
+                return (linked, place)
+            } catch {
+                // The kernel has found it under a name that another device has just taken away or given
+                // to another: it looks again.
+                guard error == .notFound, refusals.refuse(caller, at: place) else { throw error }
+                throw .stale
             }
         }
         switch result {
-        case .success(let attributes):
-            self.reply(reply, bind(attributes, readAt: before))
-        // The kernel has found it under a name that another device has just taken away or given to
-        // another: for this errno it looks again.
-        case .failure(.notFound): reply.fail(ESTALE)
+        case .success((let attributes, let place)):
+            self.reply(reply, bind(attributes, readAt: before, at: place))
         case .failure(let error): reply.fail(code(error))
         }
     }
@@ -202,8 +208,8 @@ extension Filesystem {
         let result = Result { () throws(VolumeError) in
             let directory = try directory(parent)
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
-            try unlink(
-                NamePlace(directory: directory, name: try unsafe self.name(name)), by: caller)
+            let place = NamePlace(directory: directory, name: try unsafe self.name(name))
+            try showing([place]) { () throws(VolumeError) in try unlink(place, by: caller) }
         }
         switch result {
         case .success: reply.succeed()
@@ -313,14 +319,17 @@ extension Filesystem {
 
     func rmdir(_ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply) {
         if replay.isOwn(reply.caller) { return unsafe replayRemove(parent, name, reply) }
+        let caller = reply.caller
         let result = Result { () throws(VolumeError) in
             let directory = try directory(parent)
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
-            let name = try unsafe self.name(name)
-            let victim = try volume.lookup(name, in: directory)
-            try requireMet(victim)
-            let removed = try volume.removeDirectory(name, in: directory)
-            if removed == victim.node { try orphan(victim, content: nil) }
+            let place = NamePlace(directory: directory, name: try unsafe self.name(name))
+            let victim = try volume.lookup(place.name, in: directory)
+            try requireMet([(victim, place)], [place], by: caller)
+            try showing([place]) { () throws(VolumeError) in
+                let removed = try volume.removeDirectory(place.name, in: directory)
+                if removed == victim.node { try orphan(victim, content: nil) }
+            }
         }
         switch result {
         case .success: reply.succeed()
@@ -328,10 +337,33 @@ extension Filesystem {
         }
     }
 
-    /// The kernel takes away, or moves, what it has under a name: what it has never met it cannot mean. Another
-    /// device has just put it there. For ESTALE it looks again, and calls again.
-    private func requireMet(_ attributes: Attributes) throws(VolumeError) {
-        guard table.id(of: attributes.node) != nil else { throw .stale }
+    /// The kernel takes away, or moves, what it has under a name: what it has not met there it cannot mean.
+    /// Another device has just put it there. For ESTALE it looks again, and calls again; if others are quicker
+    /// once more, it is what stands there that is meant, and the kernel looks again afterwards.
+    ///
+    /// - Parameter names: those of the call, the one that it is about first.
+    private func requireMet(
+        _ all: [(attributes: Attributes, place: NamePlace)], _ names: [NamePlace], by caller: Caller
+    ) throws(VolumeError) {
+        let isMet = all.allSatisfy { attributes, place in
+            let hasManyNames = attributes.kind != .directory && attributes.links > 1
+            return table.hasMet(attributes.node, at: hasManyNames ? nil : place)
+        }
+        guard !isMet, let first = names.first else { return }
+        if refusals.refuse(caller, at: first) { throw .stale }
+        invalidator.forgetNames(names)
+    }
+
+    /// Takes names away. What shows under them afterwards, a conflict copy, the caller's kernel does not know.
+    private func showing(
+        _ names: [NamePlace], after body: () throws(VolumeError) -> Void
+    ) throws(VolumeError) {
+        let before = changes.now
+        try body()
+        for place in names { removals.note(place.directory) }
+        // Else nothing but the names of the call has changed.
+        guard changes.now != before else { return }
+        for place in names { invalidator.showName(place) }
     }
 
     /// The object has no name any more: what the kernel still holds of it lives in the table.
@@ -422,8 +454,10 @@ extension Filesystem {
         // Who only gets another name goes on publishing.
         let isTaking = try standing(at: to).attributes != nil || request.former != nil
         let places = isTaking && request.mode == .replace ? [to, from] : [to]
-        try taking(places, also: request.former) { (found) throws(VolumeError) in
-            try rename(from, to, over: found[0], request)
+        try showing(request.mode == .exchange ? [] : [from]) { () throws(VolumeError) in
+            try taking(places, also: request.former) { (found) throws(VolumeError) in
+                try rename(from, to, over: found[0], request)
+            }
         }
     }
 
@@ -432,8 +466,9 @@ extension Filesystem {
     ) throws(VolumeError) {
         let source = try volume.lookup(from.name, in: from.directory)
         do throws(VolumeError) {
-            try requireMet(source)
-            if let victim { try requireMet(victim) }
+            try requireMet(
+                [(source, from)] + (victim.map { [($0, to)] } ?? []), [from, to],
+                by: request.caller)
         } catch {
             // It comes again.
             if let former = request.former {
@@ -446,9 +481,12 @@ extension Filesystem {
         let extended = try file.map { (file) throws(VolumeError) in
             try extendedAttributes(of: file.node)
         }
+        let (moving, other) = (table.id(of: source.node), victim.flatMap { table.id(of: $0.node) })
         let result = try volume.rename(
             from.name, in: from.directory, to: to.name, in: to.directory, request.mode,
             succeeding: request.former)
+        if let moving { table.notePlace(moving, to) }
+        if case .exchanged = result, let other { table.notePlace(other, from) }
         switch result {
         case .unchanged: return
         case .exchanged(let moved, let other):

@@ -26,10 +26,10 @@ extension Filesystem {
                     return standIn(for: shown)
                 }
                 replay.noteAsked(place, isStandIn: false)
-                return try entry(of: shown, readAt: before)
+                return try entry(of: shown, readAt: before, at: place)
             case .truth:
                 return bind(
-                    try volume.lookup(place.name, in: place.directory), readAt: before)
+                    try volume.lookup(place.name, in: place.directory), readAt: before, at: place)
             }
         }
         switch result {
@@ -42,12 +42,12 @@ extension Filesystem {
     }
 
     /// What stood under a name: as it is now, if it still is.
-    private func entry(of shown: ViewChange.Shown, readAt before: UInt64) throws(VolumeError)
-        -> Entry
+    private func entry(of shown: ViewChange.Shown, readAt before: UInt64, at place: NamePlace)
+        throws(VolumeError) -> Entry
     {
         do {
             let attributes = try volume.attributes(of: shown.node)
-            if attributes.links > 0 { return bind(attributes, readAt: before) }
+            if attributes.links > 0 { return bind(attributes, readAt: before, at: place) }
         } catch {
             guard error == .stale || error == .notFound else { throw error }
         }
@@ -108,12 +108,12 @@ extension Filesystem {
             guard case .create(let shown, place)? = replay.expectation else { throw .notPermitted }
             let attributes = try volume.lookup(place.name, in: place.directory)
             guard attributes.node == shown.node else { throw .notFound }
-            return attributes
+            return (attributes, place)
         }
         switch result {
-        case .success(let attributes):
+        case .success((let attributes, let place)):
             replay.meet()
-            self.reply(reply, bind(attributes, readAt: before))
+            self.reply(reply, bind(attributes, readAt: before, at: place))
         case .failure(let error): reply.fail(ErrorCode.code(error))
         }
     }
@@ -129,8 +129,13 @@ extension Filesystem {
     }
 
     /// For ESTALE the kernel looks up again, and tries again.
-    private func finishReplay(_ reply: consuming FuseReply) {
+    ///
+    /// - Parameter moved: what the kernel has elsewhere by the call.
+    private func finishReplay(
+        _ reply: consuming FuseReply, _ moved: [(shown: ViewChange.Shown, to: NamePlace)] = []
+    ) {
         guard leave() else { return reply.fail(ESTALE) }
+        for (shown, to) in moved { table.id(of: shown.node).map { table.notePlace($0, to) } }
         replay.meet()
         reply.succeed()
     }
@@ -143,8 +148,9 @@ extension Filesystem {
             let to = try? unsafe place(newParent, newName)
         else { return reply.fail(EPERM) }
         switch replay.expectation {
-        case .move(_, from: from, to: to, over: _)?: finishReplay(reply)
-        case .exchange(_, from, _, to)?: finishReplay(reply)
+        case .move(let shown, from: from, to: to, over: _)?: finishReplay(reply, [(shown, to)])
+        case .exchange(let shown, from, let other, to)?:
+            finishReplay(reply, [(shown, to), (other, from)])
         default: reply.fail(EPERM)
         }
     }
@@ -186,9 +192,13 @@ extension Filesystem {
             guard let content else { throw .notPermitted }
             return try replaySize(of: inode, content)
         }
-        if isTimes, let file = inode.file {
-            let code = try replayTimes(of: file, content, modified: Timestamp(wanted.st_mtim))
-            guard code == 0 else { return (code, nil) }
+        if isTimes {
+            let modified = Timestamp(wanted.st_mtim)
+            if let file = inode.file {
+                let code = try replayTimes(of: file, content, modified: modified)
+                guard code == 0 else { return (code, nil) }
+            }
+            table.noteTime(id, modified)
         }
         var attributes = try attributes(of: inode)
         if valid & FUSE_SET_ATTR_MODE != 0 { attributes.mode = UInt32(wanted.st_mode) & 0o7777 }

@@ -39,7 +39,7 @@ extension Filesystem {
         switch result {
         case .success(nil):
             let root = Result { () throws(VolumeError) in
-                bind(try volume.attributes(of: .root), readAt: changes.now)
+                bind(try volume.attributes(of: .root), readAt: changes.now, at: nil)
             }
             switch root {
             case .success(let entry): self.reply(reply, entry)

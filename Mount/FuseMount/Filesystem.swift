@@ -31,6 +31,8 @@ final class Filesystem: Sendable {
     private let isEnding = Atomic(false)
     let buffers = BufferPool()
     let departures = Departures()
+    let removals = RemovalCounts()
+    let refusals = Refusals()
     /// What the mount shows of itself; nil where it shows nothing.
     let virtual: VirtualFolder?
     /// When the share was mounted.
@@ -138,11 +140,12 @@ final class Filesystem: Sendable {
     /// Counts a look-up and makes the entry of it.
     ///
     /// - Parameter before: the count of changes before `attributes` were read.
-    func bind(_ attributes: Attributes, readAt before: UInt64) -> Entry {
+    /// - Parameter place: the name that it was looked up, or made, by; nil if by none.
+    func bind(_ attributes: Attributes, readAt before: UInt64, at place: NamePlace?) -> Entry {
         // From here on a change finds the inode in the table.
         let inode = table.bind(attributes.node, showing: attributes.number)
         let shown = try? patched(attributes, of: inode.id, readAt: before)
-        table.noteSize(inode.id, shown?.size ?? attributes.size, isFirst: true)
+        table.noteLookup(inode.id, shown ?? attributes, at: place)
         return Entry(
             id: inode.id.rawValue, status: status(shown ?? attributes),
             cacheSeconds: shown == nil ? 0 : options.cacheSeconds)

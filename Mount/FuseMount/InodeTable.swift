@@ -1,3 +1,4 @@
+internal import Base
 internal import Chunks
 internal import Share
 internal import Synchronization
@@ -44,9 +45,26 @@ struct Inode: Sendable {
     let size: UInt64
 }
 
+extension NamePlace {
+    /// A hash (FNV-1a).
+    fileprivate var mark: UInt32 {
+        let start = name.reduce(0x811c_9dc5 as UInt32) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
+        return stride(from: 0, to: 64, by: 8).reduce(start) { hash, shift in
+            (hash ^ UInt32(truncatingIfNeeded: directory.rawValue >> UInt64(shift) & 0xff))
+                &* 0x0100_0193
+        }
+    }
+}
+
+extension Timestamp {
+    fileprivate var mark: UInt32 {
+        nanoseconds ^ UInt32(truncatingIfNeeded: seconds) &* 0x9e37_79b1
+    }
+}
+
 /// The kernel's node ids, the objects they stand for, and how often the kernel looked each one up.
 ///
-/// Its lock is held for moments and nothing is called under it. Memory: about 80 bytes an inode.
+/// Its lock is held for moments and nothing is called under it. Memory: about 90 bytes an inode.
 final class InodeTable: Sendable {
     private struct Slot {
         var id: InodeID
@@ -57,6 +75,9 @@ final class InodeTable: Sendable {
         var pages: UInt64 = 0
         /// The size that the kernel was told when it met the inode, or since.
         var size: UInt64 = 0
+        /// The same of the time of modification, and by which name it met the inode last: marks.
+        var modified: UInt32 = 0
+        var place: UInt32 = 0
         var file: FileState?
     }
 
@@ -187,14 +208,58 @@ final class InodeTable: Sendable {
     }
 
     /// The kernel is told this size of a file.
-    ///
-    /// - Parameter isFirst: only if it has just met the inode.
-    func noteSize(_ id: InodeID, _ size: UInt64, isFirst: Bool = false) {
+    func noteSize(_ id: InodeID, _ size: UInt64) {
         state.withLock { state in
-            guard let slot = state.slot(id), !isFirst || state.slots[slot].lookups == 1 else {
-                return
-            }
-            state.slots[slot].size = size
+            if let slot = state.slot(id) { state.slots[slot].size = size }
+        }
+    }
+
+    /// The kernel has, or is told, this time of modification of a file.
+    func noteTime(_ id: InodeID, _ modified: Timestamp) {
+        let mark = modified.mark
+        state.withLock { state in
+            if let slot = state.slot(id) { state.slots[slot].modified = mark }
+        }
+    }
+
+    /// The kernel has, or finds, an inode under a name.
+    func notePlace(_ id: InodeID, _ place: NamePlace) {
+        let mark = place.mark
+        state.withLock { state in
+            if let slot = state.slot(id) { state.slots[slot].place = mark }
+        }
+    }
+
+    /// The kernel has looked an inode up. What it is told of size and time it takes only when it meets it.
+    ///
+    /// - Parameter place: nil if it was not by a name.
+    func noteLookup(_ id: InodeID, _ shown: Attributes, at place: NamePlace?) {
+        let mark = place?.mark
+        state.withLock { state in
+            guard let slot = state.slot(id) else { return }
+            if let mark { state.slots[slot].place = mark }
+            guard state.slots[slot].lookups == 1 else { return }
+            state.slots[slot].size = shown.size
+            state.slots[slot].modified = shown.modified.mark
+        }
+    }
+
+    /// Whether the time is the one that the kernel was told last, as far as is known.
+    func hasTime(_ id: InodeID, _ modified: Timestamp) -> Bool {
+        let mark = modified.mark
+        return state.withLock { state in
+            state.slot(id).map { state.slots[$0].modified == mark } ?? false
+        }
+    }
+
+    /// Whether the kernel knows a node, and by this name the last it heard of it.
+    ///
+    /// - Parameter place: nil for a node with several names.
+    func hasMet(_ node: NodeID, at place: NamePlace?) -> Bool {
+        let mark = place?.mark
+        return state.withLock { state in
+            guard let slot = state.slot(of: node) else { return false }
+            return mark.map { state.slots[slot].place == $0 } ?? true
         }
     }
 

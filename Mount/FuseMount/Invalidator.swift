@@ -94,6 +94,19 @@ final class Invalidator: VolumeObserver {
         thread.run { [kernel] in kernel.forgetAttributes(of: id) }
     }
 
+    /// Has the kernel look names up again after the call that is being answered.
+    func forgetNames(_ places: [NamePlace]) {
+        thread.run { [weak self] in for place in places { self?.forget(place) } }
+    }
+
+    /// Shows what has come to stand under a name that a program has taken away.
+    func showName(_ place: NamePlace) {
+        thread.run { [weak self] in
+            guard let self, shown(at: place) != nil else { return }
+            show([.entry(directory: place.directory, name: place.name, before: nil)])
+        }
+    }
+
     /// Shows a remote change that had to wait.
     func showContent(of file: FileState) {
         enqueue([.content(file.node)])

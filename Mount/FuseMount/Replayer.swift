@@ -144,7 +144,7 @@ final class Replayer: Sendable {
             guard unsafe fstat(file, &kept) == 0, touch(file, size: kept.st_size) == 0 else {
                 return
             }
-            settleTime(of: file, as: wanted.modified)
+            settleTime(of: file, node)
         }
     }
 
@@ -156,10 +156,16 @@ final class Replayer: Sendable {
     }
 
     /// Where the kernel has a wrong time all the same it gets the true one, unless somebody writes to the file.
-    private func settleTime(of file: Int32, as modified: Timestamp) {
-        var kept = stat()
-        guard unsafe fstat(file, &kept) == 0, Timestamp(kept.st_mtim) != modified else { return }
-        _ = setTimes(file, kept.st_atim, timespec(modified))
+    /// Somebody may have written, and be done with that, since it was asked which one is true.
+    private func settleTime(of file: Int32, _ node: NodeID) {
+        for _ in 0..<MountLimits.replayRoundsMax {
+            var kept = stat()
+            guard unsafe fstat(file, &kept) == 0,
+                let modified = try? volume.attributes(of: node).modified,
+                Timestamp(kept.st_mtim) != modified,
+                setTimes(file, kept.st_atim, timespec(modified))
+            else { return }
+        }
     }
 
     private func content(_ node: NodeID) -> Outcome {
@@ -204,7 +210,7 @@ final class Replayer: Sendable {
                 guard setTimes(file, kept.st_atim, timespec(wanted.modified)),
                     unsafe fstat(file, &kept) == 0, touch(file, size: kept.st_size) == 0
                 else { return errno }
-                settleTime(of: file, as: wanted.modified)
+                settleTime(of: file, node)
                 return 0
             }
             switch code {
@@ -218,9 +224,20 @@ final class Replayer: Sendable {
     }
 
     private func attributes(_ node: NodeID) -> Outcome {
+        for _ in 0..<MountLimits.replayRoundsMax {
+            guard let wanted = try? volume.attributes(of: node) else { return .failed }
+            let outcome = show(wanted, of: node)
+            // Somebody may have written meanwhile, and be done with that: the kernel has got an old time then.
+            guard outcome == .done, let now = try? volume.attributes(of: node),
+                now.modified != wanted.modified
+            else { return outcome }
+        }
+        return .busy
+    }
+
+    private func show(_ wanted: Attributes, of node: NodeID) -> Outcome {
         guard let path = try? volume.path(of: node),
             table.id(of: node) != nil || table.id(of: path.directory) != nil,
-            let wanted = try? volume.attributes(of: node),
             let directory = open(path.names.dropLast())
         else { return .failed }
         defer { close(directory) }

@@ -63,7 +63,9 @@ final class MountedShare: RunningShare {
         let (packs, staging, volume) = try storing { () throws(StorageError) in
             let packs = try folder.openPacks()
             let volume = try ShareVolume(
-                identity, origin: .stored, storage: try folder.openDatabase(), chunks: packs,
+                identity, origin: .stored,
+                storage: try folder.openDatabase { [workers] in workers.trySubmit($0) },
+                chunks: packs,
                 environment: HostClock(loop: loop),
                 diskSpace: { (try? folder.diskSpace()) ?? (total: 0, free: 0) })
             return (packs, try folder.openStaging(), volume)

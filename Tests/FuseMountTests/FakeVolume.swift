@@ -6,6 +6,11 @@ import Synchronization
 
 @testable import FuseMount
 
+private func threadName() -> String {
+    let line = (try? readFile("/proc/thread-self/comm")) ?? []
+    return String(decoding: line.dropLast(), as: UTF8.self)
+}
+
 /// A share in dictionaries: one lock, no peers, no disk. What a peer would do, tests call.
 final class FakeVolume: Volume {
     struct Object {
@@ -40,6 +45,12 @@ final class FakeVolume: Volume {
         var gate: Latch?
         /// A file made where another was removed goes on as that one.
         var makesAnew = false
+        /// Done once, by the thread that replays changes when it has been told attributes, and by who has renamed
+        /// something: what others do in between.
+        var afterReplayedAttributes: (@Sendable () -> Void)?
+        var afterRename: (@Sendable () -> Void)?
+        /// Done whenever somebody has looked up a name: what others do to it.
+        var afterLookup: (@Sendable ([UInt8]) -> Void)?
         weak var observer: (any VolumeObserver)?
     }
 
@@ -189,14 +200,24 @@ final class FakeVolume: Volume {
     }
 
     func lookup(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> Attributes {
-        try with { (state) throws(VolumeError) in
+        defer { state.withLock { $0.afterLookup }?(name) }
+        return try with { (state) throws(VolumeError) in
             let node = try state.entry(name, in: directory)
             return try state.object(node).attributes
         }
     }
 
     func attributes(of node: NodeID) throws(VolumeError) -> Attributes {
-        try with { (state) throws(VolumeError) in try state.object(node).attributes }
+        let attributes = try with { (state) throws(VolumeError) in
+            try state.object(node).attributes
+        }
+        if state.withLock({ $0.afterReplayedAttributes != nil }), threadName() == "invalidator" {
+            state.withLock { state in
+                defer { state.afterReplayedAttributes = nil }
+                return state.afterReplayedAttributes
+            }?()
+        }
+        return attributes
     }
 
     func node(showing number: NodeID) throws(VolumeError) -> NodeID {
@@ -343,7 +364,13 @@ final class FakeVolume: Volume {
         _ name: [UInt8], in directory: NodeID, to newName: [UInt8], in newDirectory: NodeID,
         _ mode: RenameMode, succeeding former: NodeID?
     ) throws(VolumeError) -> RenameResult {
-        try with { (state) throws(VolumeError) in
+        defer {
+            state.withLock { state in
+                defer { state.afterRename = nil }
+                return state.afterRename
+            }?()
+        }
+        return try with { (state) throws(VolumeError) in
             let node = try state.entry(name, in: directory)
             let source = try state.object(node)
             let target = state.objects[newDirectory]?.children[newName]
