@@ -211,12 +211,6 @@ extension Engine {
         }
     }
 
-    /// Whether a version is one that its file shows, as itself or as a copy, under some name.
-    func isShown(_ row: VersionRow) throws(StorageError) -> Bool {
-        guard row.isHead else { return false }
-        return try storage.object(row.object).map { $0.links > 0 } ?? true
-    }
-
     /// A list of pieces is here: what it lists is wanted too.
     mutating func wantChildren(of list: ChunkReference) throws(StorageError) {
         guard let pieces = try chunks.pieces(listedIn: list) else { return }
@@ -238,7 +232,7 @@ extension Engine {
         newlyWanted = []
         var heads: [[UInt8]] = []
         try storage.forEachVersion { (row) throws(StorageError) in
-            if try isShown(row) { heads.append(row.content) }
+            if try storage.isShown(row) { heads.append(row.content) }
         }
         for head in heads {
             guard let content = try? Content(decoding: head) else { continue }

@@ -51,6 +51,11 @@ package protocol ShareStorage: LogStorage, TreeStorage {
     /// - Throws: `.full`, and nothing has changed.
     func makeRoom(bytes: Int) throws(StorageError)
     var barrier: any DurabilityBarrier { get }
+    /// What is committed, as it stays while this goes on, to be read by one thread at a time. Nothing may be
+    /// uncommitted. It keeps the disk from getting space back: not for long.
+    ///
+    /// - Returns: nil where there is no such thing.
+    func snapshot() throws(StorageError) -> (any ShareStorage)?
     /// Gives back to the disk some of the space that forgotten rows have left, a few milliseconds' worth.
     /// Nothing may be uncommitted.
     ///
@@ -98,4 +103,12 @@ package protocol ShareStorage: LogStorage, TreeStorage {
 
 extension ShareStorage {
     package func damages() throws(StorageError) -> [String] { [] }
+
+    package func snapshot() throws(StorageError) -> (any ShareStorage)? { nil }
+
+    /// Whether a version is one that its file shows, as itself or as a copy, under some name.
+    func isShown(_ row: VersionRow) throws(StorageError) -> Bool {
+        guard row.isHead else { return false }
+        return try object(row.object).map { $0.links > 0 } ?? true
+    }
 }

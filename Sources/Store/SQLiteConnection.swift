@@ -38,12 +38,13 @@ internal import Glibc
     private let walPages: UnsafeMutablePointer<Int32>
     private var walPagesTried: Int32 = 0
     private var walPagesBefore: Int32 = 0
-    private let mover: PageMover
+    /// Nil for a connection that only reads.
+    private let mover: PageMover?
     /// Runs what takes long on another thread; without one, callers wait.
     private let elsewhere: Elsewhere?
     let journal: JournalFile
     /// Keeps other processes, and other connections of this one, out.
-    private let hold: FileDescriptor
+    private let hold: FileDescriptor?
     private var isInTransaction = false
     /// What this transaction may have changed.
     private var changes = Changes()
@@ -58,11 +59,11 @@ internal import Glibc
         self.elsewhere = elsewhere
         // Refuses a link, and gives the mode, which SQLite takes over for the WAL. Open for as long as
         // SQLite has the file: closing it drops SQLite's own locks.
-        hold = try directory.file(name, O_RDWR | O_CREAT)
-        guard flock(hold.raw, LOCK_EX | LOCK_NB) == 0 else {
+        let file = try directory.file(name, O_RDWR | O_CREAT)
+        guard flock(file.raw, LOCK_EX | LOCK_NB) == 0 else {
             throw .of(code: errno == EWOULDBLOCK ? EBUSY : errno, "using \(path)")
         }
-        let isNew = try hold.size() == 0
+        let isNew = try file.size() == 0
         let connection = try unsafe Self.open(path)
         do throws(StorageError) {
             if isNew {
@@ -79,6 +80,7 @@ internal import Glibc
             unsafe sqlite3_close_v2(connection)
             throw error
         }
+        hold = consume file
         unsafe handle = connection
         unsafe walPages = .allocate(capacity: 1)
         unsafe walPages.initialize(to: 0)
@@ -91,9 +93,31 @@ internal import Glibc
             }, walPages)
     }
 
+    /// Opens the database that another connection has a second time, to read: it sees what was committed
+    /// when it read first. Must be gone before the other is.
+    init(reading other: SQLiteConnection) throws(StorageError) {
+        path = other.path
+        elsewhere = nil
+        hold = nil
+        mover = nil
+        journal = other.journal
+        let connection = try unsafe Self.open(path)
+        do throws(StorageError) {
+            try unsafe Self.execute(
+                "PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;",
+                on: connection, path: path)
+        } catch {
+            unsafe sqlite3_close_v2(connection)
+            throw error
+        }
+        unsafe handle = connection
+        unsafe walPages = .allocate(capacity: 1)
+        unsafe walPages.initialize(to: 0)
+    }
+
     deinit {
         // Until then this would not be the last connection, which removes the WAL.
-        mover.close()
+        mover?.close()
         // Rolls back what was not committed; statements hold the connection, so none is left.
         unsafe sqlite3_close_v2(handle)
         unsafe walPages.deallocate()
@@ -291,7 +315,7 @@ internal import Glibc
         let untried = pages - walPagesTried
         guard untried < Limits.walPagesLate else { return movePagesToDatabase() }
         do throws(StorageError) {
-            guard let moved = try mover.moved() else { return }
+            guard let mover, let moved = try mover.moved() else { return }
             let isUnderWay = moved > 0
             guard isUnderWay || untried >= Limits.walPagesMax else { return }
             if isUnderWay, pages - moved <= Limits.walPagesRest { return movePagesToDatabase() }
@@ -306,7 +330,7 @@ internal import Glibc
     /// All pages, so that the WAL begins anew with the next transaction. Waits for `mover`, if that is at it.
     private func movePagesToDatabase() {
         walPagesTried = unsafe walPages.pointee
-        mover.forget()
+        mover?.forget()
         let code = unsafe sqlite3_wal_checkpoint_v2(
             handle, nil, SQLITE_CHECKPOINT_PASSIVE, nil, nil)
         guard code != SQLITE_OK, code & 0xff != SQLITE_BUSY else { return }

@@ -52,6 +52,15 @@ package final class ShareDatabase: ShareStorage {
         shareStatements = try ShareStatements(connection)
     }
 
+    private init(reading database: ShareDatabase) throws(StorageError) {
+        boot = database.boot
+        connection = try SQLiteConnection(reading: database.connection)
+        journal = database.journal
+        logStatements = try LogStatements(connection)
+        treeStatements = try TreeStatements(connection)
+        shareStatements = try ShareStatements(connection)
+    }
+
     /// Ends the transaction; the next call begins another. Survives a killed process, not yet a power
     /// cut.
     ///
@@ -63,6 +72,13 @@ package final class ShareDatabase: ShareStorage {
 
     package func makeRoom(bytes: Int) throws(StorageError) {
         try connection.makeRoom(bytes: bytes)
+    }
+
+    package func snapshot() throws(StorageError) -> (any ShareStorage)? {
+        let snapshot = try ShareDatabase(reading: self)
+        // The first read begins the transaction whose moment it keeps to.
+        _ = try snapshot.treeState()
+        return snapshot
     }
 
     package var barrier: any DurabilityBarrier { journal }

@@ -47,6 +47,24 @@ extension EndToEndTests {
             }
         }
 
+        @Test func `a share is checked as it is at one moment while programs write`() throws {
+            try Place.use(.seconds(120)) { place in
+                let alice = Device("alice", in: place)
+                _ = try alice.create("things")
+                let script = """
+                    i=0
+                    while i=$((i + 1)); do
+                        mkdir -p d$((i % 7)); echo $i > d$((i % 7))/$i
+                        mv d$((i % 7))/$i d$((i % 5))/ || :; rm -f d*/$((i - 20))
+                        [ $((i % 50)) != 0 ] || head -c 300000 /dev/urandom > large$((i % 3))
+                    done
+                    """
+                let writer = try place.start(["/bin/sh", "-c", script], in: alice.mountPoint)
+                defer { writer.kill() }
+                for _ in 0..<6 { try alice.check() }
+            }
+        }
+
         @Test func `what one writes the other reads at once, both ways`() throws {
             try Place.use(.seconds(60)) { place in
                 let pair = try Pair(in: place)

@@ -311,6 +311,31 @@ import Testing
         #expect(try directory.bytes(of: "share.sqlite").count > 8 << 20)
     }
 
+    @Test func `a snapshot stays as it was while commits go on`() throws {
+        let thread = DispatchQueue(label: "elsewhere")
+        let database = try ShareDatabase(directory: directory.path) { work in
+            thread.async(execute: work)
+            return true
+        }
+        try database.setValue([1], of: "a")
+        try database.setTreeState([1])
+        try database.commit()
+        let snapshot = try #require(try database.snapshot())
+        var random = SeededRandom(seed: 6)
+        for number in 0..<200 {
+            try database.setValue([UInt8(number)], of: "a")
+            try database.setTreeState([UInt8(number)])
+            for part in 0..<10 { try database.setValue(random.bytes(30_000), of: "\(part)") }
+            try database.commit()
+            #expect(try snapshot.value("a") == [1])
+            #expect(try snapshot.treeState() == [1])
+            #expect(try snapshot.value("0") == nil)
+        }
+        #expect(try database.value("a") == [199])
+        #expect(throws: StorageError.self) { try snapshot.setValue([2], of: "a") }
+        #expect(try database.value("a") == [199])
+    }
+
     @Test func `many threads share few syncs`() async throws {
         let database = try open()
         try database.setValue([1], of: "a")
