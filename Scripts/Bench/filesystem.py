@@ -12,6 +12,7 @@ from workloads import Field, Missing, Sizes, chosen, source_tree
 
 DISK = "disk"
 MOUNT = "mount"
+LEAST = 0.2  # seconds that a step takes which may be done again
 
 
 def measure(place, report, options):
@@ -95,6 +96,9 @@ class Turns:
             if not machine.drop_caches():
                 raise Missing("only root may drop the caches")
             settle_processes(self.processes, 0.1)
-        start = time.perf_counter()
-        own = workload.step(field)
-        return own or time.perf_counter() - start
+        taken = []
+        while not taken or workload.again and sum(taken) < LEAST:
+            start = time.perf_counter()
+            own = workload.step(field)
+            taken.append(own or time.perf_counter() - start)
+        return sum(taken) / len(taken)

@@ -7,6 +7,8 @@ package struct CheckpointContents {
     package var states: [BlockCodec] = []
     /// As they were given to `beginCheckpoint`.
     package var values: [String: [UInt8]] = [:]
+    /// When blocks of the log that was asked about were written, by number: those that something in the view is of.
+    package var times: [UInt64: HybridTime] = [:]
 }
 
 /// Makes an empty tree the view that a checkpoint holds, some bytes at a time: the blocks after its clock
@@ -30,6 +32,8 @@ package struct CheckpointReader {
     private let tree: FileTree
     /// Whether the view is passed over.
     private let skipsRows: Bool
+    /// The log whose blocks' times are noted then.
+    private let timed: WriterSlot?
     private var contents = CheckpointContents()
     private var clock = Clock()
     private var newestTime = HybridTime.zero
@@ -48,12 +52,15 @@ package struct CheckpointReader {
     private var versions: [VersionID: VersionRow] = [:]
     private var waiting: [UInt8] = []
 
-    /// - Parameter skipsRows: whether only what it holds besides the view is asked for, with `finishSkipping`.
+    /// - Parameters:
+    ///   - skipsRows: whether only what it holds besides the view is asked for, with `finishSkipping`.
+    ///   - timed: where rows are skipped, the log of whose blocks `CheckpointContents.times` tells.
     /// - Precondition: the tree is empty.
-    package init(tree: FileTree, skipsRows: Bool = false) {
+    package init(tree: FileTree, skipsRows: Bool = false, timesOf timed: WriterSlot? = nil) {
         precondition(tree.clock.elements.isEmpty && tree.totals == TreeTotals())
         self.tree = tree
         self.skipsRows = skipsRows
+        self.timed = timed
     }
 
     /// Takes the next bytes.
@@ -349,9 +356,15 @@ package struct CheckpointReader {
     private mutating func take(_ frame: Frame) throws(StorageError) {
         switch frame {
         case .header: break
-        case .object, .version, .xattr, .entry, .move: if !skipsRows { try takeRow(frame) }
+        case .object, .version, .xattr, .entry, .move:
+            if skipsRows { noteTimes(frame) } else { try takeRow(frame) }
         case .log(let state):
             try finishObject()
+            noteTime(
+                Stamp(
+                    time: state.time,
+                    operation: OperationID(
+                        writer: state.writer, block: state.number - 1, index: 0)))
             contents.states.append(state)
         case .value(let name, let value):
             try finishObject()
@@ -363,6 +376,28 @@ package struct CheckpointReader {
             try finishObject()
             hasEnded = true
         }
+    }
+
+    private mutating func noteTimes(_ frame: Frame) {
+        switch frame {
+        case .header, .log, .value, .end: break
+        case .object(let row):
+            for stamp in [
+                row.made, row.mode.stamp, row.uid.stamp, row.gid.stamp, row.accessed.stamp,
+                row.modified.stamp, row.changed,
+            ] { noteTime(stamp) }
+        case .version(let row): noteTime(row.stamp)
+        case .xattr(_, _, let stamp): noteTime(stamp)
+        case .entry(let row): noteTime(row.placement.stamp)
+        case .move(let row):
+            noteTime(row.stamp)
+            if let previous = row.previous { noteTime(previous.stamp) }
+        }
+    }
+
+    private mutating func noteTime(_ stamp: Stamp) {
+        guard stamp.operation.writer == timed, stamp.operation != .root else { return }
+        contents.times[stamp.operation.block] = stamp.time
     }
 
     private mutating func takeRow(_ frame: Frame) throws(StorageError) {

@@ -5,6 +5,9 @@ package struct ControlRequest: Codable, Equatable, Sendable {
     package enum Command: String, Codable, Sendable {
         case status, invite, unmount, pause, resume, log, restore, retain, merging, check
         case conflicts, resolve, explain, revoke, retire, export
+
+        /// Whether the answer may take minutes; the daemon gives such one after the other.
+        package var takesLong: Bool { [.restore, .export, .check].contains(self) }
     }
 
     package var command: Command

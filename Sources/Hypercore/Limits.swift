@@ -45,6 +45,8 @@ enum Limits {
     static let bytesInFlight: UInt64 = 4 << 20
     /// How long a peer may leave requests unanswered.
     static let answerTimeout: Duration = .seconds(20)
+    /// How long a peer may claim more of this device's own log than anybody shows to follow on what is here.
+    static let unfollowedPatience: Duration = .seconds(10)
     /// Answers that came before what they were to build on, after which requests stop building on
     /// each other.
     static let disorderMax = 8

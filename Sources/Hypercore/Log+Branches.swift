@@ -26,6 +26,34 @@ extension Log {
         return end
     }
 
+    /// Takes on the length of another copy, which has tree nodes that show how the log goes on from what is here.
+    ///
+    /// - Returns: false if it does not go on from that, or nodes are missing.
+    package func follow(_ branch: Log) throws(StorageError) -> Bool {
+        guard branch.fork == fork, branch.length > length else { return false }
+        let request = RequestMessage(
+            id: 0, fork: fork, upgrade: .init(start: length, length: branch.length &- length))
+        guard let proof = try branch.availableProof(for: request),
+            let verified = try verified(proof)
+        else { return false }
+        try store(verified)
+        return true
+    }
+
+    private func availableProof(for request: RequestMessage) throws(StorageError) -> Proof? {
+        do throws(ProofRefusal) { return try proof(for: request) } catch {
+            guard case .storage(let error) = error else { return nil }
+            throw error
+        }
+    }
+
+    private func verified(_ proof: Proof) throws(StorageError) -> VerifiedProof? {
+        do throws(ProofError) { return try verify(proof) } catch {
+            guard case .storage(let error) = error else { return nil }
+            throw error
+        }
+    }
+
     /// Forgets everything that is stored under this log's slot; the object is of no use afterwards.
     package func erase() throws(StorageError) {
         var change = LogChange(header: LogHeader(key: key))

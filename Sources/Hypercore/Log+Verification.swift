@@ -71,6 +71,14 @@ extension Log {
         return common < other.length ? common : nil
     }
 
+    /// How many blocks this log shares at least with a longer one that a proof from zero shows to be signed.
+    ///
+    /// - Returns: nil if that is no longer than this one.
+    func leastCommon(withLonger proof: Proof) throws(ProofError) -> UInt64? {
+        let other = try treeFromZero(proof)
+        return other.length > length ? try commonLength(with: other) : nil
+    }
+
     /// What the log was after the blocks that a proof from zero names.
     func prefix(from proof: Proof) throws(ProofError) -> LogPrefix {
         let tree = try treeFromZero(proof)

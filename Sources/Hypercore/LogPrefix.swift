@@ -12,13 +12,22 @@ package struct LogAgreement: Equatable, Sendable {
     /// They are the same in these first blocks.
     package let common: UInt64
     /// And differ in one of so many after them; 0 if no difference was found.
-    let doubtful: UInt64
+    package let doubtful: UInt64
 
     /// The length at which to compare next; nil if the block after `common` differs, or there is none to compare.
     package var next: UInt64? { doubtful > 1 ? common &+ doubtful / 2 : nil }
 }
 
 extension Log {
+    /// Compares this log with what is here of another history of it: as far as the roots of that tell.
+    package func agreement(with branch: Log) throws(StorageError) -> LogAgreement {
+        let least = LogPrefix(length: branch.length, roots: branch.tree.roots)
+        let common = try agreement(with: least, after: nil).common
+        // The shorter one may be all that both have.
+        let end = min(length, branch.length) &+ 1
+        return LogAgreement(common: common, doubtful: end > common ? end &- common : 0)
+    }
+
     /// Compares this log with another history of it. A look at the length that the last one named halves what is not
     /// known; blocks before `fetchStart` are taken for the same.
     ///

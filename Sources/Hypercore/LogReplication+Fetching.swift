@@ -38,6 +38,10 @@ extension LogReplication {
         var comparisons = 0
         /// How many first blocks the remote was asked to prove, for `prefix`.
         var prefixAsked: UInt64?
+        /// Since when the remote claims more of the writer's own log than it can show to follow on what is here; and
+        /// the length of which it was asked to prove that the writer signed it.
+        var unfollowedSince: Instant?
+        var longerAsked: UInt64?
         /// Two histories are known: nothing is fetched any more.
         var isFrozen = false
         /// Answers received, and how many it were at the last tick that saw progress.
@@ -110,6 +114,25 @@ extension LogReplication {
         else { return }
         fetch.prefixAsked = length
         askFromZero(length, into: &effects)
+    }
+
+    /// A device that was restored must learn that there is more of its log also where who has it began to copy it
+    /// after that, and lacks the tree nodes between. Others are given the time to come and show the whole of it.
+    mutating func askWhetherLonger(now: Instant, into effects: inout [Effect]) {
+        guard let sync = remote.sync, log.isWritable, sync.fork == log.fork, sync.uploading,
+            sync.length > log.length, !fetch.isFrozen, fetch.suspicion == nil,
+            fetch.isUpgradeRefused || !sync.canUpgrade && sync.remoteLength == log.length
+        else {
+            fetch.unfollowedSince = nil
+            return
+        }
+        let since = fetch.unfollowedSince ?? now
+        fetch.unfollowedSince = since
+        guard now - since >= Limits.unfollowedPatience, fetch.longerAsked != sync.length else {
+            return
+        }
+        fetch.longerAsked = sync.length
+        askFromZero(sync.length, into: &effects)
     }
 
     private func askFromZero(_ length: UInt64, into effects: inout [Effect]) {
@@ -210,8 +233,14 @@ extension LogReplication {
         _ message: NoDataMessage, into effects: inout [Effect]
     ) throws(StorageError) {
         if message.request == 0 {
-            fetch.comparisons = max(0, fetch.comparisons - 1)
-            if let suspicion = fetch.suspicion { violate(suspicion, into: &effects) }
+            if let suspicion = fetch.suspicion { return violate(suspicion, into: &effects) }
+            // Answered in the order of asking, and comparisons come first.
+            if fetch.comparisons > 0 {
+                fetch.comparisons -= 1
+            } else if let asked = fetch.prefixAsked {
+                fetch.prefixAsked = nil
+                effects.append(.noPrefix(asked))
+            }
             return
         }
         guard let pending = takePending(message.request, into: &effects) else { return }
@@ -307,6 +336,10 @@ extension LogReplication {
             fetch.prefixAsked = nil
             return try takePrefix(proof, into: &effects)
         }
+        if fetch.suspicion == nil, let asked = fetch.longerAsked, proof.upgrade?.length == asked {
+            fetch.longerAsked = nil
+            return try takeLonger(proof, payload: payload, into: &effects)
+        }
         if fetch.suspicion == nil {
             guard log.length > 0 else { return }
             if fetch.comparisons > 0 {
@@ -343,6 +376,25 @@ extension LogReplication {
     ) throws(StorageError) {
         do throws(ProofError) {
             effects.append(.prefix(try log.prefix(from: proof)))
+        } catch {
+            switch error {
+            case .storage(let error): throw error
+            case .malformed(let what), .refuted(let what):
+                violate("proof from zero: \(what)", into: &effects)
+            case .stale, .unknownRoot: break
+            }
+        }
+    }
+
+    private mutating func takeLonger(
+        _ proof: Proof, payload: Span<UInt8>, into effects: inout [Effect]
+    ) throws(StorageError) {
+        do throws(ProofError) {
+            guard let common = try log.leastCommon(withLonger: proof) else { return }
+            fetch.isFrozen = true
+            releaseEverything()
+            effects.append(.released)
+            effects.append(.unfollowed(common: common, proof: [UInt8](copying: payload)))
         } catch {
             switch error {
             case .storage(let error): throw error

@@ -32,8 +32,15 @@ package struct LogReplication {
         /// `proof` is the other one's Data message, to be kept as evidence. Nothing more is fetched
         /// here.
         case conflict(common: UInt64, proof: [UInt8])
+        /// On the writer's own device: its key signed a longer log, and the remote cannot show for a while now how that
+        /// goes on from what is here. They agree on `common` blocks at least; `proof` is the longer one's Data
+        /// message. Nothing more is fetched here.
+        case unfollowed(common: UInt64, proof: [UInt8])
         /// What the log was after the blocks that `askPrefix` named, by its writer's signature.
         case prefix(LogPrefix)
+        /// The remote cannot prove what `askPrefix` asked for: it lacks tree nodes, as one does that began to copy the
+        /// log in its middle.
+        case noPrefix(UInt64)
         /// The remote broke the protocol: drop the connection. Nothing happens here any more.
         case violation(String)
     }
@@ -203,6 +210,7 @@ package struct LogReplication {
         now: Instant, into effects: inout [Effect]
     ) throws(StorageError) {
         guard phase == .open else { return }
+        askWhetherLonger(now: now, into: &effects)
         guard fetch.isWaiting else {
             fetch.waitingSince = nil
             // Others have had their turn; a slow peer is better than none.

@@ -21,11 +21,13 @@ struct BranchSource {
 extension Engine {
     /// Looks whether the other history is still on its way, and else for another peer to ask.
     ///
-    /// - Parameter members: the connections to choose from, in a stable order.
-    mutating func chooseBranchSource(among members: [ConnectionID], now: Instant)
+    /// - Parameter sessions: the connections to choose from, in a stable order.
+    mutating func chooseBranchSource(among sessions: [PeerSession], now: Instant)
         throws(StorageError)
     {
         guard let fork = pendingFork, forkHindrance == nil else { return branchSource = nil }
+        if let next = nextToLook(among: sessions) { return try fetchBranch(fork, from: next, now) }
+        let members = sessions.map(\.id)
         if let source = branchSource, members.contains(source.connection) {
             let length = logs[fork.branch]?.contiguousLength ?? 0
             if length != source.length {
@@ -41,10 +43,19 @@ extension Engine {
         branchSource = nil
         if members.allSatisfy(triedBranchSources.contains) { triedBranchSources = [] }
         guard let next = members.first(where: { !triedBranchSources.contains($0) }) else { return }
+        try fetchBranch(fork, from: next, now)
+    }
+
+    private mutating func fetchBranch(_ fork: LogFork, from source: ConnectionID, _ now: Instant)
+        throws(StorageError)
+    {
         try logs[fork.branch]?.erase()
         try openBranch(fork)
-        branchSource = BranchSource(connection: next, since: now)
+        branchSource = BranchSource(connection: source, since: now)
         logsToReopen.append(fork.branch)
+        guard resumption?.common == nil else { return }
+        resumption?.isSourceAtEnd = false
+        resumption?.mustLook = true
     }
 
     /// This peer has not got it.

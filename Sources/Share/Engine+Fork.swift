@@ -87,7 +87,8 @@ extension Engine {
             storage: storage, slot: fork.branch, key: fork.log,
             cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: fork.log))
         // What came before the base is the same in both, and no longer here.
-        logs[fork.branch]?.fetchStart = starts[ownSlot]?.number ?? 0
+        logs[fork.branch]?.fetchStart =
+            resumption?.start(of: ownSlot) ?? starts[ownSlot]?.number ?? 0
         // It must not be applied before the two have changed places.
         stopped.insert(fork.branch)
         markDirty()
@@ -110,6 +111,7 @@ extension Engine {
             let common = try own.commonLength(with: branch)
         else { return }
         guard common < min(own.length, branch.length) else {
+            if try own.follow(branch) { return try takeBack(index) }
             // What this peer has is what is here: another one has the other history.
             branchSource?.isOwnHistory = true
             return
@@ -130,6 +132,21 @@ extension Engine {
             "\(exclusive.count) blocks that only this copy had were written again, as \(deviceName)"
         )
         try rebuildView(telling: true)
+    }
+
+    /// It is one history after all, and this copy only older: somebody could not show how it goes on.
+    private mutating func takeBack(_ index: Int) throws(StorageError) {
+        let branch = forks[index].branch
+        forks.remove(at: index)
+        try storeForks()
+        try logs[branch]?.erase()
+        logs[branch] = nil
+        stopped.remove(branch)
+        branchSource = nil
+        triedBranchSources = []
+        logsToReopen += [branch, ownSlot]
+        notices.append("this device's log has one history: what comes after it is fetched")
+        markDirty()
     }
 
     /// What was the own log takes on its other history.

@@ -46,7 +46,7 @@ extension Engine {
             if isHere(checkpoint.content) {
                 let reader = CheckpointReader(
                     tree: try FileTree(storage: MemoryTreeStorage(), writers: writers),
-                    skipsRows: true)
+                    skipsRows: true, timesOf: pendingFork == nil ? nil : ownSlot)
                 resumption?.phase = .reading(checkpoint, reader, offset: 0)
                 return true
             }
@@ -108,9 +108,7 @@ extension Engine {
             throw .malformed("\(error)")
         }
         resumption?.phase = .following(checkpoint, contents)
-        if let branch = pendingFork.flatMap({ logs[$0.branch] }), let own = ownLog {
-            resumption?.nextLook = min(own.length, branch.length)
-        }
+        beginLooking()
         mustOpenLogs = true
     }
 
@@ -170,6 +168,34 @@ extension Engine {
 
     // MARK: Where the own log's histories part
 
+    /// What is known of where they part is of what the source has.
+    private mutating func beginLooking() {
+        guard let branch = pendingFork.flatMap({ logs[$0.branch] }), branch.length > 0,
+            let own = ownLog, case .following? = resumption?.phase
+        else { return }
+        resumption?.mustLook = false
+        resumption?.agreement = nil
+        resumption?.nextLook = min(own.length, branch.length)
+    }
+
+    /// The source can tell no more: another one may, and else what is known must do.
+    ///
+    /// - Returns: whom to ask in its place.
+    mutating func nextToLook(among sessions: [PeerSession]) -> ConnectionID? {
+        guard let current = resumption, current.isSourceAtEnd, let source = branchSource else {
+            return nil
+        }
+        resumption?.isSourceAtEnd = false
+        resumption?.ignorant.insert(source.connection)
+        let key = writers.key(of: ownSlot)
+        let next = sessions.first { session in
+            resumption?.ignorant.contains(session.id) == false
+                && session.view.clock.contains { $0.0 == key && $0.1 > 0 }
+        }
+        if next == nil { resumption?.common = current.least }
+        return next?.id
+    }
+
     /// How much of the own log's other history to ask its source to prove, once in a while.
     var nextLook: (id: ReplicationID, length: UInt64)? {
         guard let fork = pendingFork, let source = branchSource, let resumption,
@@ -181,6 +207,7 @@ extension Engine {
     mutating func askForLook(now: Instant, into effects: inout [LogReplication.Effect])
         -> ReplicationID?
     {
+        if resumption?.mustLook == true { beginLooking() }
         guard let (id, length) = nextLook else { return nil }
         // Many turns may go by before a slow peer answers.
         if let asked = resumption?.askedLook, asked.id == id, asked.length == length,
@@ -202,5 +229,40 @@ extension Engine {
         resumption?.agreement = agreement
         resumption?.nextLook = agreement.next
         if agreement.next == nil { resumption?.common = agreement.common }
+    }
+
+    /// The source cannot tell any closer: it began to copy the log after that, and lacks the tree nodes.
+    mutating func noteNoLook(_ length: UInt64, of slot: WriterSlot) throws(StorageError) {
+        guard slot == pendingFork?.branch, let current = resumption, current.nextLook == length,
+            case .following(_, let contents) = current.phase, let own = ownLog,
+            let branch = logs[slot]
+        else { return }
+        noteResumptionProgress()
+        resumption?.nextLook = nil
+        resumption?.isSourceAtEnd = true
+        var proven = current.agreement
+        if proven == nil { proven = try own.agreement(with: branch) }
+        guard let proven else { return }
+        let least = try common(after: proven, by: contents.times)
+        resumption?.least = least
+    }
+
+    /// How far the histories are the same, by what is proved and by when blocks were written whose effects the
+    /// checkpoint has: no two blocks of a device have one time. What lies behind the last such block is taken for this
+    /// device's alone, rather too much than too little.
+    private func common(after proven: LogAgreement, by times: [UInt64: HybridTime])
+        throws(StorageError) -> UInt64
+    {
+        let start = max(proven.common, starts[ownSlot]?.number ?? 0)
+        var common = start
+        // One of the doubtful ones differs.
+        let end = proven.common &+ proven.doubtful
+        for number in times.keys.sorted() where number >= start && number + 1 < end {
+            guard let bytes = try ownLog?.block(at: number),
+                BlockCodec.time(of: bytes.span) == times[number]
+            else { break }
+            common = number + 1
+        }
+        return common
     }
 }

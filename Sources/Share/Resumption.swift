@@ -41,8 +41,21 @@ struct Resumption {
     var common: UInt64?
     var nextLook: UInt64?
     var agreement: LogAgreement?
+    /// Whether the source has just said that it cannot tell any closer; how many they share at least by all that
+    /// the last one knew; and who cannot tell.
+    var isSourceAtEnd = false
+    var least: UInt64?
+    var ignorant: Set<ConnectionID> = []
+    /// A source has been chosen, and nothing was asked of it yet.
+    var mustLook = false
     /// What was asked last, of whom, and until when its answer is waited for.
     var askedLook: (id: ReplicationID, length: UInt64, until: Instant)?
+
+    /// Where the own log goes on behind the checkpoint, once that is known.
+    func start(of slot: WriterSlot) -> UInt64? {
+        guard case .following(_, let contents) = phase else { return nil }
+        return contents.states.first { $0.writer == slot }?.number
+    }
 
     /// The checkpoint, once it is proved.
     var checkpoint: PublishedCheckpoint? {

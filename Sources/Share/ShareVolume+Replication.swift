@@ -59,7 +59,7 @@ extension ShareVolume {
 
     /// After a fork: other logs stand behind some slots, and peers must hear of the own new one.
     func followForks(_ table: inout PeerTable, now: Instant) {
-        let members = table.ids.filter { table.sessions[$0]?.isMember == true }
+        let members = table.ids.compactMap { table.sessions[$0] }.filter(\.isMember)
         do {
             try engine.withLock { (engine) throws(StorageError) in
                 try engine.chooseBranchSource(among: members, now: now)
@@ -155,7 +155,7 @@ extension ShareVolume {
                 session.mux.send(channel, type: type, payload: payload)
             case .upgraded, .truncated, .released:
                 table.logsGrew = true
-            case .conflict(let common, let proof):
+            case .conflict(let common, let proof), .unfollowed(let common, let proof):
                 guard let slot else { continue }
                 let connection = session.id
                 try stored { (engine) throws(StorageError) in
@@ -165,6 +165,12 @@ extension ShareVolume {
             case .prefix(let prefix):
                 guard let slot else { continue }
                 try stored { (engine) throws(StorageError) in try engine.noteLook(prefix, of: slot)
+                }
+                environment.wake()
+            case .noPrefix(let length):
+                guard let slot else { continue }
+                try stored { (engine) throws(StorageError) in
+                    try engine.noteNoLook(length, of: slot)
                 }
                 environment.wake()
             case .stored(let blocks):

@@ -14,14 +14,23 @@ final class JournalFile: DurabilityBarrier {
         static let bytesKept: UInt64 = 64 << 20
         /// Space is reserved in steps of this size.
         static let reservationStep: UInt64 = 4 << 20
+        /// Bytes of the index for 4096 pages of the WAL, and for the first fewer
+        /// (https://www.sqlite.org/walformat.html).
+        static let indexPart: UInt64 = 32 << 10
+        static let bytesOfIndexPart: UInt64 = 4096 * (4096 + 24)
     }
 
     private let descriptor: FileDescriptor
+    /// The index of the WAL, which SQLite maps: to write to a page of it that has no block is a bus error.
+    private let index: FileDescriptor
     private let waits = SyncGate()
     /// Bytes from the start of the file that have blocks on the disk.
     private let reserved = Mutex(UInt64(0))
 
-    init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+    init(_ descriptor: consuming FileDescriptor, index: consuming FileDescriptor) {
+        self.descriptor = descriptor
+        self.index = index
+    }
 
     func wait() throws(StorageError) {
         try waits.pass { () throws(StorageError) in try descriptor.syncData() }
@@ -34,9 +43,11 @@ final class JournalFile: DurabilityBarrier {
         try reserved.withLock { (reserved) throws(StorageError) in
             guard bytes > reserved || bytes > Limits.bytesKept else { return }
             let steps = bytes / Limits.reservationStep + 1
-            try descriptor.reserve(upTo: steps * Limits.reservationStep)
+            let size = steps * Limits.reservationStep
+            try descriptor.reserve(upTo: size)
+            try index.reserve(upTo: (size / Limits.bytesOfIndexPart + 2) * Limits.indexPart)
             // Beyond what is kept it may be cut off at any time: reserved anew each time.
-            reserved = min(steps * Limits.reservationStep, Limits.bytesKept)
+            reserved = min(size, Limits.bytesKept)
         }
     }
 }

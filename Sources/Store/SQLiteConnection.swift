@@ -19,10 +19,15 @@ internal import Glibc
         static let heldPagesMax = 16 << 10
         /// Pages that a few rows change besides their own bytes.
         static let pagesPerBlockOfRows: UInt64 = 64
-        /// When the WAL has so many pages, a commit moves them to the database, which callers wait for. Pages
-        /// that changed again and again are moved once: the more are let come together, the better, but
-        /// after a crash all are read. They fit into what `JournalFile` keeps.
+        /// When the WAL has so many pages more, they are moved to the database. Pages that changed again and
+        /// again are moved once: the more are let come together, the better, but after a crash all are
+        /// read. They fit into what `JournalFile` keeps.
         static let walPagesMax: Int32 = 12_000
+        /// What a commit moves itself, while callers wait, so that the WAL can begin anew. The rest is moved
+        /// by another thread.
+        static let walPagesRest: Int32 = 1024
+        /// As many wait for a thread that is slower than the writer; then callers do.
+        static let walPagesLate: Int32 = 4 * walPagesMax
         /// Free pages taken out of the file in one go.
         static let releasedPages = 64
     }
@@ -32,19 +37,32 @@ internal import Glibc
     /// Pages in the WAL, told by SQLite at each commit.
     private let walPages: UnsafeMutablePointer<Int32>
     private var walPagesTried: Int32 = 0
+    private var walPagesBefore: Int32 = 0
+    private let mover: PageMover
+    /// Runs what takes long on another thread; without one, callers wait.
+    private let elsewhere: Elsewhere?
     let journal: JournalFile
+    /// Keeps other processes, and other connections of this one, out.
+    private let hold: FileDescriptor
     private var isInTransaction = false
     /// What this transaction may have changed.
     private var changes = Changes()
     private var failure: StorageError?
 
     /// Opens the database `name` in `directory`, making it (mode 0600) if there is none, and takes
-    /// it for this process.
-    init(_ name: String, in directory: Directory) throws(StorageError) {
+    /// it for this object.
+    init(_ name: String, in directory: Directory, elsewhere: Elsewhere? = nil)
+        throws(StorageError)
+    {
         path = "\(directory.path)/\(name)"
-        // Refuses a link, and gives the mode, which SQLite takes over for the WAL. Closed before
-        // SQLite opens the file: closing a descriptor drops the locks of its process.
-        let isNew = try directory.file(name, O_RDWR | O_CREAT).size() == 0
+        self.elsewhere = elsewhere
+        // Refuses a link, and gives the mode, which SQLite takes over for the WAL. Open for as long as
+        // SQLite has the file: closing it drops SQLite's own locks.
+        hold = try directory.file(name, O_RDWR | O_CREAT)
+        guard flock(hold.raw, LOCK_EX | LOCK_NB) == 0 else {
+            throw .of(code: errno == EWOULDBLOCK ? EBUSY : errno, "using \(path)")
+        }
+        let isNew = try hold.size() == 0
         let connection = try unsafe Self.open(path)
         do throws(StorageError) {
             if isNew {
@@ -53,8 +71,10 @@ internal import Glibc
                     "PRAGMA auto_vacuum = INCREMENTAL", on: connection, path: path)
             }
             try unsafe Self.execute(Self.settings, on: connection, path: path)
-            journal = try JournalFile(directory.file("\(name)-wal", O_RDWR))
+            journal = try JournalFile(
+                directory.file("\(name)-wal", O_RDWR), index: directory.file("\(name)-shm", O_RDWR))
             try directory.sync()
+            mover = unsafe PageMover(owning: try Self.openSecond(path), path: path)
         } catch {
             unsafe sqlite3_close_v2(connection)
             throw error
@@ -72,6 +92,8 @@ internal import Glibc
     }
 
     deinit {
+        // Until then this would not be the last connection, which removes the WAL.
+        mover.close()
         // Rolls back what was not committed; statements hold the connection, so none is left.
         unsafe sqlite3_close_v2(handle)
         unsafe walPages.deallocate()
@@ -99,10 +121,22 @@ internal import Glibc
         return unsafe connection
     }
 
-    // EXCLUSIVE before WAL: the index of the WAL is then in memory, not in a shared file. The last
-    // statement reads, so that the lock is taken and the WAL is there.
+    /// The connection that moves pages. Its only statement reads, so that it knows of the WAL.
+    private static func openSecond(_ path: String) throws(StorageError) -> OpaquePointer {
+        let connection = try unsafe open(path)
+        do throws(StorageError) {
+            try unsafe execute(
+                "PRAGMA synchronous = NORMAL; SELECT count(*) FROM sqlite_schema;", on: connection,
+                path: path)
+        } catch {
+            unsafe sqlite3_close_v2(connection)
+            throw error
+        }
+        return unsafe connection
+    }
+
+    // The last statement reads, so that the WAL is there.
     private static let settings = """
-        PRAGMA locking_mode = EXCLUSIVE;
         PRAGMA journal_mode = WAL;
         PRAGMA synchronous = NORMAL;
         PRAGMA secure_delete = OFF;
@@ -219,7 +253,6 @@ internal import Glibc
             checkpointIfDue()
             return true
         }
-        walPagesTried = unsafe walPages.pointee
         movePagesToDatabase()
         return false
     }
@@ -248,23 +281,36 @@ internal import Glibc
         try journal.reserve(pages * (Limits.pageSize + Limits.frameHeaderSize))
     }
 
-    /// Moves what is in the WAL to the database when there is much of it. What was committed stays
-    /// committed whatever happens here.
+    /// Sees to it that what is in the WAL comes into the database when there is much of it. What was
+    /// committed stays committed whatever happens here.
     private func checkpointIfDue() {
         let pages = unsafe walPages.pointee
         // Fewer pages than the last time: the WAL has begun anew.
-        if pages < walPagesTried { walPagesTried = 0 }
-        guard pages - walPagesTried >= Limits.walPagesMax else { return }
-        walPagesTried = pages
-        movePagesToDatabase()
+        if pages < walPagesBefore { walPagesTried = 0 }
+        walPagesBefore = pages
+        let untried = pages - walPagesTried
+        guard untried < Limits.walPagesLate else { return movePagesToDatabase() }
+        do throws(StorageError) {
+            guard let moved = try mover.moved() else { return }
+            let isUnderWay = moved > 0
+            guard isUnderWay || untried >= Limits.walPagesMax else { return }
+            if isUnderWay, pages - moved <= Limits.walPagesRest { return movePagesToDatabase() }
+            guard let elsewhere, mover.begin(elsewhere) else { return movePagesToDatabase() }
+        } catch {
+            walPagesTried = pages
+            // A full disk: the WAL, which has its space, goes on growing until there is some.
+            if error != .full { abandon(error) }
+        }
     }
 
+    /// All pages, so that the WAL begins anew with the next transaction. Waits for `mover`, if that is at it.
     private func movePagesToDatabase() {
+        walPagesTried = unsafe walPages.pointee
+        mover.forget()
         let code = unsafe sqlite3_wal_checkpoint_v2(
             handle, nil, SQLITE_CHECKPOINT_PASSIVE, nil, nil)
-        guard code != SQLITE_OK else { return }
+        guard code != SQLITE_OK, code & 0xff != SQLITE_BUSY else { return }
         let error = error(code)
-        // A full disk: the WAL, which has its space, goes on growing until there is some.
         if error != .full { abandon(error) }
     }
 

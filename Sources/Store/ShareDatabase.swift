@@ -1,6 +1,11 @@
 package import Base
 package import Share
 
+/// Runs something on another thread, soon.
+///
+/// - Returns: false if nobody has room for it: it will not run.
+package typealias Elsewhere = @Sendable (_ work: @escaping @Sendable () -> Void) -> Bool
+
 /// A share's database: its logs, its view and what hangs on them, in one SQLite file.
 ///
 /// For one thread at a time, the holder of the engine's lock. Everything between two commits is one
@@ -23,16 +28,23 @@ package final class ShareDatabase: ShareStorage {
     ///
     /// - Throws: `StorageError.corrupt` also if a later version made it.
     ///
-    /// - Parameter boot: another number than the last time: the machine went down in between. Tests
-    ///   say it; nil asks the machine.
-    package convenience init(directory path: String, boot: UInt64? = nil) throws(StorageError) {
+    /// - Parameters:
+    ///   - boot: another number than the last time: the machine went down in between. Tests
+    ///     say it; nil asks the machine.
+    ///   - elsewhere: for what callers need not wait for; without it they do.
+    package convenience init(
+        directory path: String, boot: UInt64? = nil, elsewhere: Elsewhere? = nil
+    ) throws(StorageError) {
         try self.init(
-            in: Directory(path: path), boot: boot.map { BootID(high: 0, low: $0) } ?? .current)
+            in: Directory(path: path), boot: boot.map { BootID(high: 0, low: $0) } ?? .current,
+            elsewhere: elsewhere)
     }
 
-    init(in directory: Directory, boot: BootID = .current) throws(StorageError) {
+    init(
+        in directory: Directory, boot: BootID = .current, elsewhere: Elsewhere? = nil
+    ) throws(StorageError) {
         self.boot = boot
-        connection = try SQLiteConnection(Self.fileName, in: directory)
+        connection = try SQLiteConnection(Self.fileName, in: directory, elsewhere: elsewhere)
         journal = connection.journal
         try Schema.prepare(connection)
         logStatements = try LogStatements(connection)

@@ -79,7 +79,7 @@ package struct ShareSettings: Codable, Equatable, Sendable {
 ///     share.json       the settings
 ///     share.key        the share key, 64 hexadecimal digits; mode 0600
 ///     device.key       the device's key in this share, if it is not that of the installation; mode 0600
-///     share.sqlite     logs, view, records: `ShareDatabase`
+///     share.sqlite     logs, view, records: `ShareDatabase`; beside it its WAL (-wal), and the index of that (-shm)
 ///     packs/           chunk bytes: `PackStore`
 ///     staging/         dirty bytes of files being written: `StagingDirectory`
 ///     control.sock     made by the daemon
@@ -156,8 +156,9 @@ package final class ShareFolder: Sendable {
     /// - Throws: `inUse` with the pid of the process that has it.
     package func lock() throws(StateError) -> ShareLock { try ShareLock(in: directory) }
 
-    package func openDatabase() throws(StorageError) -> ShareDatabase {
-        try ShareDatabase(in: directory)
+    /// - Parameter elsewhere: for what its user need not wait for; without it, he does.
+    package func openDatabase(elsewhere: Elsewhere? = nil) throws(StorageError) -> ShareDatabase {
+        try ShareDatabase(in: directory, elsewhere: elsewhere)
     }
 
     /// What a scratch database is for, and the name of its folder.

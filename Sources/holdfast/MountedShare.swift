@@ -13,6 +13,8 @@ final class MountedShare: RunningShare {
     private enum Limits {
         /// Threads that cut, hash and encrypt.
         static let workers = 2
+        /// Threads that answer commands, but for those that take minutes.
+        static let answering = 2
         static let tickInterval = Duration.milliseconds(250)
         /// How long a device waits for a member to admit it.
         static let admissionSeconds = 30
@@ -29,6 +31,11 @@ final class MountedShare: RunningShare {
     private let loop: EventLoop
     private let log: Log
     private let workers: WorkerPool
+    private let answering: WorkerPool
+    /// One thread: there is one past to look at, and one folder to check in.
+    private let lengthy: WorkerPool
+    /// Does what nobody waits for.
+    private let upkeep: WorkerPool
     /// Serves the kernel on one thread, and stops it from another.
     private let mounting: WorkerPool
     private let driver: ShareDriver
@@ -38,7 +45,6 @@ final class MountedShare: RunningShare {
     private let mount: FuseMount
     private let mountGuard: MountGuard?
     private let isStopping = Atomic(false)
-    private let restoring = Mutex(())
     /// Held for as long as this lives.
     private let lock: ShareLock
 
@@ -52,18 +58,26 @@ final class MountedShare: RunningShare {
         self.folder = folder
         self.loop = loop
         self.log = log
-        let (workers, mounting) = try hosted { () throws(HostError) in
+        let (workers, answering, lengthy, upkeep, mounting) = try hosted { () throws(HostError) in
             (
                 try WorkerPool(threads: Limits.workers, name: "chunk"),
+                try WorkerPool(threads: Limits.answering, name: "control"),
+                try WorkerPool(threads: 1, name: "lengthy"),
+                try WorkerPool(threads: 1, name: "upkeep"),
                 try WorkerPool(threads: 2, name: "mount")
             )
         }
         self.workers = workers
+        self.answering = answering
+        self.lengthy = lengthy
+        self.upkeep = upkeep
         self.mounting = mounting
         let (packs, staging, volume) = try storing { () throws(StorageError) in
             let packs = try folder.openPacks()
             let volume = try ShareVolume(
-                identity, origin: .stored, storage: try folder.openDatabase(), chunks: packs,
+                identity, origin: .stored,
+                storage: try folder.openDatabase { upkeep.trySubmit($0) },
+                chunks: packs,
                 environment: HostClock(loop: loop),
                 diskSpace: { (try? folder.diskSpace()) ?? (total: 0, free: 0) })
             return (packs, try folder.openStaging(), volume)
@@ -109,8 +123,7 @@ final class MountedShare: RunningShare {
         } catch {
             driver.stop()
             transports.close()
-            workers.stop()
-            mounting.stop()
+            for pool in [workers, answering, lengthy, upkeep, mounting] { pool.stop() }
             throw error
         }
         let mount = mount
@@ -129,7 +142,7 @@ final class MountedShare: RunningShare {
                 })
             loop.add(
                 Ticker(interval: Wayfinder.keepInterval) {
-                    _ = workers.trySubmit { wayfinder.keep() }
+                    _ = upkeep.trySubmit { wayfinder.keep() }
                 })
         }
         mounting.submit { mount.run() }
@@ -203,13 +216,14 @@ final class MountedShare: RunningShare {
         mounting.drain()
         mountGuard?.end()
         workers.drain()
+        answering.drain()
+        lengthy.drain()
         virtual.end()
         defer {
             wayfinder.keep()
             driver.stop()
             transports.close()
-            workers.stop()
-            mounting.stop()
+            for pool in [workers, answering, lengthy, upkeep, mounting] { pool.stop() }
         }
         do throws(VolumeError) {
             try volume.sync()
@@ -227,7 +241,8 @@ final class MountedShare: RunningShare {
         _ request: ControlRequest, _ reply: @escaping @Sendable (ControlResponse) -> Void
     ) {
         // An answer may wait for the engine, so it is never given on the loop.
-        let isAccepted = workers.trySubmit { [self] in
+        let pool = request.command.takesLong ? lengthy : answering
+        let isAccepted = pool.trySubmit { [self] in
             do throws(CommandFailure) {
                 reply(try response(to: request))
             } catch {
@@ -268,10 +283,7 @@ final class MountedShare: RunningShare {
             return ControlResponse(conflicts: left)
         case .explain: return ControlResponse(explanation: try explanation(of: request.path))
         case .restore:
-            // One at a time: there is one past.
-            let report = try restoring.withLock { _ throws(CommandFailure) in
-                try ShareRestore(volume: volume, folder: folder).run(request)
-            }
+            let report = try ShareRestore(volume: volume, folder: folder).run(request)
             // Whoever gave the command looks for it now.
             mount.awaitShown()
             return ControlResponse(restored: report)
@@ -280,11 +292,9 @@ final class MountedShare: RunningShare {
         case .merging:
             return ControlResponse(merging: try merging(request.mergeRules))
         case .export:
-            // One at a time, as above.
-            let report = try restoring.withLock { _ throws(CommandFailure) in
-                try ShareExport(volume: volume, folder: folder, chunks: packs, isConnected: true)
-                    .run(to: request.target, of: request.device)
-            }
+            let report = try ShareExport(
+                volume: volume, folder: folder, chunks: packs, isConnected: true
+            ).run(to: request.target, of: request.device)
             return ControlResponse(exported: report)
         case .check:
             let report = try storing { () throws(StorageError) in

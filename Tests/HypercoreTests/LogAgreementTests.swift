@@ -59,4 +59,68 @@ struct LogAgreementTests {
         #expect(peers.prefixes.isEmpty)
         #expect(peers.violations.count == 1)
     }
+
+    /// Forty blocks, of which a reader has the last one alone.
+    private func withTail(readers: Int) throws -> SimulatedPeers {
+        var peers = try SimulatedPeers(readers: readers)
+        try peers.append(blocks(0..<40, of: 1))
+        peers.devices[1].log.want(only: [39])
+        let link = try peers.connect(0, 1)
+        try peers.settle()
+        try peers.cut(link)
+        return peers
+    }
+
+    @Test func `who copied only the end of a log says that it knows nothing of its middle`() throws
+    {
+        var peers = try withTail(readers: 2)
+        let link = try peers.connect(1, 2)
+        try peers.settle()
+        for length in [32, 16, 36, 20] as [UInt64] {
+            try peers.askPrefix(length, on: link)
+            try peers.settle()
+        }
+        #expect(peers.prefixes.map(\.length) == [32, 36])
+        #expect(peers.unknownPrefixes == [16, 20])
+        #expect(peers.violations.isEmpty)
+    }
+
+    @Test(
+        arguments: [
+            (20, 20, 0), (35, 35, 32), (33, 35, 32), (10, 35, 0), (0, 1, 0),
+        ])
+    func `a restored writer learns of the end of its log where its middle is not`(
+        common: UInt64, own: UInt64, least: UInt64
+    ) throws {
+        var peers = try withTail(readers: 2)
+        try peers.restart(2, keyPair: SimulatedPeers.pair)
+        try peers.append(blocks(0..<common, of: 1) + blocks(common..<own, of: 2), on: 2)
+        _ = try peers.connect(1, 2)
+        for second in [0, 5, 9] as [UInt64] {
+            try peers.settle()
+            try peers.tick(Instant(nanoseconds: second * 1_000_000_000))
+        }
+        #expect(peers.unfollowed.isEmpty && peers.devices[2].log.length == own)
+        for second in [10, 15, 60] as [UInt64] {
+            try peers.tick(Instant(nanoseconds: second * 1_000_000_000))
+            try peers.settle()
+        }
+        #expect(peers.unfollowed == [least])
+        #expect(peers.violations.isEmpty && peers.conflicts == 0)
+    }
+
+    @Test func `a restored writer takes the middle of its log from whoever has it`() throws {
+        var peers = try withTail(readers: 2)
+        try peers.restart(2, keyPair: SimulatedPeers.pair)
+        try peers.append(blocks(0..<20, of: 1), on: 2)
+        _ = try peers.connect(1, 2)
+        try peers.settle()
+        try peers.tick(Instant(nanoseconds: 0))
+        _ = try peers.connect(0, 2)
+        for second in [9, 20, 40] as [UInt64] {
+            try peers.settle()
+            try peers.tick(Instant(nanoseconds: second * 1_000_000_000))
+        }
+        #expect(peers.unfollowed.isEmpty && peers.devices[2].log.contiguousLength == 40)
+    }
 }

@@ -31,6 +31,10 @@ struct SimulatedPeers {
     private(set) var violations: [String] = []
     private(set) var conflicts = 0
     private(set) var prefixes: [LogPrefix] = []
+    /// How much a writer's log has at least in common with a longer one that it signed and nobody can show whole.
+    private(set) var unfollowed: [UInt64] = []
+    /// Lengths that a remote could prove nothing of.
+    private(set) var unknownPrefixes: [UInt64] = []
     /// Messages sent, by type.
     private(set) var sent: [MessageType: Int] = [:]
     private(set) var proofNodesSent = 0
@@ -112,6 +116,7 @@ struct SimulatedPeers {
         #expect(devices[device].log.upgradeOwner == nil)
         devices[device].log = try Log(
             storage: devices[device].storage, slot: .init(rawValue: 1), key: key,
+            manifest: keyPair.map { Manifest(publicKey: $0.publicKey, namespace: nil) },
             keyPair: keyPair)
         devices[device].storedCounts = [:]
     }
@@ -199,7 +204,9 @@ struct SimulatedPeers {
             case .upgraded, .released: hasChanged = true
             case .remoteLength, .remoteAcknowledged: break
             case .conflict: conflicts += 1
+            case .unfollowed(let common, _): unfollowed.append(common)
             case .prefix(let prefix): prefixes.append(prefix)
+            case .noPrefix(let length): unknownPrefixes.append(length)
             case .violation(let reason):
                 violations.append(reason)
                 try cut(name)

@@ -432,6 +432,114 @@ import Testing
         #expect(try dave.text("new") == "alice's new one")
     }
 
+    /// A founder alone, a backup of its state, more of its work, and then another member who begins from a
+    /// checkpoint: nobody has the blocks before that, nor all tree nodes over them.
+    ///
+    /// - Parameter hasWitness: whether one more member was there from the first block on.
+    private func founderAndNewcomer(
+        seed: UInt64, before: Int, between: Int, hasWitness: Bool = false
+    ) throws -> (Network, Network.Device, Network.Device, MemoryShareStorage) {
+        print("seed \(seed)")
+        let network = Network(seed: seed)
+        network.checkpointPolicy = CheckpointPolicy(
+            growthMin: 1 << 10, quiet: .seconds(10), turns: .seconds(20), grace: .seconds(60),
+            objectsPerTurn: 100, history: .seconds(600))
+        let alice = try network.addDevice("alice")
+        if hasWitness { network.connect(try network.addDevice("carol"), alice) }
+        network.run()
+        for index in 0..<before {
+            try alice.write("before \(index)", "\(index)")
+            try alice.write("often", "\(index) of \(before)")
+            network.run(seconds: 1)
+        }
+        let backup = alice.backup()
+        for index in 0..<between {
+            try alice.write("between \(index)", "\(index)")
+            try alice.write("often", "\(index) of \(between), later")
+            network.run(seconds: 1)
+        }
+        try alice.write("large", String(repeating: "x", count: 2000))
+        network.run(seconds: 100)
+        try #require(!alice.volume.engine.withLock { $0.checkpoints }.isEmpty)
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run(seconds: 60)
+        try #require(bob.volume.status().start != nil, "\(network.log)")
+        try bob.write("bob's", "bob's")
+        network.run(seconds: 60)
+        network.disconnectAll()
+        return (network, alice, bob, backup)
+    }
+
+    /// Who is there first cannot show how the log goes on, wherever the tree nodes that it has are no end of a log of
+    /// that length; then one comes who can.
+    @Test(arguments: [0, 3])
+    func `a restored founder's log goes on if somebody has all of it`(after: Int) throws {
+        var count = 0
+        for before in 4..<9 {
+            let (network, alice, bob, backup) = try founderAndNewcomer(
+                seed: UInt64(30_000 + before), before: before, between: 4, hasWitness: true)
+            let carol = network.devices[1]
+            try network.restore(alice, backup)
+            network.run(seconds: 1)
+            network.connect(alice, bob)
+            for _ in 0..<40 where alice.volume.status().forks.isEmpty { network.run(seconds: 0.4) }
+            guard !alice.volume.status().forks.isEmpty else { continue }
+            count += 1
+            for index in 0..<after { try alice.write("after \(index)", "\(index)") }
+            network.connect(alice, carol)
+            network.connect(bob, carol)
+            network.run(seconds: 60)
+            try expectOne([alice, bob, carol], network)
+            // What was not written to had one history all the time.
+            #expect(alice.volume.status().forks.map(\.isSettled) == (after == 0 ? [] : [true]))
+            #expect(alice.volume.status().device == (after == 0 ? "alice" : "alice 2"))
+            #expect(alice.volume.status().start == nil)
+            #expect(try alice.text("between 3") == "3")
+            for index in 0..<after { #expect(try bob.text("after \(index)") == "\(index)") }
+            try alice.write("goes on", "alice")
+            network.run(seconds: 20)
+            #expect(try bob.text("goes on") == "alice")
+            try expectOne([alice, bob, carol], network)
+        }
+        #expect(count > 0)
+    }
+
+    @Test(
+        arguments: [0, 1, 2, 3, 5, 7, 12, 21],
+        [(0, 0), (0, 1), (1, 0), (1, 1), (2, 6), (9, 2), (5, 17), (20, 40)])
+    func `a founder goes back behind what the only other member began from`(
+        before: Int, others: (between: Int, after: Int)
+    ) throws {
+        let (between, after) = others
+        let (network, alice, bob, backup) = try founderAndNewcomer(
+            seed: UInt64(10_000 + before * 100 + between), before: before, between: between)
+        let names = try bob.names()
+        try network.restore(alice, backup)
+        for index in 0..<after {
+            try alice.write("after \(index)", "\(index)")
+            network.run(seconds: 1)
+        }
+        network.run(seconds: 5)
+        network.connect(alice, bob)
+        network.run(seconds: 200)
+        try expectOne([alice, bob], network)
+        let afters = (0..<after).map { "after \($0)" }
+        #expect(try Set(bob.names()) == Set(names + afters))
+        for name in afters { #expect(try bob.text(name) != nil) }
+        #expect(try alice.text("bob's") == "bob's")
+        try alice.write("goes on", "alice")
+        try bob.write("goes on too", "bob")
+        network.run(seconds: 30)
+        try expectOne([alice, bob], network)
+        #expect(try bob.text("goes on") == "alice")
+        // Whoever joins now finds a start.
+        let dave = try network.addDevice("dave")
+        network.connect(dave, bob)
+        network.run(seconds: 200)
+        try expectOne([alice, bob, dave], network)
+    }
+
     @Test(arguments: [0, 2, 10, 40])
     func `a stop on the way is gone on from`(steps: Int) throws {
         let (network, devices) = try trio(seed: 50 + UInt64(steps))

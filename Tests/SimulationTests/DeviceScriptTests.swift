@@ -459,4 +459,20 @@ import Testing
                     .edit(0, "m.txt", 7_738_217),
                 ]))
     }
+
+    /// The only other member has nothing from before its checkpoint, which is younger than the backup: it can neither
+    /// give what came between nor prove how it goes on from there.
+    @Test func `a founder who goes back behind the others' beginning goes on`() {
+        check(
+            DeviceScript(
+                seed: 485, devices: 2,
+                steps: [
+                    .writeBinary(0, "b", kilobytes: 1),
+                    .sleep(hours: 1),
+                    .backUp(0),
+                    .write(0, "k.bin", .inPlace),
+                    .putBack(0),
+                    .sleep(hours: 1),
+                ]))
+    }
 }

@@ -5,6 +5,7 @@ import Foundation
 import Hypercore
 import Share
 import Store
+import Synchronization
 import Testing
 
 @Suite struct ShareDatabaseTests {
@@ -259,6 +260,54 @@ import Testing
         }
         try database.sync()
         #expect(largest < 60 << 20)
+        #expect(try directory.bytes(of: "share.sqlite").count > 8 << 20)
+    }
+
+    @Test func `pages are moved on another thread while commits go on`() throws {
+        let thread = DispatchQueue(label: "elsewhere")
+        let passes = Mutex(0)
+        var database: ShareDatabase? = try ShareDatabase(directory: directory.path) { work in
+            passes.withLock { $0 += 1 }
+            thread.async(execute: work)
+            return true
+        }
+        var random = SeededRandom(seed: 3)
+        var expected: [String: [UInt8]] = [:]
+        var largest = 0
+        for number in 0..<600 {
+            for part in 0..<10 {
+                let name = "\(number % 40) \(part)"
+                let value = random.bytes(30_000)
+                expected[name] = value
+                try database?.setValue(value, of: name)
+            }
+            try database?.commit()
+            // Reads go on, too.
+            let name = "\(number % 40) \(number % 10)"
+            #expect(try database?.value(name) == expected[name])
+            largest = max(largest, try directory.size(of: "share.sqlite-wal"))
+        }
+        #expect(passes.withLock { $0 } > 1)
+        #expect(largest < 4 * 12_000 * 4120)
+        database = nil
+        #expect(!FileManager.default.fileExists(atPath: directory.file("share.sqlite-wal")))
+        let found = try open()
+        for (name, value) in expected { #expect(try found.value(name) == value) }
+    }
+
+    @Test(arguments: [true, false])
+    func `pages are moved by a commit when no thread does`(isPromised: Bool) throws {
+        let database = try ShareDatabase(directory: directory.path) { _ in isPromised }
+        var random = SeededRandom(seed: 4)
+        var largest = 0
+        for number in 0..<800 {
+            for part in 0..<10 {
+                try database.setValue(random.bytes(30_000), of: "\(number % 40) \(part)")
+            }
+            try database.commit()
+            largest = max(largest, try directory.size(of: "share.sqlite-wal"))
+        }
+        #expect(largest < (isPromised ? 4 : 1) * 13_000 * 4120)
         #expect(try directory.bytes(of: "share.sqlite").count > 8 << 20)
     }
 
