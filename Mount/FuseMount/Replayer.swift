@@ -260,9 +260,17 @@ final class Replayer: Sendable {
 
     /// The time of modification that programs see; nil if the file shows nowhere.
     func modified(_ node: NodeID) -> Timestamp? {
-        guard let path = try? volume.path(of: node),
-            let directory = open(path.names.dropLast(), below: place.openApart())
-        else { return nil }
+        guard let path = try? volume.path(of: node) else { return nil }
+        guard let root = place.openOwn() else {
+            // Mostly a program has just been killed, and somebody may want to unmount now. The number tells
+            // whether a link has led elsewhere.
+            guard let status = place.status(of: path.names),
+                let number = try? volume.attributes(of: node).number,
+                status.st_ino == number.rawValue
+            else { return nil }
+            return Timestamp(status.st_mtim)
+        }
+        guard let directory = open(path.names.dropLast(), below: root) else { return nil }
         defer { close(directory) }
         return unsafe withPath(path.names.last ?? [46]) { name in
             var status = stat()

@@ -1,4 +1,5 @@
 import Base
+import Glibc
 import Host
 
 /// One run as the helper that umount(8) calls for a mount of type `fuse.holdfast`: `umount.fuse.holdfast
@@ -31,16 +32,7 @@ struct UnmountHelper {
             return try hosted { () throws(HostError) in try KernelMount.detach(path) }
         }
         let daemon = call.isLazy ? nil : try daemon(of: path)
-        do throws(HostError) {
-            try KernelMount.unmount(path, isLazy: call.isLazy)
-        } catch .system {
-            throw CommandFailure(
-                .inUse,
-                "\(EscapedText.quoted(path)) is busy: end the programs that use it (fuser -vm shows"
-                    + " them)")
-        } catch {
-            throw CommandFailure(error)
-        }
+        try takeAway(path, isLazy: call.isLazy)
         guard let daemon else { return }
         guard waitForEnd(of: daemon, deadline: monotonicNow() + CommandContext.stopTimeout) else {
             throw CommandFailure(
@@ -49,6 +41,31 @@ struct UnmountHelper {
                     + " writing")
         }
     }
+
+    /// Who is inside keeps the mount: for a moment that may be the daemon itself, which shows what other devices
+    /// changed and calls in what programs wrote, or a program that is just ending.
+    private func takeAway(_ path: String, isLazy: Bool) throws(CommandFailure) {
+        let deadline = monotonicNow() + Self.busyTime
+        while true {
+            do throws(HostError) {
+                return try KernelMount.unmount(path, isLazy: isLazy)
+            } catch .system {
+                guard !isLazy, monotonicNow() < deadline else {
+                    throw CommandFailure(
+                        .inUse,
+                        "\(EscapedText.quoted(path)) is busy: end the programs that use it (fuser -vm"
+                            + " shows them)")
+                }
+                usleep(Self.busyTick)
+            } catch {
+                throw CommandFailure(error)
+            }
+        }
+    }
+
+    private static let busyTime = Duration.seconds(2)
+    /// In microseconds.
+    private static let busyTick: UInt32 = 20_000
 
     /// The process that serves what is mounted at a path; nil if that is another user's, or shown
     /// there a second time.

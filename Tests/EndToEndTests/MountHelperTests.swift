@@ -58,9 +58,13 @@ extension EndToEndTests {
                 let file = open(alice.path("large"), O_RDONLY)
                 #expect(try unmount("-v", "-t", "fuse.holdfast").code == 32)
                 #expect(alice.isMounted)
-                close(file)
-                // The kernel may be about to close it still.
-                #expect(try wait(.seconds(5)) { try unmount().code == 0 })
+                // Who is inside for a moment only keeps nobody: the daemon itself may be that.
+                let leaving = Thread {
+                    usleep(300_000)
+                    close(file)
+                }
+                leaving.start()
+                #expect(try unmount().code == 0)
                 #expect(!alice.isMounted)
                 #expect(alice.daemons.isEmpty)
                 try alice.mount()

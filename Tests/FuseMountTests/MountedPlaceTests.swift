@@ -31,6 +31,7 @@ struct MountedPlaceTests {
         // What lies there now is not the share.
         try check(umount2(mount.path, 2))
         #expect(place.openApart() == nil)
+        #expect(place.status(of: []) == nil)
         // The session ends with the last that looks.
         close(apart)
     }
