@@ -4,9 +4,8 @@ extension FileTree {
     /// The digest that the stored rows amount to: `digest`, unless what is stored was damaged.
     ///
     /// The digest is kept up by difference and stored beside the rows, so damage to a row does not show in
-    /// it. Reads every object and entry; not within a batch.
+    /// it. Reads every object and entry; everything must be saved.
     package func digestOfRows() throws(StorageError) -> Bytes32 {
-        try save()
         var sum = Digest.zero
         for number in 0..<writers.count {
             let writer = WriterSlot(rawValue: UInt16(number))
