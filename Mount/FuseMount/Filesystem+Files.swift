@@ -101,6 +101,7 @@ extension Filesystem {
                 let entry = bind(made, readAt: before, at: place)
                 table.forget(id)
                 table.noteSize(id, 0)
+                table.noteTime(id, made.modified)
                 return (entry, handle(file, isWriter: true, thread: caller.thread))
             } catch {
                 table.forget(id)

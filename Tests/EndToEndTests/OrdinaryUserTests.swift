@@ -24,6 +24,11 @@ extension EndToEndTests {
             "$holdfast" mount things
             [ "$(cat things/folder/file)" = hello ]
             "$holdfast" check things
+            sh -c 'while :; do echo line; done' >things/lines &
+            sleep 0.2; kill -9 $!; wait $! || true
+            "$holdfast" umount.fuse.holdfast things
+            "$holdfast" mount things
+            [ "$(head -n 1 things/lines)" = line ]
             "$holdfast" unmount things
             echo all is well
             """#

@@ -756,7 +756,8 @@ struct MountTests {
         for (index, name) in names.enumerated() {
             let program = try Program(
                 ["/usr/bin/setsid", "/bin/sh", "-c", script, mount.at(name)])
-            sleepMilliseconds(UInt32(30 + index))
+            mount.eventually("it writes") { access(mount.at(name), F_OK) == 0 }
+            sleepMilliseconds(UInt32(10 + index))
             program.sendToGroup(SIGKILL)
             _ = program.wait()
         }

@@ -22,11 +22,13 @@ struct OutdatedKernelTests {
             Array(name.utf8), in: .root, to: Array(other.utf8), in: .root, mode, succeeding: nil)
     }
 
-    @Test
-    func `the time that the kernel sends after a link is none that a program set`() throws {
+    @Test(arguments: [[1, 2], []] as [[UInt8]])
+    func `the time that the kernel sends after a link is none that a program set`(
+        _ bytes: [UInt8]
+    ) throws {
         let mount = try TestMount()
         defer { mount.end() }
-        try writeFile(mount.at("a"), [1, 2])
+        try writeFile(mount.at("a"), bytes)
         mount.settle()
         let node = try #require(mount.volume.node("a"))
         let written = Timestamp(seconds: 2_000_000_000, nanoseconds: 7)
