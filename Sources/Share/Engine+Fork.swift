@@ -62,9 +62,20 @@ extension Engine {
 
     /// Whether a block of another log may refer to blocks of the own one that are others here: it waits until
     /// the histories have changed places.
-    func hasSeenOtherHistory(_ block: Block, of slot: WriterSlot) -> Bool {
+    func hasSeenOtherHistory(_ block: Block, of slot: WriterSlot, number: UInt64) -> Bool {
         guard !forks.isEmpty, slot != ownSlot, let pendingFork else { return false }
-        return block.clock[ownSlot] > pendingFork.common
+        // What this history has seen it had before there were two.
+        return block.clock[ownSlot] > pendingFork.common && number >= seenByOwn[slot]
+    }
+
+    /// What the own log's last block has seen of the others: the view may be about to be made anew from the first
+    /// blocks on, and wants those again.
+    func clockOfOwn() throws(StorageError) -> Clock {
+        var codec = starts[ownSlot] ?? BlockCodec(writer: ownSlot)
+        while let bytes = try ownLog?.block(at: codec.number),
+            (try? codec.decode(bytes.span, writers: writers)) != nil
+        {}
+        return codec.clock
     }
 
     /// For people.
