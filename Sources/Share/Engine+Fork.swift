@@ -113,8 +113,8 @@ extension Engine {
         let fork = forks[index]
         guard fork.log == writers.key(of: ownSlot) else {
             return hinderFork(
-                "the device went on under another log before the other history was here: keep a copy of"
-                    + " the share's folder in the state, and connect the device that was cloned")
+                "the device went on under another log before the other history was here: connect the"
+                    + " device that was cloned; or: \(Self.howToBeginAnew)")
         }
         guard let branch = logs[fork.branch], branch.length > 0, branch.isComplete else { return }
         try commit()
@@ -193,16 +193,15 @@ extension Engine {
         var blocks: [Block] = []
         guard codec.number <= common else {
             hinderFork(
-                "they differ before block \(codec.number), from which on this device has them: keep a"
-                    + " copy of the share's folder in the state, then leave the share and join it again"
-            )
+                "they differ before block \(codec.number), from which on this device has them: "
+                    + Self.howToBeginAnew)
             return nil
         }
         for number in codec.number..<log.length {
             guard let bytes = try log.block(at: number) else {
                 hinderFork(
-                    "block \(number) of this device's log is missing: keep a copy of the share's folder"
-                        + " in the state, and run `holdfast check`")
+                    "block \(number) of this device's log is missing: run `holdfast check`; or: "
+                        + Self.howToBeginAnew)
                 return nil
             }
             let block = try? codec.decode(bytes.span, writers: writers)
