@@ -102,7 +102,7 @@ extension Engine {
         }
         let isWhole = bounds.limit(&block)
         raiseLimits(for: block.clock, of: slot)
-        if hasSeenOtherHistory(block, of: slot) { return false }
+        if hasSeenOtherHistory(block, of: slot, number: number) { return false }
         if isWhole || hasSeenEndings(codec.clock, of: slot, blocks: number) {
             try compare(block, of: slot, number: number)
         }

@@ -62,9 +62,20 @@ extension Engine {
 
     /// Whether a block of another log may refer to blocks of the own one that are others here: it waits until
     /// the histories have changed places.
-    func hasSeenOtherHistory(_ block: Block, of slot: WriterSlot) -> Bool {
+    func hasSeenOtherHistory(_ block: Block, of slot: WriterSlot, number: UInt64) -> Bool {
         guard !forks.isEmpty, slot != ownSlot, let pendingFork else { return false }
-        return block.clock[ownSlot] > pendingFork.common
+        // What this history has seen it had before there were two.
+        return block.clock[ownSlot] > pendingFork.common && number >= seenByOwn[slot]
+    }
+
+    /// What the own log's last block has seen of the others: the view may be about to be made anew from the first
+    /// blocks on, and wants those again.
+    func clockOfOwn() throws(StorageError) -> Clock {
+        var codec = starts[ownSlot] ?? BlockCodec(writer: ownSlot)
+        while let bytes = try ownLog?.block(at: codec.number),
+            (try? codec.decode(bytes.span, writers: writers)) != nil
+        {}
+        return codec.clock
     }
 
     /// For people.
@@ -102,8 +113,8 @@ extension Engine {
         let fork = forks[index]
         guard fork.log == writers.key(of: ownSlot) else {
             return hinderFork(
-                "the device went on under another log before the other history was here: keep a copy of"
-                    + " the share's folder in the state, and connect the device that was cloned")
+                "the device went on under another log before the other history was here: connect the"
+                    + " device that was cloned; or: \(Self.howToBeginAnew)")
         }
         guard let branch = logs[fork.branch], branch.length > 0, branch.isComplete else { return }
         try commit()
@@ -182,16 +193,15 @@ extension Engine {
         var blocks: [Block] = []
         guard codec.number <= common else {
             hinderFork(
-                "they differ before block \(codec.number), from which on this device has them: keep a"
-                    + " copy of the share's folder in the state, then leave the share and join it again"
-            )
+                "they differ before block \(codec.number), from which on this device has them: "
+                    + Self.howToBeginAnew)
             return nil
         }
         for number in codec.number..<log.length {
             guard let bytes = try log.block(at: number) else {
                 hinderFork(
-                    "block \(number) of this device's log is missing: keep a copy of the share's folder"
-                        + " in the state, and run `holdfast check`")
+                    "block \(number) of this device's log is missing: run `holdfast check`; or: "
+                        + Self.howToBeginAnew)
                 return nil
             }
             let block = try? codec.decode(bytes.span, writers: writers)

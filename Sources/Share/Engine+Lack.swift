@@ -118,19 +118,25 @@ extension Engine {
         else { return [] }
         let what =
             "this device's state is older than what the other members have kept, as that of a restored backup: "
-        if resumption != nil || chances.refusal == nil {
+        if resumption != nil || chances.refusal == nil && !chances.offers.isEmpty {
             return [
                 what
                     + "it goes over to a checkpoint of theirs. Until then it does not get what they write;"
                     + " what is written here is kept"
             ]
         }
+        let why =
+            chances.refusal.map { "it could not go over to a checkpoint of theirs (\($0))" }
+            ?? "nobody who is connected offers a checkpoint to go on from"
         return [
             what
-                + "it could not go over to a checkpoint of theirs (\(chances.refusal ?? "")). What is"
-                + " written here is kept, and does not reach them. Connect another member; or: holdfast"
-                + " export --to FOLDER writes what only this device has; holdfast join --anew, with a new"
-                + " link and another mount point, makes it a new device; copy into that what is missing there"
+                + "\(why). What is written here is kept, and does not reach them. Connect another member; or: "
+                + Self.howToBeginAnew
         ]
     }
+
+    /// For a device that cannot be what it was any more.
+    static let howToBeginAnew =
+        "holdfast export --to FOLDER writes what only this device has; holdfast join --anew, with a new"
+        + " link and another mount point, makes it a new device; copy into that what is missing there"
 }

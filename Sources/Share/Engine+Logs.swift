@@ -109,10 +109,14 @@ extension Engine {
 
     private mutating func noteStored(_ effects: [LogReplication.Effect]) {
         for effect in effects {
-            if case .stored = effect {
+            switch effect {
+            case .stored:
                 markDirty()
                 noteStartProgress()
                 noteResumptionProgress()
+            // The block after it may never come, and nothing is said before the own log is committed.
+            case .upgraded, .truncated: markDirty()
+            default: break
             }
         }
     }

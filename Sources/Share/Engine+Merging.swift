@@ -66,8 +66,15 @@ extension Engine {
     mutating func answer(_ question: MergeQuestion, _ verdict: MergeVerdict)
         throws(StorageError)
     {
+        if let failure { throw failure }
         let before = changes.count
-        note(try tree.answer(question, verdict))
+        do throws(StorageError) {
+            note(try tree.answer(question, verdict))
+        } catch {
+            // Part of the answer may be in the view.
+            failure = error
+            throw error
+        }
         mergeChanges += changes[before...]
         markDirty()
         try settle(question, verdict)

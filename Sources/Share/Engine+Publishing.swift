@@ -139,7 +139,8 @@ extension Engine {
         guard let done = publishing else { return }
         endPublishing()
         try takeNextBase(done, content)
-        guard !done.isPrivate else { return }
+        // Its author is a member in it; a log that is begun by writing this would not be.
+        guard !done.isPrivate, let own = ownLog, own.length <= applied[ownSlot] ?? 0 else { return }
         let digest = done.writer.digest
         let checkpoint = Operation.Checkpoint(digest: digest, content: content.encode())
         do throws(VolumeError) {

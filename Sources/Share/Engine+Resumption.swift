@@ -61,7 +61,7 @@ extension Engine {
                     forkHindrance ?? "this device cannot read what it wrote")
             }
         }
-        if isLate { return try refuseResumption("it did not come, or not what comes after it") }
+        if isLate { return try refuseResumption(current.lateness(isForked: pendingFork != nil)) }
         return false
     }
 

@@ -51,6 +51,8 @@ extension Engine {
     /// log is read like any other's.
     mutating func beginSuccessor() throws(StorageError) {
         precondition(open == nil, "a block is open")
+        // Its members are those of a log that no member knows yet.
+        endPublishing()
         guard let seed = Bytes32(environment.randomBytes(Bytes32.count)) else { return }
         let next = KeyPair(seed: seed)
         let predecessor = writers.key(of: ownSlot)

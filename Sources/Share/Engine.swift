@@ -133,6 +133,8 @@ struct Engine {
     var ownCommits: UInt64 = 0
     /// Logs with two histories.
     var forks: [LogFork] = []
+    /// What the own log has seen of others, once its view was made anew while it had another history.
+    var seenByOwn = Clock()
     /// Whom the own log's other history is fetched from.
     var branchSource: BranchSource?
     /// Those that did not have it.

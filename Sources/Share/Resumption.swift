@@ -57,6 +57,17 @@ struct Resumption {
         return contents.states.first { $0.writer == slot }?.number
     }
 
+    /// What has been waited for in vain, for people.
+    func lateness(isForked: Bool) -> String {
+        switch phase {
+        case .proving: "the blocks that prove it did not come"
+        case .fetching, .reading: "its bytes did not come"
+        case .following where isForked && common == nil:
+            "nobody said where the two histories of this device's log part"
+        case .following: "what comes after it did not come"
+        }
+    }
+
     /// The checkpoint, once it is proved.
     var checkpoint: PublishedCheckpoint? {
         switch phase {

@@ -103,6 +103,7 @@ extension Engine {
         hybrid = HybridClock()
         merges = MergeQueue()
         try loadStarts()
+        seenByOwn = pendingFork == nil ? Clock() : try clockOfOwn()
         try loadCompaction()
         if let contents = try readBase(into: tree) { try take(contents) }
         markDirty()

@@ -19,6 +19,9 @@ final class MemoryShareStorage: ShareStorage {
     private(set) var commits = 0
     /// While set, commits find no room.
     var isFull = false
+    /// How many looks at versions go well before one fails, once; nil: all do.
+    var readsToFailure: Int?
+    private(set) var readFailures = 0
     let disk = Disk()
     var barrier: any DurabilityBarrier { disk }
 
@@ -53,6 +56,14 @@ final class MemoryShareStorage: ShareStorage {
     func commit() throws(StorageError) {
         if isFull { throw .full }
         commits += 1
+    }
+
+    private func read() throws(StorageError) {
+        guard let left = readsToFailure else { return }
+        readsToFailure = left > 0 ? left - 1 : nil
+        guard left == 0 else { return }
+        readFailures += 1
+        throw .full
     }
 
     func releaseSpace() throws(StorageError) -> Bool { false }
@@ -148,16 +159,21 @@ final class MemoryShareStorage: ShareStorage {
     func entries(of object: ObjectID) throws(StorageError) -> [EntryRow] {
         try tree.entries(of: object)
     }
-    func version(_ id: VersionID) throws(StorageError) -> VersionRow? { try tree.version(id) }
+    func version(_ id: VersionID) throws(StorageError) -> VersionRow? {
+        try read()
+        return try tree.version(id)
+    }
     func put(_ row: VersionRow) throws(StorageError) {
         if try tree.version(row.id) == nil { versionIDs.append(row.id) }
         try tree.put(row)
     }
     func heads(of object: ObjectID) throws(StorageError) -> [VersionRow] {
-        try tree.heads(of: object)
+        try read()
+        return try tree.heads(of: object)
     }
     func objectsOfHeads(after object: ObjectID?, limit: Int) throws(StorageError) -> [ObjectID] {
-        try tree.objectsOfHeads(after: object, limit: limit)
+        try read()
+        return try tree.objectsOfHeads(after: object, limit: limit)
     }
     func versions(of object: ObjectID) throws(StorageError) -> [VersionRow] {
         try tree.versions(of: object)

@@ -348,7 +348,7 @@ extension Network.Device {
     }
 }
 
-private struct ArraySource: ContentSource {
+struct ArraySource: ContentSource {
     let bytes: [UInt8]
     init(_ bytes: [UInt8]) { self.bytes = bytes }
     var size: UInt64 { UInt64(bytes.count) }

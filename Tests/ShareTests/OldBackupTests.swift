@@ -384,6 +384,31 @@ import Testing
         }
     }
 
+    @Test func `where nobody offers a checkpoint none is promised, and a way on is named`() throws {
+        let (network, devices) = try trio(seed: 12)
+        try restored(network, devices)
+        let (alice, bob, carol) = (devices[0], devices[1], devices[2])
+        let pieces = Set(
+            alice.volume.engine.withLock { $0.checkpoints }
+                .flatMap { $0.content.pieces.compactMap(\.reference?.address) })
+        alice.chunks.hide { pieces.contains($0) }
+        try network.restart(alice)
+        try bob.write("new", "bob's new one")
+        network.run(seconds: 1)
+        network.connect(bob, alice)
+        for _ in 0..<40 {
+            network.run(seconds: 1)
+            #expect(!bob.volume.status().problems.contains { $0.contains("goes over") })
+        }
+        let problems = bob.volume.status().problems
+        #expect(problems.contains { $0.contains("nobody") && $0.contains("holdfast export") })
+        // Somebody does.
+        network.connect(bob, carol)
+        network.run(seconds: 200)
+        #expect(bob.volume.status().problems.isEmpty)
+        #expect(try carol.text("new") == "bob's new one")
+    }
+
     @Test(arguments: [1, 5, 22])
     func `what both histories have is not written twice`(count: Int) throws {
         let (network, devices) = try trio(seed: 60 + UInt64(count))

@@ -170,6 +170,53 @@ import Testing
         #expect(try alice.names() == ["note.txt"])
     }
 
+    /// Two saves over one version: small ones are merged in the call, large ones behind it, and what an earlier run
+    /// left is looked for.
+    @Test(arguments: [(5, false), (3000, false), (3000, true)])
+    func `a merge that storage stopped anywhere is made`(_ lines: Int, afterRestart: Bool) throws {
+        var stopped = 0
+        for reads in 0..<60 {
+            let (network, alice, _) = try pair(7)
+            network.disconnectAll()
+            try alice.write("note.txt", text(lines))
+            network.run(seconds: 1)
+            let node = try alice.directory("note.txt")
+            let object = try #require(node.operation)
+            let base = try alice.volume.openContent(of: node).versions
+            try alice.write("note.txt", text(lines, [0: "first"]))
+            network.run(seconds: 1)
+            func saveOverBase() throws {
+                let bytes = Array(text(lines, [lines - 1: "second"]).utf8)
+                var content = Content.inline(bytes)
+                if lines > 5 {
+                    var builder = ContentBuilder(
+                        keys: alice.volume.keys.contentKeys, storage: alice.chunks)
+                    content = try builder.build(from: ArraySource(bytes))
+                }
+                _ = try alice.volume.publish(
+                    Save(
+                        node: node, parents: base, content: content,
+                        modified: alice.wallTime(), settlesStaging: false))
+            }
+            if afterRestart {
+                try saveOverBase()
+                try network.restart(alice)
+            }
+            alice.storage.readsToFailure = reads
+            if !afterRestart { try? saveOverBase() }
+            network.run(seconds: 5)
+            guard alice.storage.readFailures > 0 else { break }
+            let isStuck = alice.volume.status().problems.contains { $0.contains("next mount") }
+            // The save itself may have failed.
+            let heads = try alice.storage.heads(of: object)
+            guard !isStuck, heads.count > 1 else { continue }
+            stopped += 1
+            let merged = text(lines, [0: "first", lines - 1: "second"])
+            #expect(try alice.text("note.txt") == merged, "after \(reads) reads")
+        }
+        #expect(stopped > 0)
+    }
+
     @Test func `edits of the same words are two versions`() throws {
         let (network, alice, bob) = try pair(5)
         try alice.write("note.txt", text(9))

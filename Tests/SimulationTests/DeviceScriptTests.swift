@@ -475,4 +475,125 @@ import Testing
                     .sleep(hours: 1),
                 ]))
     }
+
+    /// What had been applied before the other history was heard of waited for that, and so did the own blocks after it.
+    @Test func `a view made anew while the own log has two histories is whole`() {
+        check(
+            DeviceScript(
+                seed: 1500813, devices: 2,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .makeDirectory(0, "a/b"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .stage(0, "a"),
+                    .write(0, "m.txt", .inPlace),
+                    .stage(1, "m.txt"),
+                    .write(0, "n.txt", .inPlace),
+                    .writeSame(1, "m.txt"),
+                    .sleep(hours: 1),
+                    .run(milliseconds: 100),
+                    .write(1, "a", .renameOver),
+                    .write(1, "m.txt", .renameOver),
+                    .backUp(0),
+                    .run(milliseconds: 100),
+                    .sleep(hours: 1),
+                    .putBack(0),
+                    .sleep(hours: 200),
+                    .run(milliseconds: 100),
+                    .rebuild(0),
+                    .rename(0, "a/b", to: "a/a"),
+                ]))
+    }
+
+    /// Nothing is sent before the own log is committed, and nothing asked for that: it had grown, and got no block.
+    @Test func `a restored device that learns how long its log is goes on speaking`() {
+        check(
+            DeviceScript(
+                seed: 1500321, devices: 2,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .sleep(hours: 1),
+                    .run(milliseconds: 5),
+                    .sleep(hours: 1),
+                    .stage(1, "b"),
+                    .write(1, "a", .inPlace),
+                    .write(1, "a", .renameOver),
+                    .sleep(hours: 3000),
+                    .makeDirectory(0, "c"),
+                    .write(1, "a/b", .renameOver),
+                    .makeDirectory(1, "n.txt"),
+                    .sleep(hours: 1),
+                    .stage(1, "m.txt"),
+                    .run(milliseconds: 500),
+                    .sleep(hours: 1),
+                    .write(0, "b/b/k.bin", .inPlace),
+                    .write(0, "c", .inPlace),
+                    .write(0, "c", .inPlace),
+                    .writeSlowly(0, "k.bin", milliseconds: 35),
+                    .write(0, "a/m.txt", .inPlace),
+                    .sleep(hours: 200),
+                    .write(0, "b/k.bin", .inPlace),
+                    .write(0, "b", .inPlace),
+                    .sleep(hours: 1),
+                    .sleep(hours: 1),
+                    .exchange(0, "n.txt", with: "a"),
+                    .backUp(0),
+                    .backUp(1),
+                    .sleep(hours: 1),
+                    .write(1, "m.txt", .inPlace),
+                    .write(1, "a/a/c", .inPlace),
+                    .putBack(1),
+                    .putBack(1),
+                    .edit(0, "m.txt", 15043376),
+                    .write(0, "a/b/n.txt", .inPlace),
+                    .putBack(0),
+                    .sleep(hours: 200),
+                    .run(milliseconds: 100),
+                    .write(0, "a", .backup),
+                    .run(milliseconds: 100),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "b", .inPlace),
+                    .unlink(1, "n.txt"),
+                    .write(1, "a/b/n.txt", .inPlace),
+                    .putBack(1),
+                    .putBack(0),
+                ]))
+    }
+
+    /// A restored device began a new log while it wrote one.
+    @Test func `a checkpoint's author is a member in it`() {
+        check(
+            DeviceScript(
+                seed: 1501113, devices: 2,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .writeSame(0, "m.txt"),
+                    .run(milliseconds: 5),
+                    .write(0, "a/a/m.txt", .inPlace),
+                    .backUp(1),
+                    .write(0, "b", .inPlace),
+                    .makeDirectory(1, "k.bin"),
+                    .makeDirectory(1, "c"),
+                    .run(milliseconds: 100),
+                    .sleep(hours: 1),
+                    .makeDirectory(1, "c/m.txt"),
+                    .run(milliseconds: 60),
+                    .write(1, "c/a/m.txt", .inPlace),
+                    .sleep(hours: 1),
+                    .writeSlowly(0, "n.txt", milliseconds: 649),
+                    .backUp(0),
+                    .sleep(hours: 1),
+                    .removeTree(0, "b"),
+                    .putBack(0),
+                    .write(1, "a", .renameOver),
+                    .putBack(1),
+                ]))
+    }
 }
