@@ -96,6 +96,13 @@ extension FileState {
         }
     }
 
+    /// Shows the content again that was shown before `refresh`: of the other, the kernel has heard nothing.
+    func undoSwitch() {
+        access { state in
+            if let before = state.before { state.goBack(to: before) }
+        }
+    }
+
     /// Whether a remote change must wait; if so it is remembered.
     func keepsBytes() -> Bool {
         access { state in

@@ -132,7 +132,7 @@ extension FileState.State {
     }
 
     /// Bytes come that were written on the content before.
-    fileprivate mutating func goBack(to before: FileState.Before) {
+    mutating func goBack(to before: FileState.Before) {
         reader = before.reader
         parents = before.parents
         overlay = before.overlay

@@ -220,6 +220,11 @@ extension Filesystem {
         // A file gets shorter by a truncation only.
         guard !writeBack.isUsed || size >= kept.size else { return 0 }
         guard file.refresh(from: volume, chunks: chunks) else { return EBUSY }
+        guard !writeBack.isUsed || file.size >= kept.size else {
+            // A later version has come meanwhile, and is shorter: who appends now would write past its end.
+            file.undoSwitch()
+            return 0
+        }
         kernel.takePages(of: file.id)
         if writeBack.isUsed, file.size > kept.size {
             kernel.extend(file.id, to: file.size)

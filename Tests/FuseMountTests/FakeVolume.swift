@@ -49,6 +49,8 @@ final class FakeVolume: Volume {
         /// something: what others do in between.
         var afterReplayedAttributes: (@Sendable () -> Void)?
         var afterRename: (@Sendable () -> Void)?
+        /// Done once, when somebody is about to be told a content.
+        var beforeContent: (@Sendable () -> Void)?
         /// Done whenever somebody has looked up a name: what others do to it.
         var afterLookup: (@Sendable ([UInt8]) -> Void)?
         weak var observer: (any VolumeObserver)?
@@ -95,7 +97,8 @@ final class FakeVolume: Volume {
     }
 
     /// A peer's version of a file.
-    func writeRemotely(_ path: String, _ content: Content) {
+    /// - Parameter isTold: whether the mount hears of it.
+    func writeRemotely(_ path: String, _ content: Content, isTold: Bool = true) {
         let node = state.withLock { state -> NodeID? in
             guard let node = state.node(path) else { return nil }
             state.lastVersion += 1
@@ -105,7 +108,7 @@ final class FakeVolume: Volume {
             state.objects[node]?.attributes.modified = .now
             return node
         }
-        if let node { notify([.content(node), .derived(node)]) }
+        if isTold, let node { notify([.content(node), .derived(node)]) }
     }
 
     func makeRemotely(_ name: String, _ content: Content = .empty) throws(VolumeError) {
@@ -466,7 +469,11 @@ final class FakeVolume: Volume {
     // MARK: Contents
 
     func openContent(of node: NodeID) throws(VolumeError) -> OpenedContent {
-        try with { (state) throws(VolumeError) in
+        state.withLock { state in
+            defer { state.beforeContent = nil }
+            return state.beforeContent
+        }?()
+        return try with { (state) throws(VolumeError) in
             let object = try state.object(node)
             return OpenedContent(
                 versions: object.versions, content: object.content,

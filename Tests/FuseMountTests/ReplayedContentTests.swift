@@ -54,6 +54,40 @@ struct ReplayedContentTests {
         #expect(!file.keepsBytes())
     }
 
+    @Test
+    func `who appends while a version comes, and a shorter one at once, appends to what was there`()
+        throws
+    {
+        let mount = try TestMount()
+        defer { mount.end() }
+        let (old, text) = ([UInt8](repeating: 65, count: 40), Array("<local>".utf8))
+        try writeFile(mount.at("a"), old)
+        mount.settle()
+        let kept = try check(open(mount.at("a"), O_WRONLY | O_APPEND))
+        defer { close(kept) }
+        let volume = mount.volume
+        let hasWritten = Latch()
+        volume.state.withLock { state in
+            state.beforeContent = {
+                volume.writeRemotely("a", .inline([66]), isTold: false)
+                try? startThread(name: "writer") {
+                    try? writeAll(kept, text)
+                    hasWritten.open()
+                }
+                // The kernel lets nobody write now: the writer is the next.
+                usleep(50_000)
+            }
+        }
+        volume.writeRemotely("a", .inline([UInt8](repeating: 67, count: 60)))
+        #expect(hasWritten.wait(until: Clock.now() + .seconds(5)))
+        close(try check(open(mount.at("a"), O_WRONLY)))
+        mount.settle()
+        let saved = volume.saves.compactMap { save in
+            if case .inline(let bytes) = save.content { bytes } else { nil }
+        }
+        #expect(saved.contains(old + text) || saved.contains([66] + text), "\(saved)")
+    }
+
     enum Way: CaseIterable { case anew, appended, appendedToOpen }
 
     @Test(arguments: Way.allCases)
