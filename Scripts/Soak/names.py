@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+import tree
 from device import Device, Failure
 
 # Few names, so that devices meet.
@@ -50,17 +51,7 @@ class Hands:
     # MARK: Where
 
     def folders(self):
-        found = [self.root]
-        for path in found:
-            if path.count("/") - self.root.count("/") >= DEPTH_MAX:
-                continue
-            try:
-                with os.scandir(path) as items:
-                    found += [item.path for item in items
-                              if item.name != ".holdfast" and item.is_dir(follow_symlinks=False)]
-            except OSError:
-                pass
-        return found
+        return tree.folders(self.root, depth_max=DEPTH_MAX)
 
     def old(self, kind=None):
         """A path that is there, or was a moment ago: of a `folder`, of no folder, or of any."""

@@ -10,6 +10,7 @@ import random
 import sys
 import time
 
+import tree
 from names import POOL
 
 LOOKING_MAX = 30
@@ -26,17 +27,7 @@ class Reader:
         self.libc = ctypes.CDLL(None, use_errno=True)
 
     def folders(self):
-        found = [self.root]
-        for path in found:
-            try:
-                with os.scandir(path) as items:
-                    found += [item.path for item in items
-                              if item.name != ".holdfast" and item.is_dir(follow_symlinks=False)]
-            except OSError:
-                pass
-            if len(found) > LOOKING_MAX:
-                break
-        return found
+        return tree.folders(self.root, most=LOOKING_MAX)
 
     def look_at_all(self, folders):
         for path in folders:

@@ -16,6 +16,23 @@ def listing(folder):
     return found
 
 
+def folders(root, depth_max=None, most=None):
+    """The root and what folders are below it, as far as they can be read: so deep, and about so many."""
+    found = [root]
+    for path in found:
+        if depth_max is not None and path.count("/") - root.count("/") >= depth_max:
+            continue
+        try:
+            with os.scandir(path) as items:
+                found += [item.path for item in items
+                          if item.name != ".holdfast" and item.is_dir(follow_symlinks=False)]
+        except OSError:
+            pass
+        if most is not None and len(found) > most:
+            break
+    return found
+
+
 def entry(path):
     status = os.lstat(path)
     mode = oct(stat.S_IMODE(status.st_mode))
