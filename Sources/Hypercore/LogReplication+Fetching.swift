@@ -377,12 +377,7 @@ extension LogReplication {
         do throws(ProofError) {
             effects.append(.prefix(try log.prefix(from: proof)))
         } catch {
-            switch error {
-            case .storage(let error): throw error
-            case .malformed(let what), .refuted(let what):
-                violate("proof from zero: \(what)", into: &effects)
-            case .stale, .unknownRoot: break
-            }
+            try judge(error, into: &effects)
         }
     }
 
@@ -396,12 +391,19 @@ extension LogReplication {
             effects.append(.released)
             effects.append(.unfollowed(common: common, proof: [UInt8](copying: payload)))
         } catch {
-            switch error {
-            case .storage(let error): throw error
-            case .malformed(let what), .refuted(let what):
-                violate("proof from zero: \(what)", into: &effects)
-            case .stale, .unknownRoot: break
-            }
+            try judge(error, into: &effects)
+        }
+    }
+
+    /// What a proof from zero that tells nothing says of the remote.
+    private mutating func judge(_ error: ProofError, into effects: inout [Effect])
+        throws(StorageError)
+    {
+        switch error {
+        case .storage(let error): throw error
+        case .malformed(let what), .refuted(let what):
+            violate("proof from zero: \(what)", into: &effects)
+        case .stale, .unknownRoot: break
         }
     }
 
