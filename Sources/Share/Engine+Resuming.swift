@@ -49,7 +49,9 @@ extension Engine {
             try keepStaged(of: shown)
             try tell(shown)
             resumption = nil
+            let offers = chances.offers
             chances = ResumptionChances()
+            chances.offers = offers
             notices.append(
                 "this device went on from a checkpoint of \(checkpoint.content.size) bytes"
                     + (work.blocks.isEmpty
@@ -138,6 +140,7 @@ extension Engine {
         } while mustRebuild && rounds < Membership.Limits.members
         for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
             logs[slot]?.wantAll()
+            logs[slot]?.mayLeap = false
             logs[slot]?.fetchStart = starts[slot]?.number ?? 0
             if slot != ownSlot { logsToReopen.append(slot) }
         }
