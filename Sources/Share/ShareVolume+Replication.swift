@@ -34,7 +34,9 @@ extension ShareVolume {
                 let (more, asked) = try engine.withLock { (engine) throws(StorageError) in
                     try engine.lookForLack(among: members, now: now)
                     if engine.seekProvingBlocks() { table.logsGrew = true }
-                    let more = try engine.advanceResumption(now: now, isConnected: !members.isEmpty)
+                    let more =
+                        try engine.advanceResumption(now: now, isConnected: !members.isEmpty)
+                        || engine.mustIntroduce
                     return (more, engine.askForLook(now: now, into: &effects))
                 }
                 if more { next = now }
