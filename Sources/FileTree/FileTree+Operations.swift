@@ -209,17 +209,18 @@ extension FileTree {
         guard let object = try object(write.object, seenBy: context), object.row.kind == .file
         else { return false }
         var parents: [VersionRow] = []
+        var unknown: [VersionID] = []
         var lineage = VersionRow.Lineage.whole
         for id in write.parents {
             guard context.sees(id) else { return false }
-            guard let parent = try storage.version(id) else {
-                // It was succeeded long ago.
-                guard try isForgotten(id) else { return false }
+            guard let parent = try storage.version(id), parent.object == write.object,
+                context.isAfter(parent.stamp)
+            else {
+                // It was succeeded long ago. Or the author has another history of its log, where it is a version of
+                // this file: bytes are not refused for that.
+                if try !isForgotten(id) { unknown.append(id) }
                 lineage = .cut
                 continue
-            }
-            guard parent.object == write.object, context.isAfter(parent.stamp) else {
-                return false
             }
             if parent.lineage != .whole, lineage == .whole { lineage = .behindCut }
             if !parent.isHead, try isLongSucceeded(parent, context) { lineage = .cut }
@@ -239,8 +240,8 @@ extension FileTree {
         }
         var version = VersionRow(
             id: context.id, object: write.object, time: context.stamp.time,
-            parents: write.parents, size: write.size, modified: write.modified,
-            content: write.content)
+            parents: write.parents.filter { !unknown.contains($0) }, size: write.size,
+            modified: write.modified, content: write.content)
         version.lineage = lineage
         try put(version)
         object.row.heads += 1

@@ -143,6 +143,7 @@ extension Engine {
             "\(exclusive.count) blocks that only this copy had were written again, as \(deviceName)"
         )
         try rebuildView(telling: true)
+        try introduce()
     }
 
     /// It is one history after all, and this copy only older: somebody could not show how it goes on.
@@ -277,14 +278,25 @@ extension Engine {
     /// What an identity that the kernel or an open file still holds is now.
     func current(_ id: OperationID) -> OperationID {
         let current = retiredSlots.reduce(id) { $1.current($0) }
-        return displaced.isEmpty ? current : displaced[current] ?? current
+        return standIn(for: current) ?? current
+    }
+
+    /// What stands for a thing that is gone. Nothing does once others have brought it back to life.
+    private func standIn(for id: OperationID) -> OperationID? {
+        guard !displaced.isEmpty, let new = displaced[id] else { return nil }
+        do throws(StorageError) {
+            let object = try storage.version(id)?.object ?? id
+            return try tree.objectRow(object).map { $0.links > 0 } ?? false ? nil : new
+        } catch {
+            return new
+        }
     }
 
     func current(_ node: NodeID) -> NodeID { node.operation.map { NodeID(current($0)) } ?? node }
 
     func current(_ staged: StagedFile) -> StagedFile {
         var current = retiredSlots.reduce(staged) { $1.moved($0) }
-        if let id = current.node.operation, let file = displaced[id] {
+        if let id = current.node.operation, let file = standIn(for: id) {
             current.node = NodeID(file)
             current.parents = []
         }

@@ -59,7 +59,7 @@ extension Engine {
         chances.deadline =
             now + (isLacking ? Resumption.Limits.interval : Resumption.Limits.longInterval)
         if !isLacking, pendingFork == nil { (chances.refused, chances.refusal) = ([], nil) }
-        introduceIfDue(isConnected: !sessions.isEmpty)
+        try introduceIfDue(isConnected: !sessions.isEmpty)
         // The next source has just been asked.
         if let branch = pendingFork?.branch, logs[branch]?.length == 0 { return }
         guard resumption == nil, isLacking, failure == nil, isAdmittedOrSucceeding, !hasEnded,
@@ -87,7 +87,7 @@ extension Engine {
 
     /// Whether the log before this one has blocks that are not in the view: what was written since has not seen
     /// them. Nobody is told of the new log until they are, or until it is clear that they can be had.
-    var holdsBackIntroduction: Bool {
+    private var lacksPredecessor: Bool {
         guard let succession, !isAdmitted,
             let slot = writers.slot(of: succession.succession.predecessor), let log = logs[slot],
             applied[slot] ?? 0 < min(log.length, bound(of: slot))
@@ -95,14 +95,20 @@ extension Engine {
         return chances.looksToIntroduction > 0
     }
 
-    private mutating func introduceIfDue(isConnected: Bool) {
+    private mutating func introduceIfDue(isConnected: Bool) throws(StorageError) {
         guard succession != nil, !isAdmitted, !chances.isIntroduced, isConnected else { return }
         if resumption != nil || chances.hopelessSince != nil {
             chances.looksToIntroduction = Resumption.Limits.looksToIntroduction
         } else if chances.looksToIntroduction > 0 {
             chances.looksToIntroduction -= 1
         }
-        guard !holdsBackIntroduction else { return }
+        try introduce()
+    }
+
+    /// Shows members the own log, if all is known that came before it and it says nothing that may come no more.
+    mutating func introduce() throws(StorageError) {
+        guard !lacksPredecessor else { return }
+        if try mayHaveSettledUnseen(), try !writeAllAgain() { return }
         chances.isIntroduced = true
         mustIntroduce = true
     }

@@ -18,6 +18,7 @@ extension Engine {
             for (index, question) in questions.enumerated() {
                 do throws(StorageError) {
                     if try answerInline(question) { continue }
+                    try settle(question)
                 } catch {
                     // The tree asks once.
                     for question in questions[index...] { merges.add(question) }
@@ -77,20 +78,14 @@ extension Engine {
         }
         mergeChanges += changes[before...]
         markDirty()
-        try settle(question, verdict)
+        try settle(question)
     }
 
-    /// Heads that showed beside a file come to show in it, as when the one that stood in the way of a merge is
-    /// gone: who has been making its next version since before has not seen them there.
-    private mutating func settle(_ question: MergeQuestion, _ verdict: MergeVerdict)
-        throws(StorageError)
-    {
-        let shown: [VersionID]
-        switch verdict {
-        case .merged: shown = question.heads
-        case .conflict: shown = try tree.content(of: question.object)?.versions ?? []
-        case .pending: return
-        }
+    /// Heads that showed beside a file, or not at all while bytes were missing, come to show in it, as when the one
+    /// that stood in the way of a merge is gone: who has been making its next version since before has not seen
+    /// them there.
+    private mutating func settle(_ question: MergeQuestion) throws(StorageError) {
+        let shown = try tree.content(of: question.object)?.versions ?? []
         if let last = merges.settled(question.object) {
             for head in shown where last.heads.contains(head) && !last.shown.contains(head) {
                 recent.arrived(head)

@@ -126,15 +126,8 @@ extension Engine {
             recent.history(of: temporary).map {
                 $0.written + SaveLimits.atOnce >= environment.now()
             } ?? true
-        // A file that came to this name only now was not what the program had been shown here.
-        if isAtOnce, let id = target.entry,
-            let row = try Self.stored({ () throws(StorageError) in try storage.entry(id) }),
-            let parent = row.shownParent,
-            recent.changed(
-                NameKey(directory: parent, name: row.placement.name), after: temporary)
-        {
-            return []
-        }
+        // A file that came to this path only now was not what the program had been shown here.
+        if isAtOnce, let id = target.entry, try hasCome(id, toPathOf: temporary) { return [] }
         var parents: [VersionID] = []
         var pending = try shownContent(target.object).versions
         if let last = recent.lastShown(of: target.object), pending.allSatisfy(last.contains) {
@@ -150,6 +143,25 @@ extension Engine {
             pending.append(contentsOf: row?.parents ?? [])
         }
         return parents.sorted { $0.rawValue < $1.rawValue }
+    }
+
+    /// Whether a file came to the path where it is only after another was made here: to its name, or with a directory,
+    /// unless the other one has been in that.
+    private func hasCome(_ id: EntryID, toPathOf temporary: ObjectID) throws(VolumeError) -> Bool {
+        try Self.stored { () throws(StorageError) in
+            let home = try tree.entries(of: temporary).first?.shownParent
+            var entry = try storage.entry(id)
+            for _ in 0..<NameLimits.depthMax {
+                guard let row = entry, let parent = row.shownParent else { return false }
+                let name = NameKey(directory: parent, name: row.placement.name)
+                if recent.changed(name, after: temporary) { return true }
+                guard parent != home, parent != .root,
+                    let above = try storage.object(parent)?.entry
+                else { return false }
+                entry = try storage.entry(above)
+            }
+            return false
+        }
     }
 
     mutating func copyAttributes(from source: ObjectID, to target: ObjectID)

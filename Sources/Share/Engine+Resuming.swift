@@ -26,28 +26,14 @@ extension Engine {
         guard let work = try ownWork(common: current.common) else { return }
         let known = try members(in: contents, by: checkpoint)
         let settings = try SharedSettings(decoding: contents.values[StoredValue.settings])
-        let former = try FormerPlaces(of: work.blocks, from: work.slot, work.common, in: tree)
-        let shown = try shownThings()
         do throws(StorageError) {
-            try begin(from: checkpoint, contents)
-            (membership, self.settings) = (known, settings)
-            (membershipChanged, settingsChanged, membershipGrew) = (true, true, true)
-            let slot = try leaveLog(of: work)
-            try remakeFromCheckpoint()
-            var restating = Restating(
-                former: former, from: work.slot, now: slot, common: work.common)
-            try restate(work.blocks, &restating)
-            let retired = RetiredSlot(
-                slot: work.slot, current: slot, common: work.common, moved: restating.moved)
-            if !work.blocks.isEmpty || work.fork != nil {
-                try moveStaged(retired)
-                retiredSlots.append(retired)
+            try writeAgain(work) { (engine) throws(StorageError) in
+                try engine.begin(from: checkpoint, contents)
+                (engine.membership, engine.settings) = (known, settings)
+                (engine.membershipChanged, engine.settingsChanged) = (true, true)
+                engine.membershipGrew = true
             }
-            for (old, new) in restating.moved where old.writer != work.slot {
-                displaced[old] = new
-            }
-            try keepStaged(of: shown)
-            try tell(shown)
+            followFromCheckpoint()
             resumption = nil
             chances = ResumptionChances()
             notices.append(
@@ -62,6 +48,56 @@ extension Engine {
             failure = error
             throw error
         }
+    }
+
+    /// Writes the whole log again that nobody has a block of.
+    ///
+    /// - Returns: false if this version cannot read all of it.
+    mutating func writeAllAgain() throws(StorageError) -> Bool {
+        try commit()
+        guard let work = try ownWork(common: nil) else { return false }
+        do throws(StorageError) {
+            try writeAgain(work) { (engine) throws(StorageError) in
+                // It may hold what is about to be written again.
+                engine.nextBase = nil
+                try engine.storeNextBase()
+            }
+            notices.append(
+                "\(work.blocks.count) blocks that nobody else has were written again: others have settled what"
+                    + " they had not seen")
+            try commit()
+            return true
+        } catch {
+            failure = error
+            throw error
+        }
+    }
+
+    /// Takes what only this device has out of the view, and writes it down again on top of what all have.
+    ///
+    /// - Parameter prepare: changes what the view is made from.
+    private mutating func writeAgain(
+        _ work: OwnWork, on prepare: (inout Engine) throws(StorageError) -> Void
+    ) throws(StorageError) {
+        let former = try FormerPlaces(of: work.blocks, from: work.slot, work.common, in: tree)
+        let shown = try shownThings()
+        try prepare(&self)
+        let slot = try leaveLog(of: work)
+        try remakeAll()
+        var restating = Restating(
+            former: former, from: work.slot, now: slot, common: work.common)
+        try restate(work.blocks, &restating)
+        let retired = RetiredSlot(
+            slot: work.slot, current: slot, common: work.common, moved: restating.moved)
+        if !work.blocks.isEmpty || work.fork != nil {
+            try moveStaged(retired)
+            retiredSlots.append(retired)
+        }
+        for (old, new) in restating.moved where old.writer != work.slot {
+            displaced[old] = new
+        }
+        try keepStaged(of: shown)
+        try tell(shown)
     }
 
     // MARK: What only this device has
@@ -106,7 +142,7 @@ extension Engine {
             namespace: keys.logNamespace(generation: 0), encryptionKey: keys.logEncryptionKey)
         ownSlot = slot
         acknowledged = 0
-        mustIntroduce = true
+        chances.holdBack()
         return slot
     }
 
@@ -125,7 +161,7 @@ extension Engine {
         try storage.setValue(nil, of: StoredValue.compaction)
     }
 
-    private mutating func remakeFromCheckpoint() throws(StorageError) {
+    private mutating func remakeAll() throws(StorageError) {
         isRebuilding = true
         defer { isRebuilding = false }
         var rounds = 0
@@ -136,13 +172,16 @@ extension Engine {
             mustRebuild = false
             try remakeView()
         } while mustRebuild && rounds < Membership.Limits.members
+        try takeQuestions()
+        mustOpenLogs = true
+    }
+
+    private mutating func followFromCheckpoint() {
         for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
             logs[slot]?.wantAll()
             logs[slot]?.fetchStart = starts[slot]?.number ?? 0
             if slot != ownSlot { logsToReopen.append(slot) }
         }
-        try takeQuestions()
-        mustOpenLogs = true
     }
 
     // MARK: Who had seen what

@@ -36,6 +36,30 @@ extension Engine {
         return SettledHistory(clock: settled, newestTime: last)
     }
 
+    /// Whether anybody may have settled what blocks of the own log have not seen, which no member knows yet. Nobody
+    /// settles what the log before this one has not seen at its end, or what is not older than that by the grace
+    /// period: it is a member's.
+    func mayHaveSettledUnseen() throws(StorageError) -> Bool {
+        guard let succession, !isAdmitted, pendingFork == nil,
+            let former = writers.slot(of: succession.succession.predecessor),
+            let last = codecs[former], let bytes = try ownLog?.block(at: 0)
+        else { return false }
+        var codec = BlockCodec(writer: ownSlot)
+        guard let first = try? codec.decode(bytes.span, writers: writers) else { return false }
+        let grace = HybridTime(milliseconds: checkpointPolicy.graceMilliseconds).rawValue
+        let end = last.time.rawValue - min(last.time.rawValue, grace)
+        var clock = last.clock
+        clock[former] = last.number
+        for element in clock.elements where element.writer != ownSlot {
+            let seen = first.clock[element.writer]
+            guard seen < min(element.count, tree.clock[element.writer]) else { continue }
+            // What is not here any more is old.
+            let time = try time(of: element.writer, block: seen)
+            guard let time, time.rawValue >= end else { return true }
+        }
+        return false
+    }
+
     /// How many of the first blocks of a log are older than `end`: times of a log only grow.
     private func blocks(of slot: WriterSlot, before end: HybridTime, limit: UInt64)
         throws(StorageError) -> UInt64

@@ -77,13 +77,13 @@ extension Engine {
         deviceName = own.deviceName(installationName)
         ownSlot = slot
         acknowledged = 0
-        mustIntroduce = true
+        chances.holdBack()
         markDirty()
     }
 
     /// What members are told, for one of them to admit the new log.
     var successionRequest: ControlMessage.SuccessionRequest? {
-        guard let succession, !isAdmitted, !holdsBackIntroduction, let log = ownLog else {
+        guard let succession, !isAdmitted, chances.isIntroduced, let log = ownLog else {
             return nil
         }
         return ControlMessage.SuccessionRequest(

@@ -33,7 +33,7 @@ struct MergeQueue {
         var content: [UInt8]
     }
 
-    /// How the question about a file was answered last.
+    /// What a file with several heads showed last: while a question about it waited, too.
     struct Settled {
         var object: ObjectID
         var heads: [VersionID]

@@ -97,6 +97,13 @@ struct ResumptionChances {
     var looksToIntroduction = Resumption.Limits.looksToIntroduction
     var isIntroduced = false
 
+    /// A log was begun that members are not to be shown yet.
+    mutating func holdBack() {
+        looksToIntroduction = Resumption.Limits.looksToIntroduction
+        isIntroduced = false
+        deadline = nil
+    }
+
     mutating func note(_ offer: StartingPoint) {
         guard !refused.contains(offer) else { return }
         offers.removeAll { $0 == offer }

@@ -33,7 +33,9 @@ extension ShareVolume {
                 var effects: [LogReplication.Effect] = []
                 let (more, asked) = try engine.withLock { (engine) throws(StorageError) in
                     try engine.lookForLack(among: members, now: now)
-                    let more = try engine.advanceResumption(now: now, isConnected: !members.isEmpty)
+                    let more =
+                        try engine.advanceResumption(now: now, isConnected: !members.isEmpty)
+                        || engine.mustIntroduce
                     return (more, engine.askForLook(now: now, into: &effects))
                 }
                 if more { next = now }

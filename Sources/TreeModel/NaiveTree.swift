@@ -183,26 +183,25 @@ package struct NaiveTree {
             }
             touchListing(remove.from, stamp)
             touch(entry.object, stamp)
-        case .write(let write):
-            guard sees(id, write.object), objects[write.object]?.make.kind == .file else {
-                return false
-            }
-            for parent in write.parents {
-                guard sees(id, parent), versions[parent]?.object == write.object else {
-                    return false
-                }
-            }
+        case .write(var write):
+            guard sees(id, write.object), objects[write.object]?.make.kind == .file,
+                write.parents.allSatisfy({ sees(id, $0) })
+            else { return false }
+            let named = write.parents.count
+            write.parents.removeAll { versions[$0]?.object != write.object }
+            let knowsAll = write.parents.count == named
             var version = Version(object: write.object, stamp: stamp, write: write)
             let known = versions.filter { other, version in
                 version.object == write.object && sees(id, other)
                     && stamp.time.rawValue > version.stamp.time.rawValue + settlesAfter
             }
             version.isCut =
-                write.parents.isEmpty
-                ? !known.isEmpty
-                : write.parents.contains { parent in
-                    known.values.contains { $0.write.parents.contains(parent) }
-                }
+                !knowsAll
+                || (write.parents.isEmpty
+                    ? !known.isEmpty
+                    : write.parents.contains { parent in
+                        known.values.contains { $0.write.parents.contains(parent) }
+                    })
             for parent in write.parents {
                 versions[parent]!.hasChild = true
                 if versions[parent]!.isCut || versions[parent]!.isBehindCut {

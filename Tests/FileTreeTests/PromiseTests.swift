@@ -77,6 +77,25 @@ import Testing
         }
     }
 
+    @Test func `a version over what is another thing here stands by itself`() throws {
+        let a = try Device("a")
+        let b = try Device("b", strangers: 1)
+        let file = try a.make(.file, "f")
+        try a.write(file, "first", parents: [])
+        let other = try a.write("g", "other")
+        // As who has another history of a log would name it: its own version is over nothing that is here.
+        try a.write(file, "second", parents: [other])
+        try converge([a, b])
+        for device in [a, b] {
+            let versions = try device.tree.versions(of: device.node("f").object)
+            #expect(
+                versions.map { String(decoding: $0.content, as: UTF8.self) } == ["first", "second"])
+            #expect(versions.allSatisfy { $0.isHead && $0.parents.isEmpty })
+            #expect(try device.text("g") == "other")
+        }
+        #expect(a.tree.digest == b.tree.digest)
+    }
+
     @Test func `after a block from the end of time nothing is written, and nothing traps`() throws {
         let writers = WriterTable()
         let own = writers.insert(Device.key(named: "own"))!
