@@ -15,10 +15,22 @@ extension FileState {
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, in depot: StagingDepot
     ) throws(StorageError) -> Change {
         let range = offset..<offset + UInt64(bytes.count)
-        return try change(touching: range, writing: range) {
+        var flight: WriteInFlight?
+        let change = try change(touching: range, writing: range) {
             (state, _) throws(StorageError) in
-            try unsafe state.overlay.write(bytes, at: offset, in: depot)
+            flight = try unsafe state.overlay.write(bytes, at: offset, in: depot)
         }
+        guard let flight else { return change }
+        do throws(StorageError) {
+            try unsafe flight.finish(bytes)
+        } catch {
+            access { state in
+                state.overlay.lose(flight)
+                state.endJournal()
+            }
+            throw error
+        }
+        return change
     }
 
     /// Lets the disk begin with what was staged.

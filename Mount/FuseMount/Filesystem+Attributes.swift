@@ -10,7 +10,7 @@ extension Filesystem {
         switch result {
         case .success(let attributes):
             reply.attributes(status(attributes), cacheSeconds: options.cacheSeconds)
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -25,8 +25,9 @@ extension Filesystem {
         }
         switch result {
         case .success(let attributes):
+            refusals.forget(caller, [])
             reply.attributes(status(attributes), cacheSeconds: options.cacheSeconds)
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -157,13 +158,13 @@ extension Filesystem {
         }
         switch result {
         case .success(let target): reply.link(target)
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 
     /// With `default_permissions` the kernel checks; this only says whether the inode is there.
     func access(_ id: InodeID, _ reply: consuming FuseReply) {
-        if id.isVirtual || table.find(id) != nil { reply.succeed() } else { reply.fail(ESTALE) }
+        if id.isVirtual || table.find(id) != nil { reply.succeed() } else { refuse(reply, .stale) }
     }
 
     func statfs(_ reply: consuming FuseReply) {
@@ -186,7 +187,7 @@ extension Filesystem {
             answer.f_favail = answer.f_ffree
             answer.f_namemax = UInt(MountLimits.nameSizeMax)
             reply.statistics(answer)
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 }

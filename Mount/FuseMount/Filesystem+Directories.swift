@@ -24,7 +24,7 @@ final class DirectoryHandle: Sendable {
 
 extension Filesystem {
     func opendir(_ id: InodeID, _ info: fuse_file_info, _ reply: consuming FuseReply) {
-        guard id.isVirtual || table.find(id) != nil else { return reply.fail(ESTALE) }
+        guard id.isVirtual || table.find(id) != nil else { return refuse(reply, .stale) }
         var info = info
         info.fh = KernelHandle.retain(DirectoryHandle())
         // The kernel may keep the listing: what changes elsewhere invalidates it.
@@ -48,7 +48,7 @@ extension Filesystem {
         let listing: DirectoryHandle.Listing
         switch result {
         case .success(let success): listing = success
-        case .failure(let error): return reply.fail(code(error))
+        case .failure(let error): return refuse(reply, error)
         }
         let buffer = unsafe buffers.borrow(size)
         // The reply is sent before the buffer goes back.

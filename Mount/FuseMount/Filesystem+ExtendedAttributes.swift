@@ -112,7 +112,7 @@ extension Filesystem {
         switch result {
         case .success: reply.succeed()
         case .failure(.tooLarge): reply.fail(E2BIG)
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -140,7 +140,7 @@ extension Filesystem {
         case .success: reply.succeed()
         // As disk filesystems have it: tar takes away what it has not looked for.
         case .failure(.noAttribute) where isList: reply.succeed()
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -216,7 +216,7 @@ extension Filesystem {
             } else {
                 reply.bytes(value)
             }
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 }

@@ -42,13 +42,14 @@ extension Filesystem {
         }
         switch result {
         case .success(let handle):
+            refusals.forget(caller, [])
             let number = KernelHandle.retain(handle)
             let info = opened(info, number, handle, isOwn: isOwn)
             if !isOwn, flags & O_TRUNC == 0, shown?.file == nil, isSizeOld(handle.file) {
                 return openCorrected(handle, info, reply)
             }
             if !reply.opened(info) { release(number) }
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -115,7 +116,7 @@ extension Filesystem {
                 release(number)
                 table.forget(InodeID(rawValue: entry.id))
             }
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -193,7 +194,7 @@ extension Filesystem {
     func answer(_ reply: consuming FuseReply, _ result: Result<Void, VolumeError>) {
         switch result {
         case .success: reply.succeed()
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): refuse(reply, error)
         }
     }
 }

@@ -29,7 +29,7 @@ extension Filesystem {
             // The kernel may keep the absence too; an entry that appears elsewhere invalidates it.
             let seconds = before == changes.now ? options.cacheSeconds : 0
             _ = reply.entry(Entry(id: 0, status: stat(), cacheSeconds: seconds))
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): unsafe refuse(reply, error, about: name)
         }
     }
 
@@ -119,7 +119,7 @@ extension Filesystem {
         switch result {
         case .success((let attributes, let place)):
             self.reply(reply, bind(attributes, readAt: before, at: place))
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): unsafe refuse(reply, error, about: name)
         }
     }
 
@@ -185,18 +185,19 @@ extension Filesystem {
                     guard inode.orphan == nil else { throw .notFound }
                     return try volume.link(inode.node, as: place.name, in: place.directory)
                 }
+                refusals.forget(caller, place.name)
                 return (linked, place)
             } catch {
                 // The kernel has found it under a name that another device has just taken away or given
                 // to another: it looks again.
-                guard error == .notFound, refusals.refuse(caller, at: place) else { throw error }
-                throw .stale
+                let isFirst = !refusals.isRepeated(caller, place.name)
+                throw error == .notFound && isFirst ? .stale : error
             }
         }
         switch result {
         case .success((let attributes, let place)):
             self.reply(reply, bind(attributes, readAt: before, at: place))
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): unsafe refuse(reply, error, about: newName)
         }
     }
 
@@ -213,7 +214,7 @@ extension Filesystem {
         }
         switch result {
         case .success: reply.succeed()
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): unsafe refuse(reply, error, about: name)
         }
     }
 
@@ -292,27 +293,28 @@ extension Filesystem {
     }
 
     private func finish(
-        _ reply: consuming FuseReply, _ work: () throws(VolumeError) -> Void
+        _ reply: consuming FuseReply, about name: [UInt8], _ work: () throws(VolumeError) -> Void
     ) {
         do {
             try work()
+            refusals.forget(reply.caller, name)
             reply.succeed()
         } catch {
-            reply.fail(code(error))
+            refuse(reply, error, about: name)
         }
     }
 
     /// Does something once a file's bytes are a version, and answers.
     private func settled(
-        _ file: FileState, _ reply: consuming FuseReply,
+        _ file: FileState, _ reply: consuming FuseReply, about name: [UInt8],
         _ work: @escaping @Sendable () throws(VolumeError) -> Void
     ) {
         let pending = pending.hold(reply)
         writeBack.settle(file) {
             self.publisher.settle(file) { error in
                 guard let reply = pending.take() else { return }
-                if let error { return reply.fail(self.code(error)) }
-                self.finish(reply, work)
+                if let error { return self.refuse(reply, error, about: name) }
+                self.finish(reply, about: name, work)
             }
         }
     }
@@ -330,10 +332,11 @@ extension Filesystem {
                 let removed = try volume.removeDirectory(place.name, in: directory)
                 if removed == victim.node { try orphan(victim, content: nil) }
             }
+            refusals.forget(caller, place.name)
         }
         switch result {
         case .success: reply.succeed()
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): unsafe refuse(reply, error, about: name)
         }
     }
 
@@ -350,7 +353,7 @@ extension Filesystem {
             return table.hasMet(attributes.node, at: hasManyNames ? nil : place)
         }
         guard !isMet, let first = names.first else { return }
-        if refusals.refuse(caller, at: first) { throw .stale }
+        guard refusals.isRepeated(caller, first.name) else { throw .stale }
         invalidator.forgetNames(names)
     }
 
@@ -427,11 +430,13 @@ extension Filesystem {
             return (request, try unsavedSource(of: request))
         }
         switch result {
-        case .failure(let error): reply.fail(code(error))
+        case .failure(let error): unsafe refuse(reply, error, about: name)
         case .success((let request, nil)):
-            finish(reply) { () throws(VolumeError) in try rename(request) }
+            finish(reply, about: request.name) { () throws(VolumeError) in try rename(request) }
         case .success((let request, let source?)):
-            settled(source, reply) { () throws(VolumeError) in try self.rename(request) }
+            settled(source, reply, about: request.name) { () throws(VolumeError) in
+                try self.rename(request)
+            }
         }
     }
 

@@ -196,6 +196,28 @@ final class Filesystem: Sendable {
         return ErrorCode.code(error)
     }
 
+    /// Answers with an error. For ESTALE the kernel looks up again and calls again, but once: whoever has been
+    /// told so hears then that it is not there.
+    ///
+    /// - Parameter name: that the call is about, if it has one.
+    func refuse(_ reply: consuming FuseReply, _ error: VolumeError, about name: [UInt8] = []) {
+        let code = code(error)
+        let caller = reply.caller
+        guard code == ESTALE else {
+            refusals.forget(caller, name)
+            return reply.fail(code)
+        }
+        reply.fail(refusals.refuse(caller, name) ? ESTALE : ENOENT)
+    }
+
+    func refuse(
+        _ reply: consuming FuseReply, _ error: VolumeError, about name: UnsafePointer<CChar>
+    ) {
+        // The kernel's strings end in a zero byte.
+        let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: name, count: strlen(name)))
+        refuse(reply, error, about: bytes)
+    }
+
     // MARK: Files
 
     /// Makes the kernel ask before it takes more bytes that nobody will fetch.

@@ -72,11 +72,10 @@ extension Overlay {
 
     /// Keeps parts of what is in place from being changed.
     ///
-    /// - Returns: nil if they were changed since the cut.
+    /// - Returns: nil if they were changed since the cut, or are not on the disk.
     func freeze(_ ranges: [Range<UInt64>]) -> StagedData? {
         guard let cut, !cut.isSpoiled, !cut.isAbandoned, let staged = cut.staged else { return nil }
-        staged.freeze(ranges)
-        return staged
+        return staged.freeze(ranges) ? staged : nil
     }
 
     /// Whether a range cannot be changed until the cut has ended.

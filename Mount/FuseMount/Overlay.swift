@@ -47,10 +47,11 @@ struct Overlay {
     // MARK: Changing
 
     /// - Precondition: `offset` and the end of `bytes` are at most `ChunkLimits.fileSizeMax`.
+    /// - Returns: what must be finished with the same bytes; nil if all is done.
     mutating func write(
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, in depot: StagingDepot
-    ) throws(StorageError) {
-        guard bytes.count > 0 else { return }
+    ) throws(StorageError) -> WriteInFlight? {
+        guard bytes.count > 0 else { return nil }
         let range = offset..<offset &+ UInt64(bytes.count)
         if range.upperBound <= UInt64(ChunkLimits.inlineSizeMax), holdInMemory() {
             resizeMemory(to: max(size, range.upperBound))
@@ -60,16 +61,35 @@ struct Overlay {
                     rebasing: memory[Int(range.lowerBound)..<Int(range.upperBound)])
                 unsafe target.copyMemory(from: bytes)
             }
-            return
+            return nil
         }
         var staged = try stage(in: depot, toChange: min(size, range.lowerBound)..<range.upperBound)
         staged = try leaveToCut(staged, changing: range, in: depot)
         try fillGap(to: range.lowerBound, in: depot)
         try preserve(range, in: depot)
-        try unsafe staged.write(bytes, at: offset)
+        var flight = try unsafe staged.begin(bytes, at: offset)
+        if flight != nil {
+            var fresh = RangeSet(range)
+            for part in dirty.intersection(range) { fresh.remove(part) }
+            flight?.before = .init(size: size, clean: fresh, zeroed: zeroed.intersection(range))
+        }
         zeroed.remove(range)
         mark(range, staged)
         size = max(size, range.upperBound)
+        return flight
+    }
+
+    /// A write did not get to the disk: what was not dirty before is not, and what was zeros is.
+    mutating func lose(_ flight: WriteInFlight) {
+        defer { flight.staged.flights.forget(flight.number) }
+        if let cut, cut.staged === flight.staged, !cut.dirty.intersection(flight.range).isEmpty {
+            self.cut?.isAbandoned = true
+        }
+        guard staged === flight.staged else { return }
+        if size == flight.range.upperBound { size = flight.before.size }
+        dirty.remove(flight.before.clean)
+        dirtySinceCut.remove(flight.before.clean)
+        for part in flight.before.zeroed where part.upperBound <= size { zeroed.insert(part) }
     }
 
     /// - Precondition: `newSize` is at most `ChunkLimits.fileSizeMax`.

@@ -10,19 +10,32 @@ final class Refusals: Sendable {
         static let time = Duration.seconds(1)
     }
 
+    /// What stays the same when a call comes again: not the directories, which may be others by then.
     private struct Call: Hashable {
         let thread: Int32
-        let place: NamePlace
+        /// Empty if the call has none.
+        let name: [UInt8]
     }
 
     private let refused = Mutex<[Call: Instant]>([:])
+    /// So that the others need no lock.
+    private let count = Atomic(0)
 
-    /// - Parameter place: the name that the call is about.
-    /// - Returns: false if the same call was refused just now.
-    func refuse(_ caller: Caller, at place: NamePlace) -> Bool {
-        let call = Call(thread: caller.thread, place: place)
+    /// Whether the same call was refused just now.
+    func isRepeated(_ caller: Caller, _ name: [UInt8]) -> Bool {
+        guard count.load(ordering: .relaxed) > 0 else { return false }
+        return refused.withLock { refused in
+            let time = refused[Call(thread: caller.thread, name: name)]
+            return time.map { Clock.now() < $0 + Limits.time } ?? false
+        }
+    }
+
+    /// - Returns: whether to answer with ESTALE: not if the same call was refused just now.
+    func refuse(_ caller: Caller, _ name: [UInt8]) -> Bool {
         let now = Clock.now()
         return refused.withLock { refused in
+            defer { count.store(refused.count, ordering: .relaxed) }
+            let call = Call(thread: caller.thread, name: name)
             if let time = refused.removeValue(forKey: call), now < time + Limits.time {
                 return false
             }
@@ -32,6 +45,15 @@ final class Refusals: Sendable {
             }
             refused[call] = now
             return true
+        }
+    }
+
+    /// The call has got another answer.
+    func forget(_ caller: Caller, _ name: [UInt8]) {
+        guard count.load(ordering: .relaxed) > 0 else { return }
+        refused.withLock { refused in
+            refused[Call(thread: caller.thread, name: name)] = nil
+            count.store(refused.count, ordering: .relaxed)
         }
     }
 }

@@ -27,6 +27,7 @@ final class StagedData: Sendable {
     private let hasFrozen = Atomic(false)
     /// How far zeros were asked for that memory does not hold. Changed under the lock only.
     private let zerosEnd = Atomic<UInt64>(0)
+    let flights = WritesInFlight()
 
     /// Bytes that are not on the disk yet.
     init(expecting bytes: UInt64, depot: StagingDepot) {
@@ -68,16 +69,20 @@ final class StagedData: Sendable {
 
     /// The staging file for others, if there is one. No call may follow.
     func takeFile() -> StagingSpares.Spare? {
-        backing.withLock { backing in
+        flights.waitForEnd()
+        return backing.withLock { backing in
             guard case .file(let file, let end) = backing else { return nil }
             backing = .removed
             return StagingSpares.Spare(file: file, size: end)
         }
     }
 
-    /// The staging file, made if need be.
+    /// The staging file, made if need be; it has all that was written.
     func spill() throws(StorageError) -> any StagingFile {
-        try backing.withLock { (backing) throws(StorageError) in try spill(&backing, upTo: 0).file }
+        try flights.wait()
+        return try backing.withLock { (backing) throws(StorageError) in
+            try spill(&backing, upTo: 0).file
+        }
     }
 
     /// - Parameter end: so long it will be, at the least.
@@ -112,7 +117,39 @@ final class StagedData: Sendable {
         if end < zeros { try made.file.punchHole(end..<zeros) }
     }
 
+    /// Begins with a write of many bytes, which takes as long as the disk needs.
+    ///
+    /// - Returns: what must be finished; nil if all is done.
+    func begin(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError)
+        -> WriteInFlight?
+    {
+        guard bytes.count > MountLimits.stagedInMemoryMax else {
+            try unsafe write(bytes, at: offset)
+            return nil
+        }
+        let range = offset..<offset &+ UInt64(bytes.count)
+        try flights.wait(for: range)
+        let file = try backing.withLock { (backing) throws(StorageError) in
+            let spare = try spill(&backing, upTo: range.upperBound)
+            backing = .file(spare.file, end: max(spare.size, range.upperBound))
+            return spare.file
+        }
+        return WriteInFlight(number: flights.begin(range), range: range, staged: self, file: file)
+    }
+
+    /// Of a write in flight.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, to file: any StagingFile)
+        throws(StorageError)
+    {
+        do throws(StorageError) {
+            try unsafe file.write(bytes, at: offset)
+        } catch .full where depot.dropSpares() {
+            try unsafe file.write(bytes, at: offset)
+        }
+    }
+
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+        try flights.wait(for: offset..<offset &+ UInt64(bytes.count))
         try backing.withLock { (backing) throws(StorageError) in
             let end = offset &+ UInt64(bytes.count)
             if hold(to: end, in: &backing), case .memory(var held) = backing {
@@ -128,17 +165,14 @@ final class StagedData: Sendable {
                 return
             }
             let staged = try spill(&backing, upTo: end)
-            do throws(StorageError) {
-                try unsafe staged.file.write(bytes, at: offset)
-            } catch .full where depot.dropSpares() {
-                try unsafe staged.file.write(bytes, at: offset)
-            }
+            try unsafe write(bytes, at: offset, to: staged.file)
             if end > staged.size { backing = .file(staged.file, end: end) }
         }
     }
 
     /// Reads at `offset`, with zeros past the end.
     func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+        try flights.wait(for: offset..<offset &+ UInt64(buffer.count))
         let file: (any StagingFile)? = backing.withLock { backing in
             let held: [UInt8]
             switch backing {
@@ -169,6 +203,7 @@ final class StagedData: Sendable {
 
     /// Makes a range read as zeros.
     func punchHole(_ range: Range<UInt64>) throws(StorageError) {
+        try flights.wait(for: range)
         try backing.withLock { (backing) throws(StorageError) in
             guard case .memory(var held) = backing else {
                 return try spill(&backing, upTo: 0).file.punchHole(range)
@@ -185,6 +220,7 @@ final class StagedData: Sendable {
 
     /// Gives the bytes and their space back, but for what is frozen; no call may follow.
     func remove() {
+        flights.waitForEnd()
         backing.withLock { backing in
             switch backing {
             case .memory(let held): depot.countMemory(from: held.count, to: 0)
@@ -218,11 +254,15 @@ final class StagedData: Sendable {
     }
 
     /// From now on the ranges are a chunk storage's.
-    func freeze(_ ranges: [Range<UInt64>]) {
+    ///
+    /// - Returns: whether they may be: not if their bytes did not get to the disk.
+    func freeze(_ ranges: [Range<UInt64>]) -> Bool {
+        guard ranges.allSatisfy({ flights.waitForEnd(in: $0) == nil }) else { return false }
         frozen.withLock { frozen in
             for range in ranges { frozen.insert(range) }
         }
         hasFrozen.store(true, ordering: .releasing)
+        return true
     }
 
     /// The storage did not want them.

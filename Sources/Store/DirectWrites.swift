@@ -39,6 +39,8 @@ final class DirectWrites: Sendable {
         var cached = Duration.zero
         /// Bytes that go to the page cache before the next try.
         var rest = 0
+        /// Direct writes under way.
+        var inFlight = 0
     }
 
     private let pace = Mutex(Pace())
@@ -52,7 +54,7 @@ final class DirectWrites: Sendable {
         return pace.withLock { pace in
             guard pace.rest > 0 else { return true }
             pace.rest -= count
-            if pace.rest <= 0 { pace = Pace() }
+            if pace.rest <= 0 { pace = Pace(inFlight: pace.inFlight) }
             return false
         }
     }
@@ -65,6 +67,10 @@ final class DirectWrites: Sendable {
         -> Bool
     {
         let start = ContinuousClock.now
+        let before = pace.withLock { pace in
+            pace.inFlight += 1
+            return pace.inFlight
+        }
         let isWritten = unsafe buffers.withAligned(bytes) { bytes in
             do {
                 try unsafe file.write(bytes, at: offset)
@@ -73,7 +79,12 @@ final class DirectWrites: Sendable {
                 return false
             }
         }
-        note(bytes.count, ContinuousClock.now - start)
+        let after = pace.withLock { pace in
+            defer { pace.inFlight -= 1 }
+            return pace.inFlight
+        }
+        // The disk shared the time among them.
+        note(bytes.count, (ContinuousClock.now - start) * 2 / (before + after))
         return isWritten
     }
 

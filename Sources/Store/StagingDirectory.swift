@@ -141,13 +141,14 @@ final class SparseFile: StagingFile {
 
     /// - Returns: whether all was written; if not, any part of it may have been.
     private func writeDirectly(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> Bool {
-        directFile.withLock { file in
+        let opened = directFile.withLock { file in
             if case .unopened = file { file = .open(StagingDirectory.name(of: id), in: directory) }
-            guard case .open(let opened) = file else { return false }
-            if unsafe direct.write(bytes, at: offset, to: opened.descriptor) { return true }
-            file = .refused
-            return false
+            return file.opened
         }
+        guard let opened else { return false }
+        if unsafe direct.write(bytes, at: offset, to: opened.descriptor) { return true }
+        directFile.withLock { $0 = .refused }
+        return false
     }
 
     func punchHole(_ range: Range<UInt64>) throws(StorageError) {

@@ -171,6 +171,8 @@ final class FakeStaging: StagingArea {
     private let state = Mutex((last: UInt64(0), open: Set<UInt64>()))
     /// Whether opening fails as on a disk that cannot be read.
     let isBroken = Mutex(false)
+    /// Called before each write.
+    let beforeWrite = Mutex<(@Sendable (Range<UInt64>) throws(StorageError) -> Void)?>(nil)
     /// Used if there is one when a mount begins.
     let journalUsed = Mutex<FakeJournal?>(nil)
     var journal: (any StagingJournal)? { journalUsed.withLock { $0 } }
@@ -298,6 +300,8 @@ final class FakeStagingFile: StagingFile {
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+        let hook = area.beforeWrite.withLock { $0 }
+        try hook?(offset..<offset + UInt64(bytes.count))
         var done = 0
         while done < bytes.count {
             let count = pwrite(

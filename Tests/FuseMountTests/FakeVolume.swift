@@ -53,6 +53,8 @@ final class FakeVolume: Volume {
         var beforeContent: (@Sendable () -> Void)?
         /// Done whenever somebody has looked up a name: what others do to it.
         var afterLookup: (@Sendable ([UInt8]) -> Void)?
+        /// So many changes find their object gone.
+        var stale = 0
         weak var observer: (any VolumeObserver)?
     }
 
@@ -241,6 +243,7 @@ final class FakeVolume: Volume {
         -> Attributes
     {
         try with { (state) throws(VolumeError) in
+            try state.requireCurrent()
             var object = try state.object(node)
             if let mode = change.mode { object.attributes.mode = mode }
             if let uid = change.uid { object.attributes.uid = uid }
@@ -308,6 +311,7 @@ final class FakeVolume: Volume {
         -> Attributes
     {
         try with { (state) throws(VolumeError) in
+            try state.requireCurrent()
             try state.requireFree(name, in: directory)
             state.lastNode += 1
             let node = NodeID(rawValue: state.lastNode)
@@ -354,6 +358,7 @@ final class FakeVolume: Volume {
     @discardableResult
     func removeDirectory(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> NodeID {
         try with { (state) throws(VolumeError) in
+            try state.requireCurrent()
             let node = try state.entry(name, in: directory)
             let object = try state.object(node)
             guard object.attributes.kind == .directory else { throw .notDirectory }
@@ -374,6 +379,7 @@ final class FakeVolume: Volume {
             }?()
         }
         return try with { (state) throws(VolumeError) in
+            try state.requireCurrent()
             let node = try state.entry(name, in: directory)
             let source = try state.object(node)
             let target = state.objects[newDirectory]?.children[newName]
@@ -567,6 +573,12 @@ final class FakeVolume: Volume {
 }
 
 extension FakeVolume.State {
+    mutating func requireCurrent() throws(VolumeError) {
+        guard stale > 0 else { return }
+        stale -= 1
+        throw .stale
+    }
+
     func object(_ node: NodeID) throws(VolumeError) -> FakeVolume.Object {
         guard let object = objects[node] else { throw .stale }
         return object

@@ -205,4 +205,29 @@ struct OutdatedKernelTests {
         #expect(try names(mount.path) == ["a", "b"])
         try writeFile(mount.at("a/f"), [1])
     }
+
+    /// The kernel calls again for ESTALE, once.
+    @Test(arguments: ["chmod", "mkdir", "rmdir", "rename"], [1, 2, 3])
+    func `what other devices take away again and again is not there`(
+        _ call: String, times: Int
+    ) throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try check(mkdir(mount.at("d"), 0o755))
+        try check(mkdir(mount.at("d/e"), 0o755))
+        mount.volume.state.withLock { $0.stale = times }
+        let result: Int32 =
+            switch call {
+            case "chmod": chmod(mount.at("d/e"), 0o700)
+            case "mkdir": mkdir(mount.at("d/f"), 0o700)
+            case "rmdir": rmdir(mount.at("d/e"))
+            default: Glibc.rename(mount.at("d/e"), mount.at("d/g"))
+            }
+        let code = errno
+        #expect(result == (times == 1 ? 0 : -1))
+        if times > 1 { #expect(code == ENOENT) }
+        // The next call is another.
+        mount.volume.state.withLock { $0.stale = 1 }
+        try check(chmod(mount.at("d"), 0o700))
+    }
 }

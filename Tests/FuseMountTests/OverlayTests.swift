@@ -46,7 +46,9 @@ private struct OverlayModel {
 
     mutating func write(_ new: [UInt8], at offset: Int) throws {
         try awaitJob(changing: offset..<offset + new.count)
-        try new.withUnsafeBytes { try overlay.write($0, at: UInt64(offset), in: depot) }
+        try new.withUnsafeBytes {
+            try overlay.write($0, at: UInt64(offset), in: depot)?.finish($0)
+        }
         if offset + new.count > bytes.count {
             bytes += Array(repeating: 0, count: offset + new.count - bytes.count)
         }

@@ -106,6 +106,41 @@ import Wire
         try expectOneTree([alice, bob, carol], network)
     }
 
+    /// What is older than the grace period may be settled: nothing concurrent with it may come any more.
+    @Test(arguments: [false, true])
+    func `what is written again has seen what others may have settled`(isOld: Bool) throws {
+        let (network, devices) = try Network.forgetfulTrio(seed: 4)
+        let (alice, bob, carol) = (devices[0], devices[1], devices[2])
+        try bob.write("gone", "base")
+        network.run()
+        let backup = bob.backup()
+        try alice.unlink("gone")
+        network.run(seconds: isOld ? 100 : 1)
+        try bob.write("last", "bob's last before the disk broke")
+        network.run()
+        let seen = try #require(
+            alice.volume.engine.withLock { $0.ownLog.map { (key: $0.key, length: $0.length) } })
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        try bob.write("gone", "edited")
+        network.run(seconds: 1)
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run(seconds: 30)
+        try expectOneTree(devices, network)
+        for device in devices {
+            #expect(try device.text("gone") == "edited")
+            #expect(try device.text("last") == "bob's last before the disk broke")
+        }
+        let first = try bob.volume.engine.withLock { engine -> UInt64 in
+            let bytes = try #require(try engine.ownLog?.block(at: 0))
+            var codec = BlockCodec(writer: engine.ownSlot)
+            let block = try codec.decode(bytes.span, writers: engine.writers)
+            return block.clock[try #require(engine.writers.slot(of: seen.key))]
+        }
+        #expect((first >= seen.length) == isOld, "\(network.log)")
+    }
+
     @Test(arguments: [(1, 1), (1, 5), (5, 1), (3, 3), (40, 2), (2, 40)])
     func `two clones run on, and nothing of either is lost`(first: Int, second: Int) throws {
         let (network, alice, bob, carol) = try trio(seed: 3)
