@@ -162,8 +162,8 @@ extension Engine {
         try exchangeHistories(index, of: oldSlot, common: common)
         if isBaseless { try leaveBase() }
         let retired = RetiredSlot(slot: oldSlot, current: fork.branch, common: common, moved: moved)
-        try moveStaged(retired)
         retiredSlots.append(retired)
+        try moveStaged()
         notices.append(
             "\(exclusive.count) blocks that only this copy had were written again, as \(deviceName)"
         )
@@ -314,9 +314,10 @@ extension Engine {
         return moved
     }
 
-    func moveStaged(_ retired: RetiredSlot) throws(StorageError) {
+    /// Writes down what the files are now that programs are writing: after a start nobody would know.
+    func moveStaged() throws(StorageError) {
         for staged in try storage.stagedFiles() {
-            let moved = retired.moved(staged)
+            let moved = current(staged)
             guard moved != staged else { continue }
             try storage.removeStaged(staged.node)
             try storage.putStaged(moved)
@@ -348,7 +349,9 @@ extension Engine {
         var current = retiredSlots.reduce(staged) { $1.moved($0) }
         if let id = current.node.operation, let file = standIn(for: id) {
             current.node = NodeID(file)
-            current.parents = []
+            current.parents = current.parents.compactMap { parent in
+                OperationID(rawValue: parent).flatMap(standIn)?.rawValue
+            }
         }
         return current
     }

@@ -91,13 +91,11 @@ extension Engine {
         try restate(work.blocks, &restating)
         let retired = RetiredSlot(
             slot: work.slot, current: slot, common: work.common, moved: restating.moved)
-        if !work.blocks.isEmpty || work.fork != nil {
-            try moveStaged(retired)
-            retiredSlots.append(retired)
-        }
+        if !work.blocks.isEmpty || work.fork != nil { retiredSlots.append(retired) }
         for (old, new) in restating.moved where old.writer != work.slot {
             displaced[old] = new
         }
+        try moveStaged()
         try keepStaged(of: shown)
         try tell(shown)
     }

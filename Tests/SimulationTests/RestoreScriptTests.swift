@@ -213,6 +213,26 @@ import Testing
                 ]))
     }
 
+    @Test func `what was being written goes on to the file that stands for a gone one`() {
+        check(
+            DeviceScript(
+                seed: 1_710_835, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .sleep(hours: 1),
+                    .write(2, "m.txt", .inPlace),
+                    .backUp(2),
+                    .write(1, "n.txt", .unlinkFirst),
+                    .write(0, "a/a", .inPlace),
+                    .sleep(hours: 1),
+                    .putBack(2),
+                    .stage(2, "n.txt"),
+                    .stage(2, "n.txt"),
+                ]))
+    }
+
     @Test func `a head that waited to be shown is not under a save begun meanwhile`() {
         check(
             DeviceScript(
