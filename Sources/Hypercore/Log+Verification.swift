@@ -55,20 +55,26 @@ extension Log {
         return verified
     }
 
-    /// Whether a proof from zero shows a second, equally signed history of this fork.
-    ///
-    /// - Returns: how many blocks the two histories agree on at least, or nil if they do not differ
-    ///   or cannot be compared.
-    func conflict(with proof: Proof) throws(ProofError) -> UInt64? {
+    /// What a proof from zero shows of a history that is as equally signed as this one, and no longer.
+    enum Comparison: Equatable {
+        /// It is this one, in so many first blocks.
+        case same(UInt64)
+        /// It is another one; they agree on so many blocks at least.
+        case different(common: UInt64)
+        /// They cannot be compared.
+        case unknown
+    }
+
+    func compare(with proof: Proof) throws(ProofError) -> Comparison {
         let other = try treeFromZero(proof)
-        guard other.length <= length else { return nil }
+        guard other.length <= length else { return .unknown }
         for root in FlatTree.fullRoots(length: other.length) {
             let own: TreeNode?
             do throws(StorageError) { own = try node(at: root) } catch { throw .storage(error) }
-            guard own != nil else { return nil }
+            guard own != nil else { return .unknown }
         }
         let common = try commonLength(with: other)
-        return common < other.length ? common : nil
+        return common < other.length ? .different(common: common) : .same(common)
     }
 
     /// How many blocks this log shares at least with a longer one that a proof from zero shows to be signed.
@@ -79,9 +85,21 @@ extension Log {
         return other.length > length ? try commonLength(with: other) : nil
     }
 
-    /// What the log was after the blocks that a proof from zero names.
+    /// The tree that a proof from zero shows to be signed.
+    func signedTree(from proof: Proof) throws(ProofError) -> GrowingTree {
+        var whole = GrowingTree()
+        _ = try treeFromZero(proof, leadingTo: &whole)
+        return whole
+    }
+
+    /// What the log was after the blocks that a proof from zero names. The nodes of one that leads to this very log are
+    /// kept: with them others can be shown what this one was shown.
     func prefix(from proof: Proof) throws(ProofError) -> LogPrefix {
-        let tree = try treeFromZero(proof)
+        var whole = GrowingTree()
+        let tree = try treeFromZero(proof, leadingTo: &whole)
+        if whole.length == length, whole.hash == treeHash {
+            do throws(StorageError) { try store(whole.added) } catch { throw .storage(error) }
+        }
         return LogPrefix(length: tree.length, roots: tree.roots)
     }
 
@@ -89,13 +107,21 @@ extension Log {
 
     /// The tree at the length that a proof from zero of this fork names; what it is signed with was checked.
     private func treeFromZero(_ proof: Proof) throws(ProofError) -> GrowingTree {
+        var whole = GrowingTree()
+        return try treeFromZero(proof, leadingTo: &whole)
+    }
+
+    /// - Parameter whole: the tree that is signed.
+    private func treeFromZero(_ proof: Proof, leadingTo whole: inout GrowingTree) throws(ProofError)
+        -> GrowingTree
+    {
         guard proof.fork == fork else { throw .stale }
         guard let upgrade = proof.upgrade, upgrade.start == 0 else {
             throw .malformed("no proof from zero")
         }
         var tree = GrowingTree()
         var nothing: TreeNode?
-        _ = try upgraded(
+        whole = try upgraded(
             from: GrowingTree(), by: upgrade, fork: proof.fork, rules: rules,
             joining: &nothing, meeting: &tree)
         return tree

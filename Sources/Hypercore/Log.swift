@@ -37,6 +37,14 @@ package final class Log {
     /// stored; `clear` raises it when it clears from here on.
     package var fetchStart: UInt64 = 0
 
+    /// Whether a signed length that nobody can show to go on from the one that is here may take its place: what is here
+    /// from `fetchStart` on is then fetched anew. Where less is here than that, it may anyhow. Not stored.
+    package var mayLeap = false
+
+    /// The greatest length that the writer is known to have signed.
+    package var signedLength: UInt64 { max(length, longer) }
+    private var longer: UInt64 = 0
+
     /// Blocks from here on are not fetched: nobody is to have them. Not stored.
     package var fetchEnd: UInt64 = .max
 
@@ -53,6 +61,20 @@ package final class Log {
 
     /// From here on every block is fetched, from `fetchStart` on.
     package func wantAll() { wanted = nil }
+
+    /// Blocks before `fetchStart` that are fetched all the same, and not here yet. Not stored.
+    private(set) var sought = BlockSet()
+
+    /// Names the blocks that are fetched even where those around them are not: others may ask for them. Call
+    /// `localChanged` on the log's replications if that is news.
+    ///
+    /// - Returns: whether it is.
+    package func seek(_ indexes: [UInt64]) -> Bool {
+        var set = BlockSet()
+        for index in indexes where index < fetchStart && !held.contains(index) { set.insert(index) }
+        defer { sought = set }
+        return set != sought && !set.isEmpty
+    }
 
     /// The first block from `start` on that is to be fetched if it is missing.
     func firstWanted(from start: UInt64) -> UInt64? {
@@ -293,6 +315,34 @@ package final class Log {
         }
     }
 
+    /// Goes over to a longer tree that the writer signed, if nothing that is here needs to be its beginning.
+    ///
+    /// - Returns: whether it did.
+    func leap(to signed: GrowingTree, _ signature: [UInt8]) throws(StorageError) -> Bool {
+        longer = max(longer, signed.length)
+        guard !isWritable, length < fetchStart || mayLeap, signed.length > length,
+            signed.length >= fetchStart
+        else { return false }
+        var kept = min(fetchStart, length)
+        for node in signed.added {
+            // What is here is of another history.
+            if let known = try self.node(at: node.index), known != node { kept = 0 }
+        }
+        var change = LogChange(header: nil)
+        change.truncation = truncation(to: kept)
+        try adopt(signed, signature: signature, fork: fork, with: &change)
+        return true
+    }
+
+    /// Stores nodes that were proved to be this log's, and blocks that they prove.
+    func store(_ nodes: [TreeNode], _ blocks: [StoredBlock] = []) throws(StorageError) {
+        var change = LogChange(header: nil)
+        change.nodes = nodes
+        change.blocks = blocks
+        guard !nodes.isEmpty || !blocks.isEmpty else { return }
+        try write(&change, newHeader: header)
+    }
+
     /// Remembers the manifest by itself: it was checked against the key.
     private func store(_ rules: SigningRules) throws(StorageError) {
         guard self.rules == nil else { return }
@@ -341,6 +391,7 @@ package final class Log {
             held = newHeld
             heldGeneration &+= 1
         }
+        if !sought.isEmpty { for block in change.blocks { sought.remove(block.index) } }
     }
 
     private func truncation(to newLength: UInt64) -> LogChange.Truncation {

@@ -36,6 +36,8 @@ extension LogReplication {
         var comparedLength: UInt64 = 0
         /// Proofs from zero that were asked for to compare, and have not come.
         var comparisons = 0
+        /// The last `shared`.
+        var sharedLength: UInt64 = 0
         /// How many first blocks the remote was asked to prove, for `prefix`.
         var prefixAsked: UInt64?
         /// Since when the remote claims more of the writer's own log than it can show to follow on what is here; and
@@ -85,6 +87,10 @@ extension LogReplication {
         if isNewFork { remote.refused = BlockSet() }
         fetch.isUpgradeRefused = false
         if isNews { effects.append(.remoteLength(message.length)) }
+        // It has taken what was proved to it.
+        if message.fork == log.fork, message.length == service.provedLength {
+            noteShared(message.length, into: &effects)
+        }
         if message.fork == log.fork, log.length > message.length {
             try sendSync(into: &effects)
         }
@@ -116,12 +122,11 @@ extension LogReplication {
         askFromZero(length, into: &effects)
     }
 
-    /// A device that was restored must learn that there is more of its log also where who has it began to copy it
+    /// A device that was restored must learn that there is more of a log also where who has it began to copy it
     /// after that, and lacks the tree nodes between. Others are given the time to come and show the whole of it.
     mutating func askWhetherLonger(now: Instant, into effects: inout [Effect]) {
-        guard let sync = remote.sync, log.isWritable, sync.fork == log.fork, sync.uploading,
-            sync.length > log.length, !fetch.isFrozen, fetch.suspicion == nil,
-            fetch.isUpgradeRefused || !sync.canUpgrade && sync.remoteLength == log.length
+        guard let sync = remote.sync, log.length > 0, sync.fork == log.fork, sync.uploading,
+            sync.length > log.length, !fetch.isFrozen, fetch.suspicion == nil, !canBeFollowed
         else {
             fetch.unfollowedSince = nil
             return
@@ -133,6 +138,12 @@ extension LogReplication {
         }
         fetch.longerAsked = sync.length
         askFromZero(sync.length, into: &effects)
+    }
+
+    /// Whether the remote can show how its copy goes on from what is here.
+    package var canBeFollowed: Bool {
+        guard let sync = remote.sync, sync.length > log.length else { return true }
+        return !fetch.isUpgradeRefused && (sync.canUpgrade || sync.remoteLength != log.length)
     }
 
     private func askFromZero(_ length: UInt64, into effects: inout [Effect]) {
@@ -350,15 +361,18 @@ extension LogReplication {
             }
         }
         do throws(ProofError) {
-            if let common = try log.conflict(with: proof) {
+            switch try log.compare(with: proof) {
+            case .different(let common):
                 fetch.isFrozen = true
                 fetch.suspicion = nil
                 releaseEverything()
                 effects.append(.released)
                 effects.append(.conflict(common: common, proof: [UInt8](copying: payload)))
                 try tellOwnHistory(into: &effects)
-            } else if let suspicion = fetch.suspicion {
-                violate(suspicion, into: &effects)
+            case .same(let length) where fetch.suspicion == nil:
+                noteShared(length, into: &effects)
+            case .same, .unknown:
+                if let suspicion = fetch.suspicion { violate(suspicion, into: &effects) }
             }
         } catch {
             switch error {
@@ -369,6 +383,12 @@ extension LogReplication {
                 if let suspicion = fetch.suspicion { violate(suspicion, into: &effects) }
             }
         }
+    }
+
+    private mutating func noteShared(_ length: UInt64, into effects: inout [Effect]) {
+        guard log.isWritable, !fetch.isFrozen, length > fetch.sharedLength else { return }
+        fetch.sharedLength = length
+        effects.append(.shared(length))
     }
 
     private mutating func takePrefix(
@@ -385,6 +405,7 @@ extension LogReplication {
         _ proof: Proof, payload: Span<UInt8>, into effects: inout [Effect]
     ) throws(StorageError) {
         do throws(ProofError) {
+            guard log.isWritable else { return try leap(proof, into: &effects) }
             guard let common = try log.leastCommon(withLonger: proof) else { return }
             fetch.isFrozen = true
             releaseEverything()
@@ -392,6 +413,24 @@ extension LogReplication {
             effects.append(.unfollowed(common: common, proof: [UInt8](copying: payload)))
         } catch {
             try judge(error, into: &effects)
+        }
+    }
+
+    private mutating func leap(_ proof: Proof, into effects: inout [Effect]) throws(ProofError) {
+        guard let signature = proof.upgrade?.signature else { return }
+        let signed = try log.signedTree(from: proof)
+        do throws(StorageError) {
+            // Whoever owns the log may have to know that it is longer.
+            guard try log.leap(to: signed, signature) else { return effects.append(.released) }
+            releaseEverything()
+            fetch.comparedLength = log.length
+            fetch.isUpgradeRefused = false
+            effects.append(.upgraded(log.length))
+            noteAcknowledgement(into: &effects)
+            try sendSync(into: &effects)
+            try schedule(into: &effects)
+        } catch {
+            throw .storage(error)
         }
     }
 
@@ -501,19 +540,25 @@ extension LogReplication {
         _ sync: SyncMessage, into effects: inout [Effect]
     ) {
         guard fetch.nextWant < UInt64(Limits.wantsMax) else { return }
-        var missing = max(log.contiguousLength, log.fetchStart)
-        while missing < log.length {
-            let next = remote.blocks.firstAbsent(from: log.held.firstAbsent(from: missing))
-            guard let wanted = log.firstWanted(from: next) else { return }
-            missing = wanted
-            if wanted == next { break }
-        }
+        guard let missing = log.sought.firstPresent(from: 0) ?? firstUnknown() else { return }
         let segment = max(missing / Limits.wantLengthMax, fetch.nextWant)
         let start = segment &* Limits.wantLengthMax
         guard missing < log.length, start < min(log.length, sync.length) else { return }
         fetch.nextWant = segment &+ 1
         let want = WantMessage(start: start, length: Limits.wantLengthMax)
         send(.want, want, into: &effects)
+    }
+
+    /// The first block that is wanted and that the remote has not said to have.
+    private func firstUnknown() -> UInt64? {
+        var missing = max(log.contiguousLength, log.fetchStart)
+        while missing < log.length {
+            let next = remote.blocks.firstAbsent(from: log.held.firstAbsent(from: missing))
+            guard let wanted = log.firstWanted(from: next) else { return nil }
+            missing = wanted
+            if wanted == next { break }
+        }
+        return missing
     }
 
     private mutating func ask(
@@ -536,6 +581,7 @@ extension LogReplication {
 
     /// The first block that is neither here nor asked for and that the remote has.
     private func nextBlock(below limit: UInt64) -> UInt64? {
+        if let block = nextSought(below: limit) { return block }
         var block = max(log.contiguousLength, log.fetchStart)
         while block < limit {
             var next = log.held.firstAbsent(from: block)
@@ -546,6 +592,19 @@ extension LogReplication {
             else { return nil }
             if present == block { return block }
             block = present
+        }
+        return nil
+    }
+
+    /// The first block that is sought, not asked for, and that the remote has.
+    private func nextSought(below limit: UInt64) -> UInt64? {
+        for run in log.sought.runs {
+            for block in run where block < limit {
+                guard remote.blocks.contains(block), !log.requested.contains(block),
+                    !remote.refused.contains(block)
+                else { continue }
+                return block
+            }
         }
         return nil
     }

@@ -28,6 +28,9 @@ package struct LogReplication {
         case remoteLength(UInt64)
         /// The remote says that it has every block below this, which is at most our length.
         case remoteAcknowledged(UInt64)
+        /// On the writer's own device: the remote's copy is the history that is here, in so many first blocks; shown by
+        /// hashes and not a claim.
+        case shared(UInt64)
         /// The writer signed two histories of the same fork. They agree on `common` blocks at least;
         /// `proof` is the other one's Data message, to be kept as evidence. Nothing more is fetched
         /// here.

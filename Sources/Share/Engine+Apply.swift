@@ -52,7 +52,7 @@ extension Engine {
         try takeQuestions()
         try want(written)
         // Once: blocks that wait are looked at in each turn.
-        if let newest = checkpoints.last, newest != known { try want(newest.content.pieces) }
+        if checkpoints.last != known { try wantNewestCheckpoint() }
         // Nobody wanted what nobody could see.
         for object in tree.takeRevived() {
             try want(try storage.heads(of: object).map(\.id))
@@ -196,15 +196,16 @@ extension Engine {
         }
     }
 
-    mutating func want(_ pieces: [Piece]) throws(StorageError) {
+    /// - Parameter isOwed: see `WantedChunk`.
+    mutating func want(_ pieces: [Piece], isOwed: Bool = true) throws(StorageError) {
         for piece in pieces {
             guard let reference = piece.reference else { continue }
             let isList = if case .list = piece { true } else { false }
             if chunks.contains(reference.address) {
-                if isList { try wantChildren(of: reference) }
+                if isList { try wantChildren(of: reference, isOwed: isOwed) }
                 continue
             }
-            let wanted = WantedChunk(reference: reference, isList: isList)
+            let wanted = WantedChunk(reference: reference, isList: isList, isOwed: isOwed)
             try storage.putWanted(wanted)
             newlyWanted.append(wanted)
             markDirty()
@@ -212,9 +213,15 @@ extension Engine {
     }
 
     /// A list of pieces is here: what it lists is wanted too.
-    mutating func wantChildren(of list: ChunkReference) throws(StorageError) {
+    mutating func wantChildren(of list: ChunkReference, isOwed: Bool) throws(StorageError) {
         guard let pieces = try chunks.pieces(listedIn: list) else { return }
-        try want(pieces)
+        try want(pieces, isOwed: isOwed)
+    }
+
+    /// Nobody is owed a published checkpoint: whoever wrote it may have gone back to a state from before it, and there
+    /// will be others.
+    private mutating func wantNewestCheckpoint() throws(StorageError) {
+        if let newest = checkpoints.last { try want(newest.content.pieces, isOwed: false) }
     }
 
     /// The chunks are here, durably: they are wanted no more.
@@ -239,7 +246,7 @@ extension Engine {
             try want(content.pieces)
         }
         try wantForMerges()
-        if let newest = checkpoints.last { try want(newest.content.pieces) }
+        try wantNewestCheckpoint()
         if let awaited = resumption?.checkpoint { try want(awaited.content.pieces) }
         markDirty()
     }

@@ -67,6 +67,13 @@ extension Engine {
         // Whatever a member has not got it would ask for.
         let stable = stableClock()
         guard next.states.allSatisfy({ stable[$0.writer] >= $0.number }) else { return }
+        // What is given back of the own log could not be written again if its history turned out to be another one.
+        let isAlone = membership.logs.allSatisfy {
+            writers.slot(of: $0).map(ownSlots.contains) ?? false
+        }
+        guard
+            isAlone || next.states.allSatisfy({ $0.writer != ownSlot || $0.number <= sharedOfOwn })
+        else { return }
         // A new device must find another way than the first blocks.
         var isReplaceable = false
         for checkpoint in checkpoints where hasSeen(next, checkpoint) && !isReplaceable {
@@ -205,7 +212,9 @@ extension Engine {
         let proving = provingBlocks()
         var rounds = 0
         for slot in starts.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
-            guard let log = logs[slot], let end = starts[slot]?.number else { continue }
+            guard let log = logs[slot], var end = starts[slot]?.number else { continue }
+            // What nobody else has may have to be written again: see <doc:Forks>.
+            if slot == ownSlot { end = min(end, sharedOfOwn) }
             let kept = proving[slot] ?? []
             var index: UInt64 = 0
             while let run = log.firstStored(from: index, before: end, except: kept) {
@@ -223,7 +232,7 @@ extension Engine {
     }
 
     /// Blocks that new devices are shown before anything else.
-    private func provingBlocks() -> [WriterSlot: [UInt64]] {
+    func provingBlocks() -> [WriterSlot: [UInt64]] {
         var blocks: [WriterSlot: [UInt64]] = [:]
         func keep(_ log: Bytes32, _ block: UInt64) {
             if let slot = writers.slot(of: log) { blocks[slot, default: []].append(block) }

@@ -98,11 +98,21 @@ extension Engine {
             storage: storage, slot: fork.branch, key: fork.log,
             cipher: BlockCipher(encryptionKey: keys.logEncryptionKey, logKey: fork.log))
         // What came before the base is the same in both, and no longer here.
-        logs[fork.branch]?.fetchStart =
-            resumption?.start(of: ownSlot) ?? starts[ownSlot]?.number ?? 0
+        logs[fork.branch]?.fetchStart = resumption?.start(of: ownSlot) ?? ownStart
         // It must not be applied before the two have changed places.
         stopped.insert(fork.branch)
         markDirty()
+    }
+
+    /// How many first blocks of the own log are not here any more, because members have them.
+    var ownStart: UInt64 {
+        guard let start = starts[ownSlot]?.number, let log = ownLog else { return 0 }
+        return log.contiguousLength < start ? start : 0
+    }
+
+    /// The codec that reads the own log's blocks from the first on that are here.
+    private var ownCodec: BlockCodec {
+        ownStart > 0 ? starts[ownSlot] ?? BlockCodec(writer: ownSlot) : BlockCodec(writer: ownSlot)
     }
 
     /// Gives the own log its other history once that is here, and goes on under a new one.
@@ -129,13 +139,28 @@ extension Engine {
         }
         let oldSlot = ownSlot
         guard let exclusive = try blocks(of: own, from: common) else { return }
+        // What this device began from may be of the history that goes.
+        let isBaseless = starts[oldSlot].map { common < $0.number } ?? false
+        guard !isBaseless || mayLeaveBase else {
+            return hinderFork(
+                "they differ in what this device began from: \(Self.howToBeginAnew)")
+        }
         try beginSuccessor()
         // It may hold what is about to be written again.
         nextBase = nil
         try storeNextBase()
         let moved = try restate(exclusive, from: oldSlot, common: common)
+        membership.follow { order in
+            let old = OperationID(writer: oldSlot, block: order.block, index: Int(order.index))
+            guard order.writer == fork.log, let new = moved[old] else { return order }
+            return OperationOrder(
+                time: order.time, writer: writers.key(of: new.writer), block: new.block,
+                index: UInt64(new.index))
+        }
+        membershipChanged = true
 
         try exchangeHistories(index, of: oldSlot, common: common)
+        if isBaseless { try leaveBase() }
         let retired = RetiredSlot(slot: oldSlot, current: fork.branch, common: common, moved: moved)
         try moveStaged(retired)
         retiredSlots.append(retired)
@@ -144,6 +169,24 @@ extension Engine {
         )
         try rebuildView(telling: true)
         try introduce()
+    }
+
+    /// Whether all logs are here from their first blocks on: as with a device that was alone.
+    private var mayLeaveBase: Bool {
+        starts.allSatisfy { slot, start in
+            logs[slot].map { $0.contiguousLength >= start.number } ?? false
+        }
+    }
+
+    private mutating func leaveBase() throws(StorageError) {
+        endSweep()
+        base = nil
+        starts = [:]
+        compaction = nil
+        for value in [StoredValue.base, StoredValue.starts, StoredValue.compaction] {
+            try storage.setValue(nil, of: value)
+        }
+        for log in logs.values { log.fetchStart = 0 }
     }
 
     /// It is one history after all, and this copy only older: somebody could not show how it goes on.
@@ -165,12 +208,19 @@ extension Engine {
     mutating func exchangeHistories(_ index: Int, of oldSlot: WriterSlot, common: UInt64)
         throws(StorageError)
     {
+        if let own = logs[oldSlot], let branch = logs[forks[index].branch], branch.fetchStart > 0 {
+            try branch.takeOver(from: own, blocks: provingBlocks()[oldSlot] ?? [])
+        }
         try logs[oldSlot]?.erase()
         logs[oldSlot] = nil
         try swapWriters(oldSlot, forks[index].branch)
         forks[index].common = common
         forks[index].state = .settled
         try storeForks()
+        // They are in blocks that are others now.
+        let key = forks[index].log
+        checkpoints.removeAll { $0.log == key && $0.block >= common }
+        (checkpointsChanged, offered) = (true, nil)
         // Under this clock the others meant the other history's blocks.
         try forgetDivergences()
         branchSource = nil
@@ -190,7 +240,7 @@ extension Engine {
     /// - Returns: nil if this version cannot read all that is in them. Leaving that out would lose it: both
     ///   histories stay as they are.
     mutating func blocks(of log: Log, from common: UInt64) throws(StorageError) -> [Block]? {
-        var codec = starts[ownSlot] ?? BlockCodec(writer: ownSlot)
+        var codec = ownCodec
         var blocks: [Block] = []
         guard codec.number <= common else {
             hinderFork(

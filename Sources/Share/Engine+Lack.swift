@@ -13,7 +13,7 @@ extension Engine {
             if slot == branch { return log.firstMissing.map { (slot, $0) } }
             let next = applied[slot] ?? 0
             guard !stopped.contains(slot), membership.isMember(log: log.key) || slot == ownSlot,
-                next < min(bound(of: slot), log.length), !log.hasBlock(at: next)
+                next < min(bound(of: slot), log.signedLength), !log.hasBlock(at: next)
             else { return nil }
             return (slot, next)
         }
@@ -30,8 +30,9 @@ extension Engine {
         }.map(\.id)
         func lacks(_ id: ConnectionID) -> Bool {
             let replication = replications[ReplicationID(connection: id, slot: lacked.slot)]
-            return replication.map { $0.remoteLength != nil && !$0.remoteHas(lacked.block) }
-                ?? false
+            guard let replication, replication.remoteLength != nil else { return false }
+            return !replication.remoteHas(lacked.block)
+                || lacked.block >= replication.log.length && !replication.canBeFollowed
         }
         guard isBranch else { return !holders.isEmpty && holders.allSatisfy(lacks) }
         // They are asked one after another.

@@ -128,6 +128,16 @@ extension Engine {
         markDirty()
     }
 
+    /// A peer's copy of the own log is the history that is here.
+    mutating func noteShared(_ length: UInt64, of slot: WriterSlot) {
+        guard slot == ownSlot, pendingFork == nil else { return }
+        shared = (slot, max(length, sharedOfOwn))
+    }
+
+    /// How much of the own log members are known to have just as it is here. What they only say to have seen may be of
+    /// another history, where this device's state was restored or cloned and nobody has found out yet.
+    var sharedOfOwn: UInt64 { shared.slot == ownSlot ? shared.length : 0 }
+
     /// How far this device has applied every log.
     var holds: [(Bytes32, UInt64)] {
         logs.keys.sorted { $0.rawValue < $1.rawValue }.filter { $0 != pendingFork?.branch }

@@ -35,7 +35,9 @@ extension Engine {
             }
             followFromCheckpoint()
             resumption = nil
+            let offers = chances.offers
             chances = ResumptionChances()
+            chances.offers = offers
             notices.append(
                 "this device went on from a checkpoint of \(checkpoint.content.size) bytes"
                     + (work.blocks.isEmpty
@@ -179,6 +181,7 @@ extension Engine {
     private mutating func followFromCheckpoint() {
         for slot in logs.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
             logs[slot]?.wantAll()
+            logs[slot]?.mayLeap = false
             logs[slot]?.fetchStart = starts[slot]?.number ?? 0
             if slot != ownSlot { logsToReopen.append(slot) }
         }

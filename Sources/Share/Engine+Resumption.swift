@@ -61,7 +61,10 @@ extension Engine {
                     forkHindrance ?? "this device cannot read what it wrote")
             }
         }
-        if isLate { return try refuseResumption(current.lateness(isForked: pendingFork != nil)) }
+        if isLate {
+            return try refuseResumption(
+                current.lateness(isForked: pendingFork != nil), isForGood: false)
+        }
         return false
     }
 
@@ -102,6 +105,8 @@ extension Engine {
                 guard let slot = followedSlot(state.writer), let log = logs[slot] else { continue }
                 log.wantAll()
                 log.fetchStart = state.number
+                // The view is about to be another one.
+                log.mayLeap = true
                 logsToReopen.append(slot)
             }
         } catch {
@@ -150,17 +155,23 @@ extension Engine {
         return known
     }
 
-    private mutating func refuseResumption(_ reason: String) throws(StorageError) -> Bool {
+    /// - Parameter isForGood: whether it is of no use to try it again when a member offers it anew.
+    private mutating func refuseResumption(_ reason: String, isForGood: Bool = true)
+        throws(StorageError) -> Bool
+    {
         guard let current = resumption else { return false }
-        chances.refused.append(current.point)
+        if isForGood { chances.refused.append(current.point) }
         if chances.refused.count > Resumption.Limits.offers { chances.refused.removeFirst() }
         chances.refusal = reason
         chances.hopelessSince = nil
         notices.append("a checkpoint was refused: \(reason)")
         resumption = nil
-        for (slot, log) in logs { log.fetchStart = starts[slot]?.number ?? 0 }
+        for (slot, log) in logs {
+            log.fetchStart = starts[slot]?.number ?? 0
+            log.mayLeap = false
+        }
         if let branch = pendingFork?.branch {
-            logs[branch]?.fetchStart = starts[ownSlot]?.number ?? 0
+            logs[branch]?.fetchStart = ownStart
         }
         try rebuildWanted()
         return true
@@ -253,7 +264,7 @@ extension Engine {
     private func common(after proven: LogAgreement, by times: [UInt64: HybridTime])
         throws(StorageError) -> UInt64
     {
-        let start = max(proven.common, starts[ownSlot]?.number ?? 0)
+        let start = max(proven.common, ownStart)
         var common = start
         // One of the doubtful ones differs.
         let end = proven.common &+ proven.doubtful

@@ -38,26 +38,76 @@ extension Engine {
         }
     }
 
+    /// Every member keeps the blocks that prove who is one, so that it can show them; and gets them, where what is around
+    /// them is not fetched any more: without them it could be no new device's way into the share, nor that of a device
+    /// whose state is older than what is kept.
+    ///
+    /// - Returns: whether some are to be asked for.
+    mutating func seekProvingBlocks() -> Bool {
+        var proving = provingBlocks()
+        for link in resumption?.point.links ?? [] {
+            if let slot = writers.slot(of: link.log) {
+                proving[slot, default: []].append(link.block)
+            }
+        }
+        var isNews = false
+        for (slot, log) in logs {
+            // While the own log has another history, it is that one's blocks that peers point to.
+            if slot == ownSlot, pendingFork != nil { continue }
+            let named = slot == pendingFork?.branch ? ownSlot : slot
+            if log.seek(proving[named] ?? []) { isNews = true }
+        }
+        return isNews
+    }
+
     func isHere(_ content: Content) -> Bool {
         let reader = ContentReader(content, storage: chunks)
         return (try? reader.missing(in: 0..<reader.size, limit: 1).isEmpty) ?? false
     }
 
     func proof(of checkpoint: PublishedCheckpoint) throws(StorageError) -> StartingPoint? {
-        var links = [StartingPoint.Link(log: checkpoint.log, block: checkpoint.block)]
-        while let first = links.first, first.log != membership.foundingLog {
-            guard links.count < StartingPoint.Limits.links,
-                let admission = membership.admission(of: first.log)
-            else { return nil }
-            links.insert(
-                StartingPoint.Link(log: admission.log, block: admission.block), at: 0)
-        }
-        if links.first?.block != 0 {
-            links.insert(StartingPoint.Link(log: membership.foundingLog, block: 0), at: 0)
-        }
+        var links = [StartingPoint.Link(log: membership.foundingLog, block: 0)]
+        guard addAdmissions(of: checkpoint.log, to: &links) else { return nil }
+        let last = StartingPoint.Link(log: checkpoint.log, block: checkpoint.block)
+        if links.last != last { links.append(last) }
         let point = StartingPoint(links: links)
-        guard case .proven = try check(point) else { return nil }
+        guard links.count <= StartingPoint.Limits.links, case .proven = try check(point) else {
+            return nil
+        }
         return point
+    }
+
+    /// The blocks that make a log a member's, in an order in which each can be understood: that of who wrote it down
+    /// before its own, and that of the log whose device it goes on for.
+    ///
+    /// - Returns: false if that is more than a starting point holds.
+    private func addAdmissions(of log: Bytes32, to links: inout [StartingPoint.Link]) -> Bool {
+        var waiting = [log]
+        while let next = waiting.last {
+            guard next != membership.foundingLog, let admission = membership.admission(of: next)
+            else {
+                guard next == membership.foundingLog else { return false }
+                waiting.removeLast()
+                continue
+            }
+            let link = StartingPoint.Link(log: admission.log, block: admission.block)
+            let before = [admission.log, membership.predecessor(of: next)].compactMap { $0 }
+            let unknown = before.first { log in
+                guard log != membership.foundingLog, let known = membership.admission(of: log)
+                else { return false }
+                return !links.contains(.init(log: known.log, block: known.block))
+            }
+            if let unknown {
+                guard waiting.count < StartingPoint.Limits.links, !waiting.contains(unknown) else {
+                    return false
+                }
+                waiting.append(unknown)
+            } else {
+                if !links.contains(link) { links.append(link) }
+                waiting.removeLast()
+            }
+        }
+        return true
     }
 
     /// While the own log has another history, it is that one's blocks that peers point to.
@@ -65,7 +115,7 @@ extension Engine {
     {
         guard let pendingFork, slot == ownSlot else { return try logs[slot]?.block(at: block) }
         if let bytes = try logs[pendingFork.branch]?.block(at: block) { return bytes }
-        let common = max(pendingFork.common, starts[slot]?.number ?? 0)
+        let common = max(pendingFork.common, ownStart)
         return block < common ? try ownLog?.block(at: block) : nil
     }
 

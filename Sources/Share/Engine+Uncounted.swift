@@ -32,7 +32,7 @@ extension Engine {
     private func commonLength(of slot: WriterSlot) -> UInt64? {
         guard let pendingFork, writers.key(of: slot) == pendingFork.log else { return nil }
         // What this device began from the others have, too.
-        return max(pendingFork.common, starts[slot]?.number ?? 0)
+        return max(pendingFork.common, ownStart)
     }
 
     /// How much of a log of this device counts for the others; nil for all.

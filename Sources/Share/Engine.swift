@@ -131,6 +131,8 @@ struct Engine {
     var committed: (slot: WriterSlot, length: UInt64) = (.none, 0)
     /// Counts the commits that changed that.
     var ownCommits: UInt64 = 0
+    /// How much of which own log members are known to have as it is here, since the start.
+    var shared: (slot: WriterSlot, length: UInt64) = (.none, 0)
     /// Logs with two histories.
     var forks: [LogFork] = []
     /// What the own log has seen of others, once its view was made anew while it had another history.

@@ -73,6 +73,12 @@ package struct Membership: Equatable, Sendable {
         members[log].map { ($0.admitted.writer, $0.admitted.block) }
     }
 
+    /// The log of the same device by whose word a log was admitted.
+    func predecessor(of log: Bytes32) -> Bytes32? {
+        guard let member = members[log] else { return nil }
+        return admissions.first { $0.member == member }?.predecessor
+    }
+
     package func isMember(log: Bytes32) -> Bool { members[log] != nil }
 
     package func member(device: Bytes32) -> Member? {
@@ -170,6 +176,18 @@ package struct Membership: Equatable, Sendable {
         if let known = members[log], !(order < known.admitted) { return true }
         members[log] = admission.member
         return true
+    }
+
+    /// Operations have been written again elsewhere, at the same time of day: who was let in by one is found there.
+    /// Where logs have ended that follows from who wrote what, and nothing is changed.
+    mutating func follow(_ moved: (OperationOrder) -> OperationOrder) {
+        guard endings.isEmpty else { return }
+        for index in admissions.indices {
+            admissions[index].member.admitted = moved(admissions[index].order)
+        }
+        admissions.sort { $0.order < $1.order }
+        for (log, member) in members { members[log]?.admitted = moved(member.admitted) }
+        inviteOrders = inviteOrders.mapValues(moved)
     }
 
     /// Whether its author is, or may turn out to be, one who may say so.

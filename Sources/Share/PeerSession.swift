@@ -54,8 +54,8 @@ struct PeerSession {
     /// Whether the remote has shown that it holds the share key.
     var isMember = false
     var device = ""
-    /// Whether it was told where a new device can start.
-    var hasGivenStart = false
+    /// Where one can start, as it was last told.
+    var givenStart: StartingPoint?
     var view = RemoteView()
     var control: Protomux.ChannelID?
     var logs: [Protomux.ChannelID: LogChannel] = [:]

@@ -27,8 +27,8 @@ package struct WantedChunk: Equatable, Sendable {
     package var reference: ChunkReference
     /// Whether it holds a list of pieces (of a content tree) and not file bytes.
     package var isList: Bool
-    /// Whether something shown lacks it. If not, an old version that nobody may have any more is all that
-    /// does: then this device has what it should. Not stored.
+    /// Whether something shown lacks it. If not, an old version or a published checkpoint that nobody may have any
+    /// more is all that does: then this device has what it should. Not stored.
     package var isOwed: Bool
 
     package init(reference: ChunkReference, isList: Bool, isOwed: Bool = true) {

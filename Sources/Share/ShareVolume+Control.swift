@@ -70,7 +70,7 @@ extension ShareVolume {
         }
         for message in messages {
             session.mux.send(control, type: message.type, payload: message.payload)
-            if case .hello(_, _, let start) = message { session.hasGivenStart = start != nil }
+            if case .hello(_, _, let start) = message { session.givenStart = start }
         }
         tellHolds(on: &session, &table)
         let channel = session.mux.open(
@@ -81,14 +81,15 @@ extension ShareVolume {
         try openLogs(on: &session)
     }
 
-    /// Tells the remote where it could start, if that was not known before.
+    /// Tells the remote where it could start, if that is not what it was last told: what was offered may have gone with
+    /// a history of a log that is nobody's any more.
     func giveStart(on session: inout PeerSession) throws(SessionError) {
-        guard !session.hasGivenStart, session.isMember, let control = session.control else {
+        guard session.isMember, let control = session.control else { return }
+        let message = try stored { (engine) throws(StorageError) in try engine.hello() }
+        guard case .hello(_, _, .some(let start)) = message, start != session.givenStart else {
             return
         }
-        let message = try stored { (engine) throws(StorageError) in try engine.hello() }
-        guard case .hello(_, _, .some) = message else { return }
-        session.hasGivenStart = true
+        session.givenStart = start
         session.mux.send(control, type: message.type, payload: message.payload)
     }
 

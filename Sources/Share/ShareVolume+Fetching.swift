@@ -73,7 +73,7 @@ extension ShareVolume {
         table.stored.append(address)
         guard wanted.isList else { return }
         let more = try stored { (engine) throws(StorageError) in
-            try engine.wantChildren(of: wanted.reference)
+            try engine.wantChildren(of: wanted.reference, isOwed: wanted.isOwed)
             return engine.takeNewlyWanted()
         }
         for chunk in more { table.fetcher.want(chunk) }

@@ -33,6 +33,7 @@ extension ShareVolume {
                 var effects: [LogReplication.Effect] = []
                 let (more, asked) = try engine.withLock { (engine) throws(StorageError) in
                     try engine.lookForLack(among: members, now: now)
+                    if engine.seekProvingBlocks() { table.logsGrew = true }
                     let more =
                         try engine.advanceResumption(now: now, isConnected: !members.isEmpty)
                         || engine.mustIntroduce
@@ -192,6 +193,8 @@ extension ShareVolume {
             case .remoteAcknowledged(let length):
                 session.logs[channel]?.acknowledged = length
                 if let slot { engine.withLock { $0.noteAcknowledged(length, of: slot) } }
+            case .shared(let length):
+                if let slot { engine.withLock { $0.noteShared(length, of: slot) } }
             case .violation(let what):
                 throw SessionError("log replication: \(what)")
             }

@@ -31,6 +31,8 @@ struct SimulatedPeers {
     private(set) var violations: [String] = []
     private(set) var conflicts = 0
     private(set) var prefixes: [LogPrefix] = []
+    /// How much of a writer's log others turned out to have as it is there.
+    private(set) var shared: [UInt64] = []
     /// How much a writer's log has at least in common with a longer one that it signed and nobody can show whole.
     private(set) var unfollowed: [UInt64] = []
     /// Lengths that a remote could prove nothing of.
@@ -203,6 +205,7 @@ struct SimulatedPeers {
                 hasChanged = true
             case .upgraded, .released: hasChanged = true
             case .remoteLength, .remoteAcknowledged: break
+            case .shared(let length): shared.append(length)
             case .conflict: conflicts += 1
             case .unfollowed(let common, _): unfollowed.append(common)
             case .prefix(let prefix): prefixes.append(prefix)

@@ -128,6 +128,26 @@ import Testing
         membership.length(of: Self.key(letter))
     }
 
+    @Test func `who was let in by a block that was written again was let in by the new one`() throws
+    {
+        let facts = [
+            Self.admit("y", .writer, by: "x", 1, at: 10, needs: ["f+x"]),
+            Self.admit("v", .writer, by: "x", 5, at: 11, needs: ["x+y"]),
+        ]
+        var membership = try membership(facts)
+        membership.follow { order in
+            guard order.writer == Self.key("x"), order.block >= 4 else { return order }
+            return OperationOrder(time: order.time, writer: Self.key("z"), block: 0, index: 0)
+        }
+        #expect(membership.admission(of: Self.key("y")).map { $0 == (Self.key("x"), 1) } == true)
+        #expect(membership.admission(of: Self.key("v")).map { $0 == (Self.key("z"), 0) } == true)
+        // As one who never heard of the other block.
+        var other = Membership(foundingLog: Self.key("f"))
+        let again = Self.admit("v", .writer, by: "z", 0, at: 11, needs: ["x+y"])
+        apply(Self.beginning + [facts[0], again], to: &other, more: [:])
+        #expect(membership == other)
+    }
+
     @Test func `a revoked log counts up to the cut, and nobody whom it admitted later`() throws {
         let membership = try membership(
             [
