@@ -47,6 +47,7 @@ extension Log {
     ///
     /// - Parameter blocks: those of which the bytes are taken, too.
     package func takeOver(from other: Log, blocks: [UInt64]) throws(StorageError) {
+        let blocks = Set(blocks)
         var waiting = tree.roots.map(\.index)
         while let index = waiting.popLast() {
             guard FlatTree.leftSpan(index) / 2 < fetchStart, let own = try node(at: index) else {
@@ -60,7 +61,7 @@ extension Log {
         }
     }
 
-    private func takeOver(below root: TreeNode, from other: Log, _ blocks: [UInt64])
+    private func takeOver(below root: TreeNode, from other: Log, _ blocks: Set<UInt64>)
         throws(StorageError)
     {
         var nodes: [TreeNode] = []

@@ -420,7 +420,7 @@ extension LogReplication {
         guard let signature = proof.upgrade?.signature else { return }
         let signed = try log.signedTree(from: proof)
         do throws(StorageError) {
-            // Whoever owns the log may have to know that it is longer.
+            // That it is longer is news all the same.
             guard try log.leap(to: signed, signature) else { return effects.append(.released) }
             releaseEverything()
             fetch.comparedLength = log.length

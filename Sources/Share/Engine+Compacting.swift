@@ -68,9 +68,7 @@ extension Engine {
         let stable = stableClock()
         guard next.states.allSatisfy({ stable[$0.writer] >= $0.number }) else { return }
         // What is given back of the own log could not be written again if its history turned out to be another one.
-        let isAlone = membership.logs.allSatisfy {
-            writers.slot(of: $0).map(ownSlots.contains) ?? false
-        }
+        let isAlone = activeSlots.allSatisfy(ownSlots.contains)
         guard
             isAlone || next.states.allSatisfy({ $0.writer != ownSlot || $0.number <= sharedOfOwn })
         else { return }

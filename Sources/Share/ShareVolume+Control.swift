@@ -83,12 +83,10 @@ extension ShareVolume {
 
     /// Tells the remote where it could start, if that is not what it was last told: what was offered may have gone with
     /// a history of a log that is nobody's any more.
-    func giveStart(on session: inout PeerSession) throws(SessionError) {
-        guard session.isMember, let control = session.control else { return }
-        let message = try stored { (engine) throws(StorageError) in try engine.hello() }
-        guard case .hello(_, _, .some(let start)) = message, start != session.givenStart else {
-            return
-        }
+    func giveStart(_ message: ControlMessage, on session: inout PeerSession) {
+        guard case .hello(_, _, .some(let start)) = message, start != session.givenStart,
+            session.isMember, let control = session.control
+        else { return }
         session.givenStart = start
         session.mux.send(control, type: message.type, payload: message.payload)
     }

@@ -132,6 +132,7 @@ extension ShareVolume {
         guard !table.sessions.isEmpty else { return table.tickDeadline = nil }
         if let deadline = table.tickDeadline, deadline > now { return }
         table.tickDeadline = now + PeerTable.Limits.tickInterval
+        let hello = engine.withLock { engine in try? engine.hello() }
         for id in table.ids {
             with(id, &table, now: now) { (session, table) throws(SessionError) in
                 for (channel, log) in session.inOrder {
@@ -142,7 +143,7 @@ extension ShareVolume {
                     }
                     try self.perform(effects, channel: channel, on: &session, &table)
                 }
-                try self.giveStart(on: &session)
+                if let hello { self.giveStart(hello, on: &session) }
                 var effects: [ChunkExchange.Effect] = []
                 session.chunks?.exchange.tick(now: now, into: &effects)
                 try self.perform(effects, on: &session, &table, now: now)

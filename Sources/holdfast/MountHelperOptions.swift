@@ -16,17 +16,30 @@ struct MountHelperOptions: Equatable {
     init(_ options: [String], isSloppy: Bool = false) throws(CommandFailure) {
         var words = Words()
         for option in options { try add(option, to: &words, isSloppy: isSloppy) }
-        self.words = words.flags.map { "--\($0)" } + words.values
+        let flags = words.flags.filter { !words.denied.contains($0) }
+        self.words = flags.map { "--\($0)" } + words.values
     }
 
     private struct Words {
         var flags: [String] = []
+        /// Flags that are not set, wherever that is said.
+        var denied: Set<String> = []
         var values: [String] = []
 
         /// The last of two that say the opposite holds.
         mutating func set(_ flag: MountFlag, _ isOn: Bool) {
             flags.removeAll { $0 == flag.rawValue }
             if isOn { flags.append(flag.rawValue) }
+        }
+
+        /// mount(8) puts its own words before ours, however they were given: what it denies is denied.
+        mutating func deny(_ flag: MountFlag, _ isDenied: Bool) {
+            if isDenied {
+                denied.insert(flag.rawValue)
+            } else {
+                denied.remove(flag.rawValue)
+                set(flag, true)
+            }
         }
     }
 
@@ -43,10 +56,14 @@ struct MountHelperOptions: Equatable {
         case "ro": words.set(.readOnly, true)
         case "rw": words.set(.readOnly, false)
         // mount(8) keeps `suid` and `dev` to itself: they are what it thinks anybody has without.
-        case "suid", "setid": words.set(.suid, true)
-        case "nosuid", "nosetid": words.set(.suid, false)
-        case "dev", "devices": words.set(.dev, true)
-        case "nodev", "nodevices": words.set(.dev, false)
+        case "suid": words.deny(.suid, false)
+        case "nosuid": words.deny(.suid, true)
+        case "setid": words.set(.suid, true)
+        case "nosetid": words.set(.suid, false)
+        case "dev": words.deny(.dev, false)
+        case "nodev": words.deny(.dev, true)
+        case "devices": words.set(.dev, true)
+        case "nodevices": words.set(.dev, false)
         case "exec": words.set(.noExec, false)
         case "noexec": words.set(.noExec, true)
         case "sync": words.set(.sync, true)

@@ -83,6 +83,9 @@ import Testing
         #expect(try options("ro", "rw").words == [])
         #expect(try options("rw", "ro").words == ["--read-only"])
         #expect(try options("noexec", "nosuid", "exec", "suid").words == ["--suid"])
+        #expect(try options("setid", "nosetid").words == [])
+        // mount(8) does not keep the order.
+        #expect(try options("nosuid", "nodev", "devices", "setid").words == [])
     }
 
     @Test func `what is for mount(8) or the kernel is passed over`() throws {

@@ -1,6 +1,5 @@
 import Base
 import Chunks
-import Dispatch
 import Share
 import Synchronization
 import Testing
@@ -38,8 +37,15 @@ struct WritesInFlightTests {
     }
 
     /// Runs all at once, and waits for them.
-    private func together(_ bodies: [@Sendable () -> Void]) {
-        DispatchQueue.concurrentPerform(iterations: bodies.count) { bodies[$0]() }
+    private func together(_ bodies: [@Sendable () -> Void]) throws {
+        let ends = bodies.map { _ in Latch() }
+        for (body, end) in zip(bodies, ends) {
+            try startThread(name: "together") {
+                body()
+                end.open()
+            }
+        }
+        for end in ends { end.wait() }
     }
 
     @Test
@@ -67,7 +73,7 @@ struct WritesInFlightTests {
             do { try body() } catch { failures.withLock { $0.append("\(error)") } }
         }
         let seen = Mutex<[UInt8]>([])
-        together([
+        try together([
             { noting { try write(2, at: 0) } },
             { noting { try write(3, at: large) } },
             {
@@ -208,7 +214,7 @@ struct WritesInFlightTests {
                 }
             }
         }
-        together(bodies)
+        try together(bodies)
         #expect(failures.withLock { $0 }.isEmpty, "seed \(seed)")
         #expect(compared.withLock { $0 } > 0)
         #expect(try read(0..<part * writers) == finals.withLock { $0.flatMap { $0 } })

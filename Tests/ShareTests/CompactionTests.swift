@@ -99,6 +99,29 @@ import Testing
         try expectOne(devices, network)
     }
 
+    @Test func `who is alone gives back rows, and of its own log nothing before somebody has it`()
+        throws
+    {
+        let (network, devices) = try network(seed: 14, devices: ["alice"])
+        let alice = devices[0]
+        func ownLog() -> (held: UInt64, length: UInt64) {
+            alice.volume.engine.withLock { engine in
+                let log = engine.ownLog
+                let length = log?.length ?? 0
+                return (UInt64((0..<length).count { log?.hasBlock(at: $0) ?? false }), length)
+            }
+        }
+        try grow(network, devices)
+        #expect(hasCompacted(alice) && ownLog().held == ownLog().length)
+        #expect(rows(alice) < 400, "\(rows(alice))")
+        #expect(try alice.volume.check(scratch: MemoryShareStorage()).problems.isEmpty)
+        let bob = try network.addDevice("bob")
+        network.connect(alice, bob)
+        try grow(network, [alice, bob], from: 12)
+        #expect(ownLog().held < ownLog().length / 2, "\(network.log)")
+        try expectOne([alice, bob], network)
+    }
+
     @Test func `made anew from what is left, the view is the same`() throws {
         let (network, devices) = try network(seed: 2, devices: ["alice", "bob"])
         try grow(network, devices)

@@ -123,6 +123,16 @@ import Testing
         #expect(dave.volume.status().start != nil)
     }
 
+    @Test func `who is left alone gives history back, also after a restart`() throws {
+        let (network, devices) = try network(seed: 9, ["alice", "bob"])
+        let alice = devices[0]
+        #expect(try alice.volume.retire("bob") == "bob")
+        try network.restart(alice)
+        try grow(network, [alice])
+        #expect(hasCompacted(alice), "\(network.log)")
+        #expect(try alice.volume.check(scratch: MemoryShareStorage()).problems.isEmpty)
+    }
+
     @Test func `what any member has of a retired log stays, and nothing more comes`() throws {
         let (network, devices) = try network(seed: 2, ["alice", "bob", "carol", "dave"])
         let (alice, bob, carol, dave) = (devices[0], devices[1], devices[2], devices[3])
