@@ -99,7 +99,14 @@ extension Engine {
             // Of two places the later holds; a removal that did not know of this one does not.
             if !row.isDead, hasBeenSet(row.placement.stamp, since: context) { return nil }
             let parent = try home(place.parent, &restating)
-            let before = try home(from, &restating)
+            if row.isDead, !row.removals.contains(where: { $0.writer == ownSlot }) {
+                // Another name of a file that has one: where the removal is settled this one is dead for ever.
+                let new = try authorAgain(
+                    .place(.init(.new(row.object), in: parent, named: place.name)))
+                restating.moved[entry] = new
+                return new
+            }
+            let before = try formerHome(from, restating)
             return try authorAgain(
                 .place(.init(.existing(now, from: before), in: parent, named: place.name)))
         }
@@ -109,9 +116,8 @@ extension Engine {
         _ remove: Operation.Remove, _ context: Context, _ restating: inout Restating
     ) throws(StorageError) -> OperationID? {
         let entry = restating.current(remove.entry)
-        guard let row = try tree.entryRow(entry) else { return nil }
-        var from = restating.current(remove.from)
-        if try tree.objectRow(from) == nil { from = .root }
+        guard let row = try tree.entryRow(entry), !row.isDead else { return nil }
+        let from = try formerHome(remove.from, restating)
         if let version = remove.version.map(restating.current) {
             guard try tree.hasVersion(version) else { return nil }
             return try authorAgain(.remove(.init(entry, from: from, version: version)))
@@ -173,16 +179,28 @@ extension Engine {
         return home
     }
 
-    private func isDirectory(_ id: ObjectID) throws(StorageError) -> Bool {
-        guard let row = try tree.objectRow(id) else { return false }
-        return row.kind == .directory && (id == .root || row.entry != nil)
+    /// Where something was: only for the time at which that changed.
+    private func formerHome(_ directory: ObjectID, _ restating: Restating) throws(StorageError)
+        -> ObjectID
+    {
+        let now = restating.current(directory)
+        return try isDirectory(now) ? now : .root
     }
 
-    /// Whether a file is not there, or was removed elsewhere, by somebody who had seen what others made of it: its
-    /// bytes may be nobody's any more, and are not to show again with what was done to it here.
+    private func isDirectory(_ id: ObjectID) throws(StorageError) -> Bool {
+        guard id != .root else { return true }
+        guard let row = try tree.objectRow(id), row.kind == .directory, row.entry != nil else {
+            return false
+        }
+        return try !isGone(id)
+    }
+
+    /// Whether a thing is not there, or was removed elsewhere, by somebody who had seen what others made of it: its
+    /// bytes may be nobody's any more, and are not to show again with what was done to it here; and where that is
+    /// settled it is dead for ever, so that what names it does nothing.
     private func isGone(_ id: ObjectID) throws(StorageError) -> Bool {
         guard let row = try tree.objectRow(id) else { return true }
-        guard row.kind != .directory, row.links == 0 else { return false }
+        guard row.links == 0 else { return false }
         // What was removed here is put back as what it was.
         return try !tree.allEntries(of: id).contains { entry in
             entry.removals.contains { $0.writer == ownSlot }

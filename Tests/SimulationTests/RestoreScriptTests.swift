@@ -173,6 +173,35 @@ import Testing
                 ]))
     }
 
+    @Test func `what is dead for ever is not named again`() {
+        check(
+            DeviceScript(
+                seed: 1_720_257, devices: 2,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .write(1, "b", .inPlace),
+                    .write(1, "c/c/a", .inPlace),
+                    .makeDirectory(0, "n.txt"),
+                    .write(0, "a/b", .inPlace),
+                    .write(0, "b/b", .inPlace),
+                    .stage(0, "c"),
+                    .backUp(0),
+                    .makeDirectory(0, "c"),
+                    .writeBinary(0, "c/n.txt", kilobytes: 1),
+                    .putBack(0),
+                    .sleep(hours: 3000),
+                    .removeTree(1, "n.txt"),
+                    .run(milliseconds: 60),
+                    .stage(0, "b"),
+                    .putBack(0),
+                    .writeBinary(1, "m.txt", kilobytes: 1),
+                    .sleep(hours: 1),
+                    .removeTree(0, "n.txt"),
+                    .putBack(0),
+                    .sleep(hours: 1),
+                ]))
+    }
+
     @Test func `a file that others bring back to life stands for itself again`() {
         check(
             DeviceScript(
