@@ -81,6 +81,8 @@ extension Engine {
         if checkpointDueSince != nil { checkpointDueSince = now }
         // Nobody else has the same clock while blocks wait.
         guard !hasUnapplied, pendingFork == nil else { return }
+        // There is more of the own log: saying anything would begin another one, which is nobody's yet.
+        guard let own = ownLog, own.length <= applied[ownSlot] ?? 0 else { return }
         try commit()
         let growth = checkpointGrowth
         let isDue = growth.bytes >= growth.due

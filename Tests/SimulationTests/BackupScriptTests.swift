@@ -269,6 +269,35 @@ import Testing
                 ]))
     }
 
+    @Test func `no checkpoint is published in a log that is begun by publishing it`() {
+        check(
+            DeviceScript(
+                seed: 1_504_565, devices: 2,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .write(0, "b", .inPlace),
+                    .write(0, "n.txt", .inPlace),
+                    .sleep(hours: 1),
+                    .sleep(hours: 1),
+                    .writeSame(1, "n.txt"),
+                    .write(1, "b/m.txt", .inPlace),
+                    .writeSlowly(0, "c", milliseconds: 713),
+                    .run(milliseconds: 60),
+                    .sleep(hours: 1),
+                    .write(0, "c", .renameOver),
+                    .run(milliseconds: 3000),
+                    .backUp(0),
+                    .backUp(1),
+                    .editCopy(0, ""),
+                    .sleep(hours: 1),
+                    .write(1, "m.txt", .inPlace),
+                    .putBack(1),
+                    .sleep(hours: 1),
+                    .putBack(0),
+                    .sleep(hours: 1),
+                ]))
+    }
+
     @Test func `nothing of the own log is given back that members may have another history of`() {
         check(
             DeviceScript(
