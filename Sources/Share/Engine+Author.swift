@@ -46,8 +46,10 @@ extension Engine {
         open = block
         markDirty()
         note(treeChanges)
-        for case .entry(let directory, let name, _) in treeChanges {
-            recent.changedHere(NameKey(directory: directory, name: name))
+        if !operation.isWrite {
+            for case .entry(let directory, let name, _) in treeChanges {
+                recent.changedHere(NameKey(directory: directory, name: name))
+            }
         }
         try takeQuestionsAuthored()
         let known = operation.endsLog ? keyed(block.clock) : [:]
@@ -323,6 +325,8 @@ extension Operation {
         default: 64
         }
     }
+
+    fileprivate var isWrite: Bool { if case .write = self { true } else { false } }
 
     var isMembership: Bool {
         switch self {

@@ -278,6 +278,34 @@ import Testing
                 ]))
     }
 
+    @Test
+    func
+        `a file that came to a name is not under a save begun before, though written to here meanwhile`()
+    {
+        check(
+            DeviceScript(
+                seed: 1_720_155, devices: 3,
+                steps: [
+                    .sleep(hours: 1),
+                    .write(1, "n.txt", .inPlace),
+                    .write(2, "b", .inPlace),
+                    .clone(2),
+                    .sleep(hours: 1),
+                    .write(1, "n.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .edit(3, "n.txt", 3_580_753),
+                    .edit(1, "n.txt", 11_889_023),
+                    .rename(1, "n.txt", to: "k.bin"),
+                    .clone(3),
+                    .run(milliseconds: 60),
+                    .clone(2),
+                    .run(milliseconds: 3000),
+                    .stage(1, "k.bin"),
+                    .rename(5, "k.bin", to: "a"),
+                    .writeSlowly(1, "a", milliseconds: 222),
+                ]))
+    }
+
     @Test func `a file that came with its directory is not under a save begun before`() {
         check(
             DeviceScript(
