@@ -27,6 +27,7 @@ extension Engine {
         if isOwn {
             // What was done here is part of this history, to the last operation.
             try commit()
+            try beginResumptionAgain()
             // A slot of its own until the histories change places.
             let name = Blake2b.hash256(
                 key: keys.shareID,

@@ -13,11 +13,21 @@ extension Engine {
             logs[slot] = try openLog(link.log, slot)
             logs[slot]?.want(only: point.links.filter { $0.log == link.log }.map(\.block))
         }
+        // Of what is behind the blocks that are here, and comes before these, the checkpoint tells.
+        for link in point.links {
+            guard let slot = writers.slot(of: link.log), slot != ownSlot, let log = logs[slot],
+                log.length > 0, link.block >= max(log.length, log.fetchStart)
+            else { continue }
+            if log.fetchStart <= log.length { log.fetchStart = link.block }
+            logsToReopen.append(slot)
+        }
         resumption = Resumption(
             point: point, phase: .proving(point), deadline: now + Resumption.Limits.patience)
-        notices.append(
-            "this device's state is older than what the other members have kept: it goes on from a"
-                + " checkpoint")
+        if chances.refusal == nil {
+            notices.append(
+                "this device's state is older than what the other members have kept: it goes on from a"
+                    + " checkpoint")
+        }
         mustOpenLogs = true
         markDirty()
     }
@@ -155,16 +165,29 @@ extension Engine {
         return known
     }
 
-    /// - Parameter isForGood: whether it is of no use to try it again when a member offers it anew.
+    /// - Parameter isForGood: whether it is of no use to try it again, after all others that are offered.
     private mutating func refuseResumption(_ reason: String, isForGood: Bool = true)
         throws(StorageError) -> Bool
     {
         guard let current = resumption else { return false }
         if isForGood { chances.refused.append(current.point) }
         if chances.refused.count > Resumption.Limits.offers { chances.refused.removeFirst() }
+        if chances.refusal != reason { notices.append("a checkpoint was refused: \(reason)") }
         chances.refusal = reason
+        try endResumption()
+        if !isForGood { chances.noteAgain(current.point) }
+        return true
+    }
+
+    /// What is known of the own log is not what it was when this began: it begins again.
+    mutating func beginResumptionAgain() throws(StorageError) {
+        guard let current = resumption else { return }
+        try endResumption()
+        chances.note(current.point)
+    }
+
+    private mutating func endResumption() throws(StorageError) {
         chances.hopelessSince = nil
-        notices.append("a checkpoint was refused: \(reason)")
         resumption = nil
         for (slot, log) in logs {
             log.fetchStart = starts[slot]?.number ?? 0
@@ -174,7 +197,6 @@ extension Engine {
             logs[branch]?.fetchStart = ownStart
         }
         try rebuildWanted()
-        return true
     }
 
     // MARK: Where the own log's histories part

@@ -110,4 +110,10 @@ struct ResumptionChances {
         offers.append(offer)
         if offers.count > Resumption.Limits.offers { offers.removeFirst() }
     }
+
+    /// To be tried after all others.
+    mutating func noteAgain(_ offer: StartingPoint) {
+        guard !offers.contains(offer), offers.count < Resumption.Limits.offers else { return }
+        offers.insert(offer, at: 0)
+    }
 }

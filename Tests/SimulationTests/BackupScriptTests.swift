@@ -298,6 +298,78 @@ import Testing
                 ]))
     }
 
+    @Test func `a fork that is found while its device goes over to a checkpoint is looked into`() {
+        check(
+            DeviceScript(
+                seed: 1_602_427, devices: 2,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .sleep(hours: 1),
+                    .backUp(1),
+                    .backUp(0),
+                    .write(0, "n.txt", .inPlace),
+                    .writeSlowly(1, "k.bin", milliseconds: 148),
+                    .writeBinary(1, "c", kilobytes: 8),
+                    .edit(1, "k.bin", 7547184),
+                    .sleep(hours: 1),
+                    .sleep(hours: 1),
+                    .write(1, "b", .inPlace),
+                    .sleep(hours: 1),
+                    .edit(1, "n.txt", 8499150),
+                    .run(milliseconds: 500),
+                    .sleep(hours: 1),
+                    .sleep(hours: 1),
+                    .writeBinary(0, "b", kilobytes: 300),
+                    .putBack(1),
+                    .stage(0, "b"),
+                    .write(0, "a", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .makeDirectory(1, "b"),
+                    .putBack(0),
+                    .write(1, "a", .inPlace),
+                    .putBack(1),
+                    .makeDirectory(1, "n.txt"),
+                ]))
+    }
+
+    @Test func `a log is taken up at a block that proves who wrote the checkpoint`() {
+        check(
+            DeviceScript(
+                seed: 1_501_113, devices: 2,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .makeDirectory(0, "b"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .backUp(1),
+                    .run(milliseconds: 3000),
+                    .sleep(hours: 1),
+                    .makeDirectory(1, "k.bin"),
+                    .write(0, "a/b", .inPlace),
+                    .settle,
+                    .write(1, "c/a/m.txt", .inPlace),
+                    .sleep(hours: 3000),
+                    .writeSlowly(0, "n.txt", milliseconds: 649),
+                    .edit(1, "m.txt", 12486676),
+                    .write(0, "b/b", .inPlace),
+                    .putBack(1),
+                    .write(1, "m.txt", .inPlace),
+                    .write(1, "a", .inPlace),
+                    .sleep(hours: 1),
+                    .write(1, "c", .inPlace),
+                    .sleep(hours: 1),
+                    .sleep(hours: 1),
+                    .backUp(0),
+                    .unlink(0, "b/b"),
+                    .putBack(0),
+                    .setMode(0, "a", 439),
+                    .putBack(1),
+                    .putBack(0),
+                ]))
+    }
+
     @Test func `nothing of the own log is given back that members may have another history of`() {
         check(
             DeviceScript(
