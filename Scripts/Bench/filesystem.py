@@ -1,7 +1,9 @@
 """Mounts against a folder of the same disk: the same steps on each side in turn."""
 import math
 import os
+import shutil
 import statistics
+import tempfile
 import time
 
 import machine
@@ -19,20 +21,27 @@ def measure(place, report, options):
     if options.scale:
         import scale
         return scale.measure(place, report, options)
-    sizes = Sizes.choose(options.quick)
     device = Device("alone", place, transport="disabled")
     device.create()
     folders = {DISK: place.path("disk"), MOUNT: device.folder}
+    if not options.beside:
+        return alternate(place, report, options, device, folders)
+    # Its own folder in it, since all is removed that is made there.
+    folders["beside"] = tempfile.mkdtemp(prefix="holdfast-bench.", dir=options.beside)
+    try:
+        alternate(place, report, options, device, folders)
+    finally:
+        shutil.rmtree(folders["beside"], ignore_errors=True)
+
+
+def alternate(place, report, options, device, folders):
+    sizes = Sizes.choose(options.quick)
     os.mkdir(folders[DISK])
     processes = [device.process()]
     if options.peer:
         peer = Gocryptfs(place)
         folders[options.peer] = peer.folder
         processes.append(peer.process())
-    if options.beside:
-        # Its own folder in it, since all is removed that is made there.
-        folders["beside"] = os.path.join(options.beside, "holdfast-bench")
-        os.mkdir(folders["beside"])
     turns = Turns(folders, sizes, processes, source_tree(place.folder, sizes.tree), options)
     print(
         f"fs: {sizes.large >> 20} MiB, {sizes.files} files, {turns.rounds} rounds, time relative to "
