@@ -152,8 +152,10 @@ extension Engine {
         try storeNextBase()
         let moved = try restate(exclusive, from: oldSlot, common: common)
         membership.follow { order in
-            let old = OperationID(writer: oldSlot, block: order.block, index: Int(order.index))
-            guard order.writer == fork.log, let new = moved[old] else { return order }
+            // The index may be any: it is stored, or a checkpoint told it.
+            guard order.writer == fork.log, let index = Int(exactly: order.index),
+                let new = moved[OperationID(writer: oldSlot, block: order.block, index: index)]
+            else { return order }
             return OperationOrder(
                 time: order.time, writer: writers.key(of: new.writer), block: new.block,
                 index: UInt64(new.index))
