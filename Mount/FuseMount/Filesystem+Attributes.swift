@@ -25,7 +25,7 @@ extension Filesystem {
         }
         switch result {
         case .success(let attributes):
-            refusals.forget(caller, [])
+            refusals.forget(caller)
             reply.attributes(status(attributes), cacheSeconds: options.cacheSeconds)
         case .failure(let error): refuse(reply, error)
         }

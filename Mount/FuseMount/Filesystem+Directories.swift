@@ -10,10 +10,10 @@ final class DirectoryHandle: Sendable {
         let node: NodeID
         let parent: NodeID
         let items: [DirectoryItem]
-        /// As `ChangeCount.now` was, and the count of names taken away here: the kernel may read the rest of
-        /// it after things have changed.
+        /// As `ChangeCount.now` was, and `NameChangeCounts.changed` of the directory: the kernel may read the rest
+        /// of it after things have changed.
         let readAt: UInt64
-        var removals: UInt64 = 0
+        var namesAt: UInt64 = 0
 
         /// `.` and `..` come first.
         var count: Int { items.count + 2 }
@@ -98,7 +98,7 @@ extension Filesystem {
         }
         let inode = try inode(id)
         let before = changes.now
-        let removals = removals.now(inode.node)
+        let namesAt = names.changed(inode.node)
         let listing: DirectoryHandle.Listing
         if inode.orphan != nil {
             listing = DirectoryHandle.Listing(
@@ -108,7 +108,7 @@ extension Filesystem {
                 node: inode.node, parent: try volume.parent(of: inode.node),
                 items: try volume.list(inode.node).filter {
                     $0.isShowable && !isVirtual($0, in: id)
-                }, readAt: before, removals: removals)
+                }, readAt: before, namesAt: namesAt)
         }
         handle.listing.withLock { $0 = listing }
         return listing
@@ -126,9 +126,10 @@ extension Filesystem {
         // The kernel looks up by itself what the mount makes up.
         let isVirtual = InodeID(rawValue: listing.node.rawValue).isVirtual
         let isCurrent =
-            changes.now == listing.readAt && removals.now(listing.node) == listing.removals
+            changes.now == listing.readAt && names.changed(listing.node) == listing.namesAt
         if !isVirtual, !isCurrent {
-            // Between two reads a name may have gone, which the kernel knows: it must not get it back.
+            // Between two reads a name may have gone, or become another's, which the kernel knows: it must not
+            // get it back.
             let items = listing.items[max(0, index - 2)..<max(0, end - 2)]
             return Array(repeating: nil, count: dots)
                 + items.map { item in

@@ -42,7 +42,7 @@ extension Filesystem {
         }
         switch result {
         case .success(let handle):
-            refusals.forget(caller, [])
+            refusals.forget(caller)
             let number = KernelHandle.retain(handle)
             let info = opened(info, number, handle, isOwn: isOwn)
             if !isOwn, flags & O_TRUNC == 0, shown?.file == nil, isSizeOld(handle.file) {
@@ -86,6 +86,7 @@ extension Filesystem {
             } else {
                 made = try volume.make(place.name, in: place.directory, request)
             }
+            names.noteMade(in: place.directory)
             let id = table.bind(made.node, showing: made.number).id
             do throws(VolumeError) {
                 let file = try pinLoaded(id)
@@ -111,6 +112,7 @@ extension Filesystem {
         }
         switch result {
         case .success((let entry, let handle)):
+            refusals.forget(caller)
             let number = KernelHandle.retain(handle)
             if !reply.created(entry, opened(info, number, handle, isOwn: false)) {
                 release(number)

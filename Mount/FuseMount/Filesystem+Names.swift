@@ -29,7 +29,7 @@ extension Filesystem {
             // The kernel may keep the absence too; an entry that appears elsewhere invalidates it.
             let seconds = before == changes.now ? options.cacheSeconds : 0
             _ = reply.entry(Entry(id: 0, status: stat(), cacheSeconds: seconds))
-        case .failure(let error): unsafe refuse(reply, error, about: name)
+        case .failure(let error): refuse(reply, error, isLookup: true)
         }
     }
 
@@ -113,13 +113,15 @@ extension Filesystem {
             let (place, request) = try unsafe makeRequest(
                 parent, name, kind, mode: mode, device: device, target: target, by: caller)
             let made = try volume.make(place.name, in: place.directory, request)
+            names.noteMade(in: place.directory)
             if kind == .symlink { symlinks?.note(made.node, in: place.directory) }
             return (made, place)
         }
         switch result {
         case .success((let attributes, let place)):
+            refusals.forget(caller)
             self.reply(reply, bind(attributes, readAt: before, at: place))
-        case .failure(let error): unsafe refuse(reply, error, about: name)
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -185,19 +187,20 @@ extension Filesystem {
                     guard inode.orphan == nil else { throw .notFound }
                     return try volume.link(inode.node, as: place.name, in: place.directory)
                 }
-                refusals.forget(caller, place.name)
+                names.noteMade(in: directory)
+                refusals.forget(caller)
                 return (linked, place)
             } catch {
                 // The kernel has found it under a name that another device has just taken away or given
                 // to another: it looks again.
-                let isFirst = !refusals.isRepeated(caller, place.name)
+                let isFirst = !refusals.isRepeated(caller)
                 throw error == .notFound && isFirst ? .stale : error
             }
         }
         switch result {
         case .success((let attributes, let place)):
             self.reply(reply, bind(attributes, readAt: before, at: place))
-        case .failure(let error): unsafe refuse(reply, error, about: newName)
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -211,10 +214,13 @@ extension Filesystem {
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
             let place = NamePlace(directory: directory, name: try unsafe self.name(name))
             try showing([place]) { () throws(VolumeError) in try unlink(place, by: caller) }
+            names.noteChanged(in: directory)
         }
         switch result {
-        case .success: reply.succeed()
-        case .failure(let error): unsafe refuse(reply, error, about: name)
+        case .success:
+            refusals.forget(caller)
+            reply.succeed()
+        case .failure(let error): refuse(reply, error)
         }
     }
 
@@ -293,28 +299,28 @@ extension Filesystem {
     }
 
     private func finish(
-        _ reply: consuming FuseReply, about name: [UInt8], _ work: () throws(VolumeError) -> Void
+        _ reply: consuming FuseReply, _ work: () throws(VolumeError) -> Void
     ) {
         do {
             try work()
-            refusals.forget(reply.caller, name)
+            refusals.forget(reply.caller)
             reply.succeed()
         } catch {
-            refuse(reply, error, about: name)
+            refuse(reply, error)
         }
     }
 
     /// Does something once a file's bytes are a version, and answers.
     private func settled(
-        _ file: FileState, _ reply: consuming FuseReply, about name: [UInt8],
+        _ file: FileState, _ reply: consuming FuseReply,
         _ work: @escaping @Sendable () throws(VolumeError) -> Void
     ) {
         let pending = pending.hold(reply)
         writeBack.settle(file) {
             self.publisher.settle(file) { error in
                 guard let reply = pending.take() else { return }
-                if let error { return self.refuse(reply, error, about: name) }
-                self.finish(reply, about: name, work)
+                if let error { return self.refuse(reply, error) }
+                self.finish(reply, work)
             }
         }
     }
@@ -327,33 +333,46 @@ extension Filesystem {
             guard unsafe !isVirtual(name, in: parent) else { throw .notPermitted }
             let place = NamePlace(directory: directory, name: try unsafe self.name(name))
             let victim = try volume.lookup(place.name, in: directory)
-            try requireMet([(victim, place)], [place], by: caller)
+            try requireMet([(victim, place)], removed: victim, [place], by: caller)
             try showing([place]) { () throws(VolumeError) in
                 let removed = try volume.removeDirectory(place.name, in: directory)
-                if removed == victim.node { try orphan(victim, content: nil) }
+                if removed == victim.node {
+                    try orphan(victim, content: nil)
+                } else {
+                    meetAnew(victim)
+                }
             }
-            refusals.forget(caller, place.name)
+            names.noteChanged(in: directory)
         }
         switch result {
-        case .success: reply.succeed()
-        case .failure(let error): unsafe refuse(reply, error, about: name)
+        case .success:
+            refusals.forget(caller)
+            reply.succeed()
+        case .failure(let error): refuse(reply, error)
         }
     }
 
     /// The kernel takes away, or moves, what it has under a name: what it has not met there it cannot mean.
     /// Another device has just put it there. For ESTALE it looks again, and calls again; if others are quicker
-    /// once more, it is what stands there that is meant, and the kernel looks again afterwards.
+    /// once more, it is what stands there that is meant, and the kernel looks again afterwards: but not where
+    /// that would remove a directory, because the one that it has removed is empty for it for ever.
     ///
-    /// - Parameter names: those of the call, the one that it is about first.
+    /// - Parameters:
+    ///   - removed: which of them loses its name.
+    ///   - names: those of the call.
     private func requireMet(
-        _ all: [(attributes: Attributes, place: NamePlace)], _ names: [NamePlace], by caller: Caller
+        _ all: [(attributes: Attributes, place: NamePlace)], removed: Attributes?,
+        _ names: [NamePlace], by caller: Caller
     ) throws(VolumeError) {
-        let isMet = all.allSatisfy { attributes, place in
+        let unmet = all.filter { attributes, place in
             let hasManyNames = attributes.kind != .directory && attributes.links > 1
-            return table.hasMet(attributes.node, at: hasManyNames ? nil : place)
+            return !table.hasMet(attributes.node, at: hasManyNames ? nil : place)
         }
-        guard !isMet, let first = names.first else { return }
-        guard refusals.isRepeated(caller, first.name) else { throw .stale }
+        guard !unmet.isEmpty else { return }
+        let isRemovalUnmet = unmet.contains { attributes, _ in
+            attributes.kind == .directory && attributes.node == removed?.node
+        }
+        guard refusals.isRepeated(caller), !isRemovalUnmet else { throw .stale }
         invalidator.forgetNames(names)
     }
 
@@ -363,7 +382,6 @@ extension Filesystem {
     ) throws(VolumeError) {
         let before = changes.now
         try body()
-        for place in names { removals.note(place.directory) }
         // Else nothing but the names of the call has changed.
         guard changes.now != before else { return }
         for place in names { invalidator.showName(place) }
@@ -385,6 +403,15 @@ extension Filesystem {
         table.orphan(id, Orphan(attributes: attributes, content: content, extended: extended))
         if let content { file?.load(content, chunks: chunks) }
         if let file { try publisher.orphan(file) }
+    }
+
+    /// Has the kernel know a directory as another inode from now on. For the one that it has it is removed, by a call
+    /// that came upon another in that directory's place.
+    private func meetAnew(_ directory: Attributes) {
+        guard let id = table.id(of: directory.node) else { return }
+        var attributes = directory
+        attributes.links = 0
+        table.orphan(id, Orphan(attributes: attributes, content: nil))
     }
 
     // MARK: Renaming
@@ -430,11 +457,11 @@ extension Filesystem {
             return (request, try unsavedSource(of: request))
         }
         switch result {
-        case .failure(let error): unsafe refuse(reply, error, about: name)
+        case .failure(let error): refuse(reply, error)
         case .success((let request, nil)):
-            finish(reply, about: request.name) { () throws(VolumeError) in try rename(request) }
+            finish(reply) { () throws(VolumeError) in try rename(request) }
         case .success((let request, let source?)):
-            settled(source, reply, about: request.name) { () throws(VolumeError) in
+            settled(source, reply) { () throws(VolumeError) in
                 try self.rename(request)
             }
         }
@@ -464,6 +491,7 @@ extension Filesystem {
                 try rename(from, to, over: found[0], request)
             }
         }
+        for place in [from, to] { names.noteChanged(in: place.directory) }
     }
 
     private func rename(
@@ -472,8 +500,15 @@ extension Filesystem {
         let source = try volume.lookup(from.name, in: from.directory)
         do throws(VolumeError) {
             try requireMet(
-                [(source, from)] + (victim.map { [($0, to)] } ?? []), [from, to],
+                [(source, from)] + (victim.map { [($0, to)] } ?? []),
+                removed: request.mode == .exchange ? nil : victim, [from, to],
                 by: request.caller)
+            // The kernel would take that for removed.
+            if victim == nil, source.kind == .directory, invalidator.hasDirectoryYet(at: to),
+                !refusals.isRepeated(request.caller)
+            {
+                throw .stale
+            }
         } catch {
             // It comes again.
             if let former = request.former {
@@ -506,6 +541,8 @@ extension Filesystem {
                 victim.kind == .directory || victim.links <= 1
             {
                 try orphan(victim, content: nil)
+            } else if let victim, victim.kind == .directory, victim.node != replaced {
+                meetAnew(victim)
             }
         case .saved(let saved, let temporary, let replacedContent):
             try save(saved, temporary, over: victim, replacedContent, extended)

@@ -108,6 +108,10 @@ extension Filesystem {
             guard case .create(let shown, place)? = replay.expectation else { throw .notPermitted }
             let attributes = try volume.lookup(place.name, in: place.directory)
             guard attributes.node == shown.node else { throw .notFound }
+            // A program has put it there, and whoever watches has been told.
+            guard isPlanned(place) || !table.hasMet(shown.node, at: place) else {
+                throw .notPermitted
+            }
             return (attributes, place)
         }
         switch result {
@@ -123,17 +127,44 @@ extension Filesystem {
         _ parent: InodeID, _ name: UnsafePointer<CChar>, _ reply: consuming FuseReply
     ) {
         guard let place = try? unsafe place(parent, name),
-            case .remove(_, place)? = replay.expectation
+            case .remove(let shown, place)? = replay.expectation
         else { return reply.fail(EPERM) }
-        finishReplay(reply)
+        finishReplay(reply, left: (shown, place))
+    }
+
+    /// Whether an object stands where the plan has it: a program may have moved it on meanwhile, or put another in
+    /// its place. Of that the kernel hears no more, so it must not be told the older news.
+    private func stands(_ shown: ViewChange.Shown, at place: NamePlace) -> Bool {
+        if isPlanned(place) { return true }
+        return (try? volume.lookup(place.name, in: place.directory))?.node == shown.node
+    }
+
+    /// Whether no program has made or changed names in the directory since the plan.
+    private func isPlanned(_ place: NamePlace) -> Bool {
+        replay.plannedAt.map { names.isUnchanged(place.directory, since: $0) } ?? false
+    }
+
+    /// Whether a program has put something else where an object was: whoever watches has been told of that, and
+    /// must not hear afterwards that it is gone.
+    private func hasFollower(_ left: (shown: ViewChange.Shown, from: NamePlace)) -> Bool {
+        guard !isPlanned(left.from),
+            let now = try? volume.lookup(left.from.name, in: left.from.directory)
+        else { return false }
+        return now.node != left.shown.node
     }
 
     /// For ESTALE the kernel looks up again, and tries again.
     ///
-    /// - Parameter moved: what the kernel has elsewhere by the call.
+    /// - Parameters:
+    ///   - left: what leaves a name by the call with nothing in its place.
+    ///   - moved: what the kernel has elsewhere by it.
     private func finishReplay(
-        _ reply: consuming FuseReply, _ moved: [(shown: ViewChange.Shown, to: NamePlace)] = []
+        _ reply: consuming FuseReply, left: (shown: ViewChange.Shown, from: NamePlace)? = nil,
+        moved: [(shown: ViewChange.Shown, to: NamePlace)] = []
     ) {
+        guard left.map({ !hasFollower($0) }) ?? true,
+            moved.allSatisfy({ stands($0.shown, at: $0.to) })
+        else { return reply.fail(ECANCELED) }
         guard leave() else { return reply.fail(ESTALE) }
         for (shown, to) in moved { table.id(of: shown.node).map { table.notePlace($0, to) } }
         replay.meet()
@@ -148,9 +179,10 @@ extension Filesystem {
             let to = try? unsafe place(newParent, newName)
         else { return reply.fail(EPERM) }
         switch replay.expectation {
-        case .move(let shown, from: from, to: to, over: _)?: finishReplay(reply, [(shown, to)])
+        case .move(let shown, from: from, to: to, over: _)?:
+            finishReplay(reply, left: (shown, from), moved: [(shown, to)])
         case .exchange(let shown, from, let other, to)?:
-            finishReplay(reply, [(shown, to), (other, from)])
+            finishReplay(reply, moved: [(shown, to), (other, from)])
         default: reply.fail(EPERM)
         }
     }

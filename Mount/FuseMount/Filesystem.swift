@@ -31,7 +31,7 @@ final class Filesystem: Sendable {
     private let isEnding = Atomic(false)
     let buffers = BufferPool()
     let departures = Departures()
-    let removals = RemovalCounts()
+    let names: NameChangeCounts
     let refusals = Refusals()
     /// What the mount shows of itself; nil where it shows nothing.
     let virtual: VirtualFolder?
@@ -55,8 +55,11 @@ final class Filesystem: Sendable {
         pending = try PendingReplies(interrupts: interrupts)
         symlinks = options.containSymlinks ? SymlinkPolicy() : nil
         kernel = KernelCache(table: table)
+        let names = NameChangeCounts()
+        self.names = names
         let invalidator = try Invalidator(
-            table: table, volume: volume, kernel: kernel, changes: changes, replay: replay
+            table: table, volume: volume, kernel: kernel, changes: changes, names: names,
+            replay: replay
         ) { file in
             file.refresh(from: volume, chunks: chunks)
         }
@@ -198,24 +201,14 @@ final class Filesystem: Sendable {
 
     /// Answers with an error. For ESTALE the kernel looks up again and calls again, but once: whoever has been
     /// told so hears then that it is not there.
-    ///
-    /// - Parameter name: that the call is about, if it has one.
-    func refuse(_ reply: consuming FuseReply, _ error: VolumeError, about name: [UInt8] = []) {
+    func refuse(_ reply: consuming FuseReply, _ error: VolumeError, isLookup: Bool = false) {
         let code = code(error)
         let caller = reply.caller
         guard code == ESTALE else {
-            refusals.forget(caller, name)
+            refusals.forget(caller)
             return reply.fail(code)
         }
-        reply.fail(refusals.refuse(caller, name) ? ESTALE : ENOENT)
-    }
-
-    func refuse(
-        _ reply: consuming FuseReply, _ error: VolumeError, about name: UnsafePointer<CChar>
-    ) {
-        // The kernel's strings end in a zero byte.
-        let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: name, count: strlen(name)))
-        refuse(reply, error, about: bytes)
+        reply.fail(refusals.refuse(caller, isLookup: isLookup) ? ESTALE : ENOENT)
     }
 
     // MARK: Files

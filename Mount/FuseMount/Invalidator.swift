@@ -12,6 +12,7 @@ final class Invalidator: VolumeObserver {
     private let thread: SerialThread
     private let refresh: @Sendable (FileState) -> Bool
     private let changes: ChangeCount
+    private let names: NameChangeCounts
     private let replay: Replay
     private let replayer = Mutex<Replayer?>(nil)
     /// Changes that wait for the thread.
@@ -36,12 +37,13 @@ final class Invalidator: VolumeObserver {
     /// - Parameter refresh: reads an open file's content anew; whether it is another now.
     init(
         table: InodeTable, volume: any Volume, kernel: KernelCache, changes: ChangeCount,
-        replay: Replay, refresh: @escaping @Sendable (FileState) -> Bool
+        names: NameChangeCounts, replay: Replay, refresh: @escaping @Sendable (FileState) -> Bool
     ) throws(MountError) {
         self.table = table
         self.volume = volume
         self.kernel = kernel
         self.changes = changes
+        self.names = names
         self.replay = replay
         self.refresh = refresh
         thread = try SerialThread(name: "invalidator")
@@ -189,6 +191,11 @@ final class Invalidator: VolumeObserver {
         }
     }
 
+    /// Whether the kernel may have a directory under a name still that a change on its way to it takes away.
+    func hasDirectoryYet(at place: NamePlace) -> Bool {
+        departed.withLock { $0.values.contains(place) }
+    }
+
     private func noteDepartures(_ changes: [ViewChange]) {
         departed.withLock { departed in
             for case .entry(let directory, let name, let before?) in changes
@@ -199,6 +206,7 @@ final class Invalidator: VolumeObserver {
     }
 
     private func show(_ changes: [ViewChange]) {
+        replay.beginPlan(at: names.moment)
         let plan = ReplayPlan(
             changes, now: { shown(at: $0) }, united: unite(changes),
             areOne: { areOne($0, $1) },
@@ -246,7 +254,11 @@ final class Invalidator: VolumeObserver {
         }
         switch step {
         case .create(_, let place), .remove(_, let place), .forget(let place): forget(place)
-        case .move(_, let from, let to, _), .exchange(_, let from, _, let to):
+        case .move(let shown, let from, let to, _):
+            forget(from)
+            // Who watches there hears of it all the same.
+            perform(.create(shown, to))
+        case .exchange(_, let from, _, let to):
             forget(from)
             forget(to)
         case .content(let node): if let id = table.id(of: node) { forgetContent(of: id, node) }

@@ -2,7 +2,8 @@ internal import Base
 internal import Synchronization
 
 /// Whose call was answered with ESTALE, so that the kernel looks up again and calls again: it does so once, and a
-/// second one would reach the program.
+/// second one would reach the program. Until the program's call has ended it may be refused for any name of its
+/// paths.
 final class Refusals: Sendable {
     private enum Limits {
         static let count = 64
@@ -10,49 +11,44 @@ final class Refusals: Sendable {
         static let time = Duration.seconds(1)
     }
 
-    /// What stays the same when a call comes again: not the directories, which may be others by then.
-    private struct Call: Hashable {
-        let thread: Int32
-        /// Empty if the call has none.
-        let name: [UInt8]
-    }
-
-    private let refused = Mutex<[Call: Instant]>([:])
+    /// By the thread that called.
+    private let refused = Mutex<[Int32: Instant]>([:])
     /// So that the others need no lock.
     private let count = Atomic(0)
 
-    /// Whether the same call was refused just now.
-    func isRepeated(_ caller: Caller, _ name: [UInt8]) -> Bool {
+    /// Whether the caller was refused just now.
+    func isRepeated(_ caller: Caller) -> Bool {
         guard count.load(ordering: .relaxed) > 0 else { return false }
         return refused.withLock { refused in
-            let time = refused[Call(thread: caller.thread, name: name)]
-            return time.map { Clock.now() < $0 + Limits.time } ?? false
+            refused[caller.thread].map { Clock.now() < $0 + Limits.time } ?? false
         }
     }
 
-    /// - Returns: whether to answer with ESTALE: not if the same call was refused just now.
-    func refuse(_ caller: Caller, _ name: [UInt8]) -> Bool {
+    /// - Parameter isLookup: whether it is a look-up, after whose failure the kernel may try another before
+    ///   the call ends.
+    /// - Returns: whether to answer with ESTALE: not if the caller was refused just now.
+    func refuse(_ caller: Caller, isLookup: Bool) -> Bool {
         let now = Clock.now()
         return refused.withLock { refused in
             defer { count.store(refused.count, ordering: .relaxed) }
-            let call = Call(thread: caller.thread, name: name)
-            if let time = refused.removeValue(forKey: call), now < time + Limits.time {
+            if let time = refused[caller.thread], now < time + Limits.time {
+                if !isLookup { refused[caller.thread] = nil }
                 return false
             }
             if refused.count >= Limits.count {
                 refused = refused.filter { now < $0.value + Limits.time }
                 if refused.count >= Limits.count { return false }
             }
-            refused[call] = now
+            refused[caller.thread] = now
             return true
         }
     }
 
-    /// The call has got another answer.
-    func forget(_ caller: Caller, _ name: [UInt8]) {
+    /// The caller's call has ended with another answer. A look-up is only on the way to that.
+    func forget(_ caller: Caller) {
         guard count.load(ordering: .relaxed) > 0 else { return }
         refused.withLock { refused in
-            refused[Call(thread: caller.thread, name: name)] = nil
+            refused[caller.thread] = nil
             count.store(refused.count, ordering: .relaxed)
         }
     }

@@ -63,6 +63,7 @@ final class Replay: Sendable {
 
     private let thread = Atomic<Int32>(0)
     private let expected = Mutex<Expected?>(nil)
+    private let plan = Mutex<NameChangeCounts.Moment?>(nil)
 
     /// The thread that makes the calls; to be called on it.
     func begin(thread: Int32) { self.thread.store(thread, ordering: .relaxed) }
@@ -73,6 +74,12 @@ final class Replay: Sendable {
     }
 
     var expectation: Expectation? { expected.withLock { $0?.expectation } }
+
+    /// When what is going to be expected was read.
+    var plannedAt: NameChangeCounts.Moment? { plan.withLock { $0 } }
+
+    /// What is expected from now on follows from names as they are at this moment, or later.
+    func beginPlan(at moment: NameChangeCounts.Moment) { plan.withLock { $0 = moment } }
 
     /// Runs calls that will be answered as `expectation` says.
     func expect<Result>(_ expectation: Expectation, _ body: () -> Result) -> Result {

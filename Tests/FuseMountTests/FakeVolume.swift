@@ -53,8 +53,11 @@ final class FakeVolume: Volume {
         var beforeContent: (@Sendable () -> Void)?
         /// Done whenever somebody has looked up a name: what others do to it.
         var afterLookup: (@Sendable ([UInt8]) -> Void)?
-        /// So many changes find their object gone.
+        /// So many changes find their object gone, and so many look-ups their directory: at once, and after
+        /// such a change.
         var stale = 0
+        var staleLookups = 0
+        var laterStaleLookups = 0
         weak var observer: (any VolumeObserver)?
     }
 
@@ -207,6 +210,10 @@ final class FakeVolume: Volume {
     func lookup(_ name: [UInt8], in directory: NodeID) throws(VolumeError) -> Attributes {
         defer { state.withLock { $0.afterLookup }?(name) }
         return try with { (state) throws(VolumeError) in
+            if state.staleLookups > 0 {
+                state.staleLookups -= 1
+                throw .stale
+            }
             let node = try state.entry(name, in: directory)
             return try state.object(node).attributes
         }
@@ -576,6 +583,8 @@ extension FakeVolume.State {
     mutating func requireCurrent() throws(VolumeError) {
         guard stale > 0 else { return }
         stale -= 1
+        staleLookups += laterStaleLookups
+        laterStaleLookups = 0
         throw .stale
     }
 

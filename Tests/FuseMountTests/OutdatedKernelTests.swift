@@ -230,4 +230,27 @@ struct OutdatedKernelTests {
         mount.volume.state.withLock { $0.stale = 1 }
         try check(chmod(mount.at("d"), 0o700))
     }
+
+    @Test(arguments: [true, false])
+    func `who is refused for one name and then for another hears that it is not there`(
+        _ isLookupFirst: Bool
+    ) throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try check(mkdir(mount.at("d"), 0o755))
+        try check(mkdir(mount.at("d/e"), 0o755))
+        mount.volume.state.withLock { state in
+            state.stale = 1
+            if isLookupFirst {
+                state.staleLookups = 1
+            } else {
+                // The kernel asks about a name that it has, and then as for a new one.
+                state.laterStaleLookups = 2
+            }
+        }
+        #expect(Glibc.rename(mount.at("d/e"), mount.at("d/g")) == -1)
+        #expect(errno == ENOENT)
+        #expect(mount.volume.state.withLock { $0.stale + $0.staleLookups } == 0)
+        try check(Glibc.rename(mount.at("d/e"), mount.at("d/g")))
+    }
 }
