@@ -455,11 +455,13 @@ class Names:
     def explain(self, trees, wrong):
         """Says whose kernel is wrong: fresh mounts tell."""
         self.end_readers()
-        stale = {}
+        stale, still = {}, {}
         for device, tree in zip(self.devices, trees):
             self.again(device)
-            stale[device.name] = differences(tree, shown(device.mount_point, True))
-        self.report("difference", {"wrong": wrong, "shown before and now": stale})
+            now = shown(device.mount_point, True)
+            stale[device.name] = differences(tree, now)
+            still[device.name] = now["wrong"]
+        self.report("difference", {"wrong": wrong, "shown before and now": stale, "wrong still": still})
         self.start_readers()
 
     def report(self, kind, detail):
