@@ -330,6 +330,67 @@ import Wire
         }
     }
 
+    // MARK: Who joins by a history that others do not have
+
+    @Test func `whom a device's new log lets in before it is a member's is a member`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 23)
+        let backup = bob.backup()
+        try bob.write("d/lost", "before the restore")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        let dave = try network.addDevice("dave")
+        network.connect(dave, bob)
+        network.run()
+        try #require(dave.volume.isAdmitted)
+        network.disconnectAll()
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        #expect(bob.volume.status().device == "bob 2")
+        for device in [alice, bob, carol] {
+            #expect(device.volume.status().members.contains { $0.device == "dave" }, "\(device.name)")
+        }
+        try expectOneTree([alice, bob, carol], network)
+    }
+
+    /// Where logs have ended nothing that was let in by a block follows that to where it is written again.
+    @Test func `whom a new log lets in is a member where others have ended too`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 24)
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        _ = try alice.volume.retire("carol")
+        network.run()
+        network.disconnectAll()
+        let backup = bob.backup()
+        try bob.write("d/lost", "before the restore")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        let dave = try network.addDevice("dave")
+        network.connect(dave, bob)
+        network.run()
+        try #require(dave.volume.isAdmitted)
+        network.disconnectAll()
+        network.connect(bob, alice)
+        network.run()
+        #expect(bob.volume.status().device == "bob 2")
+        let now = try #require(bob.volume.engine.withLock { $0.ownLog?.key })
+        for device in [alice, bob] {
+            device.volume.engine.withLock { engine in
+                let logs = engine.membership.admissions.filter {
+                    $0.member.name == Array("dave".utf8)
+                }
+                .map(\.order.writer)
+                #expect(logs.contains(now), "\(device.name)")
+            }
+            #expect(device.volume.status().refused == 0, "\(device.name)")
+        }
+    }
+
     // MARK: What cannot be written again
 
     /// Appends blocks to a device's own log by hand, the frames after the operations.

@@ -401,4 +401,25 @@ import Testing
                     .removeTree(0, "a"),
                 ]))
     }
+
+    @Test func `whom a new log lets in before it is a member's is not refused`() {
+        check(
+            DeviceScript(
+                seed: 1_700_176, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(0, "c/a", .inPlace),
+                    .join,
+                    .run(milliseconds: 5),
+                    .backUp(2),
+                    .write(2, "c", .inPlace),
+                    .writeSame(1, "m.txt"),
+                    .putBack(2),
+                    .run(milliseconds: 100),
+                    .join,
+                    .join,
+                ]))
+    }
 }
