@@ -107,7 +107,7 @@ extension Engine {
             try compare(block, of: slot, number: number)
         }
         switch try tree.apply(block, from: slot, number: number) {
-        case .early: return false
+        case .early: return try lookAhead(in: slot, for: block.clock)
         case .duplicate: break
         case .applied(let refusedOperations):
             refused &+= UInt64(refusedOperations)

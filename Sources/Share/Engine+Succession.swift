@@ -106,9 +106,21 @@ extension Engine {
 
     /// What members are told, for one of them to admit the new log.
     var successionRequest: ControlMessage.SuccessionRequest? {
-        guard let succession, !isAdmitted, chances.isIntroduced, let log = ownLog else {
-            return nil
-        }
+        isAdmitted || !chances.isIntroduced ? nil : requestOfOwn
+    }
+
+    /// What a member is told that hears nothing of the own log though others have let that in: where a log had two
+    /// histories they may be no members to it.
+    func belatedRequest(for remote: RemoteView) -> ControlMessage.SuccessionRequest? {
+        guard isAdmitted, !hasEnded, forks.contains(where: { $0.state == .settled }),
+            let own = ownLog?.key, !remote.clock.isEmpty,
+            !remote.clock.contains(where: { $0.0 == own })
+        else { return nil }
+        return requestOfOwn
+    }
+
+    private var requestOfOwn: ControlMessage.SuccessionRequest? {
+        guard let succession, let log = ownLog else { return nil }
         return ControlMessage.SuccessionRequest(
             log: log.key, manifest: log.manifest?.encoded ?? [], device: deviceName,
             succession: succession.succession)

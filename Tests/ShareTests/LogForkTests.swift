@@ -332,6 +332,84 @@ import Wire
 
     // MARK: Who joins by a history that others do not have
 
+    /// Alice founds a share and lets bob in; her device goes back to before that, and lets carol in.
+    private func partedFounder(seed: UInt64) throws -> (
+        Network, Network.Device, Network.Device, Network.Device
+    ) {
+        print("seed \(seed)")
+        let network = Network(seed: seed)
+        let alice = try network.addDevice("alice")
+        try alice.write("base", "alice's")
+        network.run()
+        let backup = alice.backup()
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run()
+        try bob.write("bob's", "bob's")
+        network.run()
+        network.disconnectAll()
+        try network.restore(alice, backup)
+        let carol = try network.addDevice("carol")
+        network.connect(carol, alice)
+        network.run()
+        try carol.write("carol's", "carol's")
+        network.run()
+        try #require(carol.volume.isAdmitted)
+        return (network, alice, bob, carol)
+    }
+
+    private func expectAllHeard(_ devices: [Network.Device], _ network: Network) throws {
+        for device in devices {
+            let status = device.volume.status()
+            #expect(status.pending.blocks == 0, "\(device.name): \(network.log)")
+            #expect(status.refused == 0, "\(device.name)")
+            for name in ["alice", "bob", "carol"] {
+                #expect(status.members.contains { $0.device == name }, "\(device.name): \(name)")
+                if name != "alice" { #expect(try device.text("\(name)'s") == "\(name)'s") }
+            }
+        }
+        #expect(Set(devices.map { $0.volume.status().digest }).count == 1, "\(network.log)")
+    }
+
+    /// Whom one history of the log let in, who has the other never reads there.
+    @Test(arguments: [false, true])
+    func `members let in by two histories of a log hear of each other`(restarts: Bool) throws {
+        let (network, alice, bob, carol) = try partedFounder(seed: 21)
+        network.connect(bob, alice)
+        network.connect(bob, carol)
+        network.run(seconds: 30)
+        if restarts {
+            network.disconnectAll()
+            for device in [alice, bob, carol] { try network.restart(device) }
+            network.connect(bob, alice)
+            network.connect(bob, carol)
+            network.run(seconds: 30)
+        }
+        try expectAllHeard([alice, bob, carol], network)
+        try bob.write("bob's", "bob's")
+        try carol.write("carol's", "carol's")
+        network.run()
+        try expectAllHeard([alice, bob, carol], network)
+        // The founder lets bob in once, and not again with every block.
+        let blocks = alice.volume.status().clock.values.reduce(0, +)
+        network.run(seconds: 60)
+        #expect(alice.volume.status().clock.values.reduce(0, +) == blocks)
+    }
+
+    /// Whoever let the founder's new log in while carol was away is no member to her.
+    @Test func `a member that hears nothing of a new log is shown it`() throws {
+        let (network, alice, bob, carol) = try partedFounder(seed: 22)
+        network.disconnectAll()
+        network.connect(bob, alice)
+        network.run(seconds: 30)
+        #expect(alice.volume.isAdmitted)
+        network.disconnectAll()
+        network.connect(carol, alice)
+        network.connect(bob, alice)
+        network.run(seconds: 60)
+        try expectAllHeard([alice, bob, carol], network)
+    }
+
     @Test func `whom a device's new log lets in before it is a member's is a member`() throws {
         let (network, alice, bob, carol) = try trio(seed: 23)
         let backup = bob.backup()

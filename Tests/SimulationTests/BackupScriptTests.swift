@@ -402,6 +402,20 @@ import Testing
                 ]))
     }
 
+    @Test func `members let in by two histories of the founder's log hear of each other`() {
+        check(
+            DeviceScript(
+                seed: 1_700_363, devices: 2,
+                steps: [
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .backUp(0),
+                    .putBack(0),
+                    .write(1, "m.txt", .inPlace),
+                    .join,
+                ]))
+    }
+
     @Test func `whom a new log lets in before it is a member's is not refused`() {
         check(
             DeviceScript(
