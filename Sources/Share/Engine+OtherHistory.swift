@@ -39,6 +39,7 @@ extension Engine {
         return membership.admissions.filter { admission in
             let member = admission.member
             return membership.isMember(log: member.log) && membership.end(of: member.log) == nil
+                && admission.order.operation(in: ownSlot) != nil
                 && (admission.predecessor != nil || membership.mayAdmit(member.role, role))
                 && known.insert(member.log).inserted
         }
@@ -77,7 +78,8 @@ extension Engine {
         let author = writers.key(of: slot)
         let first = max(lookedAhead[author] ?? 0, applied[slot] ?? 0)
         var number = first
-        while number < bound(of: slot), number - first < Limits.lookedAhead,
+        let end = min(bound(of: slot), FileTreeLimits.blocksPerLogMax)
+        while number < end, number - first < Limits.lookedAhead,
             let bytes = try logs[slot]?.block(at: number)
         {
             number += 1

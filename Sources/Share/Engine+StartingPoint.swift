@@ -103,6 +103,10 @@ extension Engine {
         var proven = Membership(foundingLog: membership.foundingLog)
         var found: PublishedCheckpoint?
         for link in point.links {
+            // Not only peers name blocks: of the own proofs they are where members were said to be admitted.
+            guard link.block < FileTreeLimits.blocksPerLogMax else {
+                return .wrong("a block of its proof is none that a log can have")
+            }
             guard let slot = writers.slot(of: link.log),
                 let bytes = try provingBlock(link.block, of: slot)
             else { return .open }
