@@ -107,11 +107,13 @@ extension Engine {
             try compare(block, of: slot, number: number)
         }
         switch try tree.apply(block, from: slot, number: number) {
-        case .early: return false
+        case .early: return try lookAhead(in: slot, for: block.clock)
         case .duplicate: break
         case .applied(let refusedOperations):
             refused &+= UInt64(refusedOperations)
+            let isHeard = succession == nil || isAdmitted
             takeIn(block, of: slot, number: number, seen: codec.clock, written: &written)
+            if !isHeard, isAdmitted { try takeOwnWord() }
             countBlock()
             appliedBlocks &+= 1
         }
@@ -142,7 +144,11 @@ extension Engine {
                     operation, stamp: Stamp(time: block.time, operation: id),
                     author: writers.key(of: slot), seen: known)
                 refreshBounds()
-                if isAllowed { membershipChanged = true } else { refused &+= 1 }
+                if isAllowed {
+                    membershipChanged = true
+                } else if slot != ownSlot || isAdmitted {
+                    refused &+= 1
+                }
                 membershipGrew = true
             default: break
             }

@@ -236,10 +236,8 @@ extension Engine {
             if let slot = writers.slot(of: log) { blocks[slot, default: []].append(block) }
         }
         keep(membership.foundingLog, 0)
-        for log in membership.logs {
-            if let admission = membership.admission(of: log) {
-                keep(admission.log, admission.block)
-            }
+        for admission in membership.showing {
+            keep(admission.order.writer, admission.order.block)
         }
         for checkpoint in checkpoints { keep(checkpoint.log, checkpoint.block) }
         return blocks.mapValues { $0.sorted() }

@@ -152,9 +152,8 @@ extension Engine {
         try storeNextBase()
         let moved = try restate(exclusive, from: oldSlot, common: common)
         membership.follow { order in
-            // The index may be any: it is stored, or a checkpoint told it.
-            guard order.writer == fork.log, let index = Int(exactly: order.index),
-                let new = moved[OperationID(writer: oldSlot, block: order.block, index: index)]
+            guard order.writer == fork.log, let old = order.operation(in: oldSlot),
+                let new = moved[old]
             else { return order }
             return OperationOrder(
                 time: order.time, writer: writers.key(of: new.writer), block: new.block,
@@ -251,7 +250,7 @@ extension Engine {
                     + Self.howToBeginAnew)
             return nil
         }
-        for number in codec.number..<log.length {
+        for number in codec.number..<max(log.length, codec.number) {
             guard let bytes = try log.block(at: number) else {
                 hinderFork(
                     "block \(number) of this device's log is missing: run `holdfast check`; or: "

@@ -337,7 +337,7 @@ extension Engine {
         var reader = WireReader(bytes.span)
         var states: [BlockCodec] = []
         for _ in 0..<(try reader.readCount(max: 1 << 13, minimumElementSize: 42)) {
-            let number = try reader.readUInt()
+            let number = try reader.readUInt(max: FileTreeLimits.blocksPerLogMax)
             let time = HybridTime(rawValue: try reader.readUInt64())
             var slots: [WriterSlot] = []
             var clock = Clock()
@@ -346,7 +346,7 @@ extension Engine {
                     throw .invalid("too many logs")
                 }
                 slots.append(slot)
-                clock[slot] = try reader.readUInt()
+                clock[slot] = try reader.readUInt(max: FileTreeLimits.blocksPerLogMax)
             }
             guard !slots.isEmpty else { throw .invalid("no log") }
             states.append(

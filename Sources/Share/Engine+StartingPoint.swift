@@ -66,8 +66,13 @@ extension Engine {
     }
 
     func proof(of checkpoint: PublishedCheckpoint) throws(StorageError) -> StartingPoint? {
+        guard let admissions = membership.showing(checkpoint.log) else { return nil }
         var links = [StartingPoint.Link(log: membership.foundingLog, block: 0)]
-        guard addAdmissions(of: checkpoint.log, to: &links) else { return nil }
+        for admission in admissions {
+            let link = StartingPoint.Link(
+                log: admission.order.writer, block: admission.order.block)
+            if !links.contains(link) { links.append(link) }
+        }
         let last = StartingPoint.Link(log: checkpoint.log, block: checkpoint.block)
         if links.last != last { links.append(last) }
         let point = StartingPoint(links: links)
@@ -75,39 +80,6 @@ extension Engine {
             return nil
         }
         return point
-    }
-
-    /// The blocks that make a log a member's, in an order in which each can be understood: that of who wrote it down
-    /// before its own, and that of the log whose device it goes on for.
-    ///
-    /// - Returns: false if that is more than a starting point holds.
-    private func addAdmissions(of log: Bytes32, to links: inout [StartingPoint.Link]) -> Bool {
-        var waiting = [log]
-        while let next = waiting.last {
-            guard next != membership.foundingLog, let admission = membership.admission(of: next)
-            else {
-                guard next == membership.foundingLog else { return false }
-                waiting.removeLast()
-                continue
-            }
-            let link = StartingPoint.Link(log: admission.log, block: admission.block)
-            let before = [admission.log, membership.predecessor(of: next)].compactMap { $0 }
-            let unknown = before.first { log in
-                guard log != membership.foundingLog, let known = membership.admission(of: log)
-                else { return false }
-                return !links.contains(.init(log: known.log, block: known.block))
-            }
-            if let unknown {
-                guard waiting.count < StartingPoint.Limits.links, !waiting.contains(unknown) else {
-                    return false
-                }
-                waiting.append(unknown)
-            } else {
-                if !links.contains(link) { links.append(link) }
-                waiting.removeLast()
-            }
-        }
-        return true
     }
 
     /// While the own log has another history, it is that one's blocks that peers point to.
@@ -131,6 +103,10 @@ extension Engine {
         var proven = Membership(foundingLog: membership.foundingLog)
         var found: PublishedCheckpoint?
         for link in point.links {
+            // Not only peers name blocks: of the own proofs they are where members were said to be admitted.
+            guard link.block < FileTreeLimits.blocksPerLogMax else {
+                return .wrong("a block of its proof is none that a log can have")
+            }
             guard let slot = writers.slot(of: link.log),
                 let bytes = try provingBlock(link.block, of: slot)
             else { return .open }

@@ -81,11 +81,46 @@ extension Engine {
         markDirty()
     }
 
+    /// A member has let the own log in. What that says of who is a member, and of whose log ends, counts from now on as it
+    /// does for everybody, though its blocks were taken before: nobody reads a log that is not a member's yet.
+    mutating func takeOwnWord() throws(StorageError) {
+        let author = writers.key(of: ownSlot)
+        var codec = BlockCodec(writer: ownSlot)
+        while codec.number < applied[ownSlot] ?? 0 {
+            let number = codec.number
+            guard let bytes = try ownLog?.block(at: number),
+                let block = try? codec.decode(bytes.span, writers: writers)
+            else { break }
+            for (index, operation) in block.operations.enumerated() {
+                guard let operation, operation.isMembership else { continue }
+                let id = OperationID(writer: ownSlot, block: number, index: index)
+                let isAllowed = membership.apply(
+                    operation, stamp: Stamp(time: block.time, operation: id), author: author,
+                    seen: operation.endsLog ? keyed(codec.clock) : [:])
+                if !isAllowed { refused &+= 1 }
+            }
+        }
+        (membershipChanged, membershipGrew) = (true, true)
+        refreshBounds()
+    }
+
     /// What members are told, for one of them to admit the new log.
     var successionRequest: ControlMessage.SuccessionRequest? {
-        guard let succession, !isAdmitted, chances.isIntroduced, let log = ownLog else {
-            return nil
-        }
+        isAdmitted || !chances.isIntroduced ? nil : requestOfOwn
+    }
+
+    /// What a member is told that hears nothing of the own log though others have let that in: where a log had two
+    /// histories they may be no members to it.
+    func belatedRequest(for remote: RemoteView) -> ControlMessage.SuccessionRequest? {
+        guard isAdmitted, !hasEnded, forks.contains(where: { $0.state == .settled }),
+            let own = ownLog?.key, !remote.clock.isEmpty,
+            !remote.clock.contains(where: { $0.0 == own })
+        else { return nil }
+        return requestOfOwn
+    }
+
+    private var requestOfOwn: ControlMessage.SuccessionRequest? {
+        guard let succession, let log = ownLog else { return nil }
         return ControlMessage.SuccessionRequest(
             log: log.key, manifest: log.manifest?.encoded ?? [], device: deviceName,
             succession: succession.succession)

@@ -28,6 +28,8 @@ struct Engine {
         /// What of it goes to the blocks themselves, at least: what late moves of directories cost does not
         /// depend on how many there are.
         static let applyTimeLeast = Duration.milliseconds(2)
+        /// Blocks of a log that waits which are looked at in one go.
+        static let lookedAhead: UInt64 = 64
         /// Milliseconds by which blocks may be dated ahead of this device's clock before `status` says so.
         static let clockLead: UInt64 = 10 * 60_000
         /// Files made since the start whose birth is remembered, to tell a save by rename.
@@ -135,6 +137,10 @@ struct Engine {
     var shared: (slot: WriterSlot, length: UInt64) = (.none, 0)
     /// Logs with two histories.
     var forks: [LogFork] = []
+    /// How far logs that wait have been looked at for whom they let in, by key.
+    var lookedAhead: [Bytes32: UInt64] = [:]
+    /// How many admissions there were when `letInAgain` last had nothing more to say.
+    var lookedAtAdmissions: Int?
     /// What the own log has seen of others, once its view was made anew while it had another history.
     var seenByOwn = Clock()
     /// Whom the own log's other history is fetched from.

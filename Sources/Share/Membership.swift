@@ -73,12 +73,6 @@ package struct Membership: Equatable, Sendable {
         members[log].map { ($0.admitted.writer, $0.admitted.block) }
     }
 
-    /// The log of the same device by whose word a log was admitted.
-    func predecessor(of log: Bytes32) -> Bytes32? {
-        guard let member = members[log] else { return nil }
-        return admissions.first { $0.member == member }?.predecessor
-    }
-
     package func isMember(log: Bytes32) -> Bool { members[log] != nil }
 
     package func member(device: Bytes32) -> Member? {

@@ -69,7 +69,7 @@ extension Engine {
             guard let slot = writers.insert(try reader.readBytes32()) else {
                 throw .invalid("too many logs")
             }
-            clock[slot] = try reader.readUInt()
+            clock[slot] = try reader.readUInt(max: FileTreeLimits.blocksPerLogMax)
         }
         return SettledHistory(clock: clock, newestTime: time)
     }

@@ -21,6 +21,16 @@ struct OperationOrder: Hashable, Sendable {
             index: UInt64(stamp.operation.index))
     }
 
+    /// The operation as this device names it, its log in `slot`.
+    ///
+    /// - Returns: nil if no operation can be there: places are kept, and told by checkpoints, as any numbers.
+    func operation(in slot: WriterSlot) -> OperationID? {
+        guard block < FileTreeLimits.blocksPerLogMax, let index = Int(exactly: index),
+            index < FileTreeLimits.operationsPerBlockMax
+        else { return nil }
+        return OperationID(writer: slot, block: block, index: index)
+    }
+
     static func < (left: OperationOrder, right: OperationOrder) -> Bool {
         (left.time, left.writer, left.block, left.index)
             < (right.time, right.writer, right.block, right.index)

@@ -54,6 +54,8 @@ struct PeerSession {
     /// Whether the remote has shown that it holds the share key.
     var isMember = false
     var device = ""
+    /// Whether it was shown the own log after others had let that in.
+    var isShownOwnLog = false
     /// Where one can start, as it was last told.
     var givenStart: StartingPoint?
     var view = RemoteView()
@@ -75,6 +77,8 @@ struct PeerSession {
         static let frameSizeMax = 9 << 20
         static let keepAliveInterval = Duration.seconds(5)
         static let silenceMax = Duration.seconds(20)
+        /// How long a member may take to hear of the own log from those who have let it in.
+        static let hearsayTime = Duration.seconds(10)
     }
 
     init(

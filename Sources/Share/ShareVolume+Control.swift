@@ -91,6 +91,19 @@ extension ShareVolume {
         session.mux.send(control, type: message.type, payload: message.payload)
     }
 
+    /// Shows the own log to a member that nobody tells of it.
+    func showOwnLog(on session: inout PeerSession, now: Instant) {
+        guard session.isMember, !session.isShownOwnLog,
+            now - session.openedAt >= PeerSession.Limits.hearsayTime,
+            let control = session.control
+        else { return }
+        let view = session.view
+        guard let request = engine.withLock({ $0.belatedRequest(for: view) }) else { return }
+        session.isShownOwnLog = true
+        let message = ControlMessage.succeed(request)
+        session.mux.send(control, type: message.type, payload: message.payload)
+    }
+
     func receivedControl(
         _ type: Int, _ payload: [UInt8], on session: inout PeerSession, _ table: inout PeerTable
     ) throws(SessionError) {

@@ -59,6 +59,7 @@ extension ShareVolume {
         engine.withLock { engine in
             do throws(StorageError) {
                 if let failed { throw failed }
+                try engine.letInAgain()
                 try engine.beginCheckpointIfDue(now: now)
                 if let deadline = engine.commitDeadline {
                     if deadline <= now { try engine.commit() } else { next = min(next, deadline) }
@@ -144,6 +145,7 @@ extension ShareVolume {
                     try self.perform(effects, channel: channel, on: &session, &table)
                 }
                 if let hello { self.giveStart(hello, on: &session) }
+                self.showOwnLog(on: &session, now: now)
                 var effects: [ChunkExchange.Effect] = []
                 session.chunks?.exchange.tick(now: now, into: &effects)
                 try self.perform(effects, on: &session, &table, now: now)

@@ -330,6 +330,252 @@ import Wire
         }
     }
 
+    // MARK: Who joins by a history that others do not have
+
+    /// Alice founds a share and lets bob in; her device goes back to before that, and lets carol in.
+    private func partedFounder(seed: UInt64) throws -> (
+        Network, Network.Device, Network.Device, Network.Device
+    ) {
+        print("seed \(seed)")
+        let network = Network(seed: seed)
+        let alice = try network.addDevice("alice")
+        try alice.write("base", "alice's")
+        network.run()
+        let backup = alice.backup()
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run()
+        try bob.write("bob's", "bob's")
+        network.run()
+        network.disconnectAll()
+        try network.restore(alice, backup)
+        let carol = try network.addDevice("carol")
+        network.connect(carol, alice)
+        network.run()
+        try carol.write("carol's", "carol's")
+        network.run()
+        try #require(carol.volume.isAdmitted)
+        return (network, alice, bob, carol)
+    }
+
+    private func expectAllHeard(_ devices: [Network.Device], _ network: Network) throws {
+        for device in devices {
+            let status = device.volume.status()
+            #expect(status.pending.blocks == 0, "\(device.name): \(network.log)")
+            #expect(status.refused == 0, "\(device.name)")
+            for name in ["alice", "bob", "carol"] {
+                #expect(status.members.contains { $0.device == name }, "\(device.name): \(name)")
+                if name != "alice" { #expect(try device.text("\(name)'s") == "\(name)'s") }
+            }
+        }
+        #expect(Set(devices.map { $0.volume.status().digest }).count == 1, "\(network.log)")
+    }
+
+    /// Whom one history of the log let in, who has the other never reads there.
+    @Test(arguments: [false, true])
+    func `members let in by two histories of a log hear of each other`(restarts: Bool) throws {
+        let (network, alice, bob, carol) = try partedFounder(seed: 21)
+        network.connect(bob, alice)
+        network.connect(bob, carol)
+        network.run(seconds: 30)
+        if restarts {
+            network.disconnectAll()
+            for device in [alice, bob, carol] { try network.restart(device) }
+            network.connect(bob, alice)
+            network.connect(bob, carol)
+            network.run(seconds: 30)
+        }
+        try expectAllHeard([alice, bob, carol], network)
+        try bob.write("bob's", "bob's")
+        try carol.write("carol's", "carol's")
+        network.run()
+        try expectAllHeard([alice, bob, carol], network)
+        // The founder lets bob in once, and not again with every block.
+        let blocks = alice.volume.status().clock.values.reduce(0, +)
+        network.run(seconds: 60)
+        #expect(alice.volume.status().clock.values.reduce(0, +) == blocks)
+    }
+
+    /// Whoever let the founder's new log in while carol was away is no member to her.
+    @Test func `a member that hears nothing of a new log is shown it`() throws {
+        let (network, alice, bob, carol) = try partedFounder(seed: 22)
+        network.disconnectAll()
+        network.connect(bob, alice)
+        network.run(seconds: 30)
+        #expect(alice.volume.isAdmitted)
+        network.disconnectAll()
+        network.connect(carol, alice)
+        network.connect(bob, alice)
+        network.run(seconds: 60)
+        try expectAllHeard([alice, bob, carol], network)
+    }
+
+    @Test func `whom a device's new log lets in before it is a member's is a member`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 23)
+        let backup = bob.backup()
+        try bob.write("d/lost", "before the restore")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        let dave = try network.addDevice("dave")
+        network.connect(dave, bob)
+        network.run()
+        try #require(dave.volume.isAdmitted)
+        network.disconnectAll()
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        #expect(bob.volume.status().device == "bob 2")
+        for device in [alice, bob, carol] {
+            let members = device.volume.status().members.map(\.device)
+            #expect(members.contains("dave"), "\(device.name)")
+        }
+        try expectOneTree([alice, bob, carol], network)
+    }
+
+    /// Where logs have ended nothing that was let in by a block follows that to where it is written again.
+    @Test func `whom a new log lets in is a member where others have ended too`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 24)
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        _ = try alice.volume.retire("carol")
+        network.run()
+        network.disconnectAll()
+        let backup = bob.backup()
+        try bob.write("d/lost", "before the restore")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        let dave = try network.addDevice("dave")
+        network.connect(dave, bob)
+        network.run()
+        try #require(dave.volume.isAdmitted)
+        network.disconnectAll()
+        network.connect(bob, alice)
+        network.run()
+        #expect(bob.volume.status().device == "bob 2")
+        let now = try #require(bob.volume.engine.withLock { $0.ownLog?.key })
+        for device in [alice, bob] {
+            device.volume.engine.withLock { engine in
+                let logs = engine.membership.admissions.filter {
+                    $0.member.name == Array("dave".utf8)
+                }
+                .map(\.order.writer)
+                #expect(logs.contains(now), "\(device.name)")
+            }
+            #expect(device.volume.status().refused == 0, "\(device.name)")
+        }
+    }
+
+    // MARK: Numbers that no operation has
+
+    /// A checkpoint tells who was admitted where, and the folder of the state keeps it: as any 64-bit numbers.
+    @Test(
+        arguments: [
+            (0, .max), (0, UInt64(Int.max) + 1), (0, 1 << 14), (1 << 36, 0), (.max, .max),
+            (.max - 1, 0),
+        ] as [(UInt64, UInt64)])
+    func `an admission at a place that no operation can have ends nothing`(
+        block: UInt64, index: UInt64
+    ) throws {
+        let (network, alice, bob, carol) = try trio(seed: 25)
+        let (ghost, log) = (Bytes32(repeating: 9), bob.volume.engine.withLock { $0.ownLog?.key })
+        let own = try #require(log)
+        try bob.volume.engine.withLock { engine in
+            for (writer, key) in [(own, ghost), (own, Bytes32(repeating: 10))] {
+                let member = Membership.Member(
+                    log: key, device: key, name: Array("ghost".utf8), role: .writer,
+                    admitted: OperationOrder(
+                        time: .max, writer: writer, block: block, index: index))
+                engine.membership.members[key] = member
+                engine.membership.admissions.append(.init(member: member, predecessor: nil))
+            }
+            engine.membershipChanged = true
+            engine.markDirty()
+            try engine.commit()
+        }
+        try network.restart(bob)
+        let backup = bob.backup()
+        try bob.write("d/lost", "before the restore")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(bob, backup)
+        try bob.write("d/new", "after the restore")
+        network.run()
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run()
+        #expect(bob.volume.status().device == "bob 2")
+        for device in [alice, bob, carol] {
+            #expect(try device.names("d") == ["base", "lost", "new"], "\(network.log)")
+            let ended = device.volume.engine.withLock { $0.membership.hasEndings }
+            #expect(!ended)
+        }
+        let kept = bob.volume.engine.withLock { $0.membership.admission(of: ghost) }
+        #expect(kept.map { $0 == (own, block) } == true)
+        // Nobody is shown what cannot be.
+        _ = try bob.volume.engine.withLock { try $0.hello() }
+        for device in [alice, carol] {
+            #expect(!device.volume.status().members.contains { $0.log == ghost.hex })
+        }
+    }
+
+    @Test func `what no log can have in a proof is refused`() throws {
+        let (_, alice, _, _) = try trio(seed: 26)
+        try alice.volume.engine.withLock { engine in
+            for block in [1 << 36, .max] as [UInt64] {
+                let point = StartingPoint(
+                    links: [
+                        .init(log: engine.membership.foundingLog, block: 0),
+                        .init(log: engine.membership.foundingLog, block: block),
+                    ])
+                guard case .wrong = try engine.check(point) else {
+                    Issue.record("block \(block)")
+                    continue
+                }
+            }
+        }
+    }
+
+    @Test func `a beginning that no log can have is not read`() throws {
+        let (_, alice, _, _) = try trio(seed: 27)
+        alice.volume.engine.withLock { engine in
+            for (number, seen) in [(1 << 36, 1 << 36), (1 + 1 << 36, 0), (0, 1 + 1 << 36)]
+                as [(UInt64, UInt64)]
+            {
+                var clock = Clock()
+                clock[engine.ownSlot] = seen
+                let state = BlockCodec(
+                    number: number, time: .zero, clock: clock, writers: [engine.ownSlot])
+                let bytes = engine.encodedStarts([state])
+                let isRead = (try? engine.decodeStarts(bytes)) != nil
+                #expect(isRead == (number <= 1 << 36 && seen <= 1 << 36))
+                var writer = WireWriter()
+                engine.write(SettledHistory(clock: clock, newestTime: .zero), into: &writer)
+                var reader = WireReader(writer.bytes.span)
+                let isSettled = (try? engine.readSettled(&reader)) != nil
+                #expect(isSettled == (seen <= 1 << 36))
+            }
+        }
+    }
+
+    /// As where a disk lost the end of the log, and not where it begins here.
+    @Test func `a log that ends before it begins has no blocks to write again`() throws {
+        let (_, alice, _, _) = try trio(seed: 28)
+        try alice.volume.sync()
+        try alice.volume.engine.withLock { engine in
+            let log = try #require(engine.ownLog)
+            engine.starts[engine.ownSlot] = BlockCodec(
+                number: log.length + 5, time: .zero, clock: Clock(), writers: [engine.ownSlot])
+            let blocks = try #require(try engine.blocks(of: log, from: log.length + 7))
+            #expect(blocks.isEmpty)
+        }
+    }
+
     // MARK: What cannot be written again
 
     /// Appends blocks to a device's own log by hand, the frames after the operations.

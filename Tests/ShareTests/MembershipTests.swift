@@ -1,4 +1,5 @@
 import Base
+import Crypto
 import FileTree
 import Testing
 
@@ -322,6 +323,76 @@ import Testing
             more: [Self.key("x"): 9])
         #expect(other.length(of: Self.key("x")) == 3)
         #expect(other.logs.count == 5)
+    }
+
+    /// As when a device that goes on under another log lets somebody in with what it writes again, who lets it in.
+    @Test
+    func `who is a member can be shown where two logs' first admissions are each other's word`()
+        throws
+    {
+        let (key, time) = (KeyPair(seed: Self.key("q")), UInt64(10))
+        var membership = Membership(foundingLog: Self.key("f"))
+        apply(Self.beginning, to: &membership, more: [:])
+        func admit(_ letter: Character, by author: Character, at time: UInt64, after: Character?) {
+            let device = letter == "q" ? key.publicKey : Self.device(letter)
+            let succession = after.map { predecessor in
+                Operation.Succession(
+                    predecessor: Self.key(predecessor),
+                    signature: key.sign(
+                        Operation.Succession.signable(
+                            predecessor: Self.key(predecessor), log: Self.key(letter),
+                            device: device)))
+            }
+            let isAllowed = membership.apply(
+                .admit(
+                    .init(
+                        device: device, log: Self.key(letter), role: .writer, name: [],
+                        succession: succession)),
+                stamp: Stamp(
+                    time: HybridTime(rawValue: time),
+                    operation: OperationID(writer: .none, block: time, index: 0)),
+                author: Self.key(author))
+            #expect(isAllowed)
+        }
+        admit("q", by: "f", at: time, after: nil)
+        // Its new log "r" lets "y" in, and "y" lets "r" in; "x" lets "y" in too, later.
+        admit("y", by: "x", at: time + 5, after: nil)
+        admit("r", by: "y", at: time + 6, after: "q")
+        admit("y", by: "r", at: time + 1, after: nil)
+        #expect(membership.admission(of: Self.key("y")).map { $0.log == Self.key("r") } == true)
+        #expect(membership.admission(of: Self.key("r")).map { $0.log == Self.key("y") } == true)
+        let shown = try #require(membership.showing(Self.key("r")))
+        #expect(shown.map(\.member.log) == ["x", "q", "y", "r"].map(Self.key))
+        #expect(shown.map(\.order.writer) == ["f", "f", "x", "y"].map(Self.key))
+        #expect(membership.showing(Self.key("f"))?.isEmpty == true)
+        #expect(membership.showing(Self.key("?")) == nil)
+        #expect(
+            Set(membership.showing.map(\.member.log))
+                == Set(membership.logs).subtracting([Self.key("f")]))
+        // Whoever is shown just these blocks finds that it is one.
+        var other = Membership(foundingLog: Self.key("f"))
+        apply([Self.beginning[0]], to: &other, more: [:])
+        for admission in shown {
+            let signed = admission.predecessor.map {
+                Operation.Succession(
+                    predecessor: $0,
+                    signature: key.sign(
+                        Operation.Succession.signable(
+                            predecessor: $0, log: admission.member.log,
+                            device: admission.member.device)))
+            }
+            let isAllowed = other.apply(
+                .admit(
+                    .init(
+                        device: admission.member.device, log: admission.member.log,
+                        role: admission.member.role, name: [], succession: signed)),
+                stamp: Stamp(
+                    time: HybridTime(rawValue: admission.order.time),
+                    operation: OperationID(writer: .none, block: admission.order.block, index: 0)),
+                author: admission.order.writer)
+            #expect(isAllowed)
+        }
+        #expect(other.isMember(log: Self.key("r")))
     }
 
     // MARK: Many

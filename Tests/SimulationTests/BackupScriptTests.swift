@@ -401,4 +401,39 @@ import Testing
                     .removeTree(0, "a"),
                 ]))
     }
+
+    @Test func `members let in by two histories of the founder's log hear of each other`() {
+        check(
+            DeviceScript(
+                seed: 1_700_363, devices: 2,
+                steps: [
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .backUp(0),
+                    .putBack(0),
+                    .write(1, "m.txt", .inPlace),
+                    .join,
+                ]))
+    }
+
+    @Test func `whom a new log lets in before it is a member's is not refused`() {
+        check(
+            DeviceScript(
+                seed: 1_700_176, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(0, "c/a", .inPlace),
+                    .join,
+                    .run(milliseconds: 5),
+                    .backUp(2),
+                    .write(2, "c", .inPlace),
+                    .writeSame(1, "m.txt"),
+                    .putBack(2),
+                    .run(milliseconds: 100),
+                    .join,
+                    .join,
+                ]))
+    }
 }
