@@ -65,6 +65,18 @@ extension FileState {
         }
     }
 
+    /// Notes the time that the kernel has kept.
+    ///
+    /// - Returns: whether it was owed to a version that is made; else the next one will carry it, or it is one
+    ///   that the kernel was told.
+    func takesKept(_ time: Timestamp, wallTime: Timestamp) -> Bool {
+        access { state in
+            let isOwed = state.isTimeUntold && !state.isOrphan
+            state.isTimeUntold = false
+            return !state.carry(time, wallTime: wallTime) && isOwed
+        }
+    }
+
     /// Notes a time that was owed, if it still is.
     ///
     /// - Returns: whether the volume must be told; else the next version will carry it, or there is

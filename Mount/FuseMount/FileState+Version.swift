@@ -79,12 +79,17 @@ extension FileState {
             }
             state.before = Before(
                 reader: state.reader, parents: state.parents, overlay: state.overlay,
-                modified: state.modified)
+                modified: state.modified, isTimeUntold: state.isTimeUntold)
             state.show(opened, chunks: chunks)
+            // What the kernel owes is the time of other bytes.
+            state.isTimeUntold = false
             state.arePagesOld = true
             return true
         }
     }
+
+    /// Whether these are the versions whose bytes are shown.
+    func shows(_ versions: [UInt64]) -> Bool { access { $0.parents == versions } }
 
     /// The kernel has no page of the old content any more.
     ///

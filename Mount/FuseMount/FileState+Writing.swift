@@ -150,6 +150,7 @@ extension FileState.State {
         overlay = before.overlay
         endJournal()
         modified = before.modified
+        isTimeUntold = before.isTimeUntold
         self.before = nil
         isOutdated = true
     }

@@ -93,6 +93,7 @@ final class FileState: Sendable {
         let parents: [UInt64]
         let overlay: Overlay
         let modified: Timestamp
+        let isTimeUntold: Bool
     }
 
     let id: InodeID

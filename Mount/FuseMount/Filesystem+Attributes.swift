@@ -94,11 +94,26 @@ extension Filesystem {
     func setUntold(_ time: Timestamp, of file: FileState) throws(VolumeError) {
         // Whoever sets a time from now on waits for the lock, or for the state's.
         try table.meaning.withLock { _ throws(VolumeError) in
-            guard file.takesUntold(time, wallTime: Clock.wallTime()),
-                try volume.attributes(of: file.node).modified != time
-            else { return }
-            _ = try setInTurn(AttributeChange(modified: time), of: file.id)
+            guard file.takesUntold(time, wallTime: Clock.wallTime()) else { return }
+            try tell(time, of: file)
         }
+    }
+
+    /// Notes when a file was written last, as the kernel has kept it: it tells that once. Another device's version is
+    /// known by its own time.
+    func setKept(_ time: Timestamp, of file: FileState) throws(VolumeError) {
+        try table.meaning.withLock { _ throws(VolumeError) in
+            guard file.takesKept(time, wallTime: Clock.wallTime()),
+                file.shows(try volume.openContent(of: file.node).versions)
+            else { return }
+            try tell(time, of: file)
+        }
+    }
+
+    /// Under the lock of meanings.
+    private func tell(_ time: Timestamp, of file: FileState) throws(VolumeError) {
+        guard try volume.attributes(of: file.node).modified != time else { return }
+        _ = try setInTurn(AttributeChange(modified: time), of: file.id)
     }
 
     /// Changes what has a name; a conflict copy becomes another object.

@@ -211,9 +211,8 @@ extension Filesystem {
         if isTimes, valid & FUSE_SET_ATTR_ATIME == 0 {
             // Nobody's call: the kernel sends the time that it has kept, of bytes written here or of what was
             // replayed, before it changes others or takes a name away.
-            if valid & FUSE_SET_ATTR_MTIME != 0 {
-                _ = inode.file?.setModified(
-                    Timestamp(wanted.st_mtim), wallTime: Clock.wallTime())
+            if valid & FUSE_SET_ATTR_MTIME != 0, let file = inode.file {
+                try setKept(Timestamp(wanted.st_mtim), of: file)
             }
             return (0, try attributes(of: inode))
         }

@@ -68,6 +68,19 @@ struct WriteTimeTests {
         #expect(!published.takesUntold(early, wallTime: late))
     }
 
+    @Test
+    func `a time that the kernel has kept is told if it is owed to the version shown`() throws {
+        let file = try writtenFile()
+        #expect(!file.takesKept(early, wallTime: late), "the next version has it")
+        #expect(file.access { $0.modified } == early)
+        let published = try writtenFile()
+        let (ticket, content) = try begin(published)
+        #expect(end(published, ticket, published.particulars(ticket), content) != nil)
+        #expect(published.shows([2]) && !published.shows([1]))
+        #expect(published.takesKept(early, wallTime: late), "the volume must be told")
+        #expect(!published.takesKept(early, wallTime: late), "it is what the kernel was told")
+    }
+
     @Test func `a publication does not end before the volume knows a time set meanwhile`() throws {
         let file = try writtenFile()
         let (ticket, content) = try begin(file)
