@@ -107,6 +107,10 @@ struct PackLoader: ~Copyable {
         throws(StorageError)
     {
         let mark = marks.first { $0.number == number }
+        if mark == nil, size == UInt64(PackFormat.headerSize) {
+            // A crash came between its header and its mark, and before any record.
+            return try directory.remove(name.fileName)
+        }
         let synced = min(mark?.syncedBytes ?? 0, size)
         // What a sync covered is whole, and checked by `verify`; the rest may be torn.
         let entries = try file.scan(size: size, checkedFrom: synced)

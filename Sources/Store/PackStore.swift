@@ -263,7 +263,8 @@ package final class PackStore: ChunkStorage {
         let file = PackFile(try directory.file(name.fileName, O_RDWR | O_CREAT | O_EXCL))
         appender.nextSequence += 1
         appender.hasNewFiles = true
-        // On the disk before its mark: whatever follows a crash, a pack has its header or no bytes.
+        // On the disk before its mark: after a crash a pack with a mark has its header, and one without has no
+        // record.
         try file.descriptor.write(PackFormat.encodeHeader(number: number).span, at: 0)
         try file.descriptor.syncData()
         try appender.marks.store(

@@ -262,6 +262,21 @@ import Testing
         #expect(try directory.names().contains("000006.pack"))
     }
 
+    @Test func `a pack whose mark a crash kept from being made goes, too`() throws {
+        let all = chunks(2)
+        do {
+            let store = try open()
+            try all[0].add(to: store)
+            try store.sync()
+        }
+        try directory.write(PackFormat.encodeHeader(number: 7), to: "000002.pack")
+        let store = try open()
+        #expect(store.damages == [])
+        #expect(try directory.names() == ["000001.pack", "synced"])
+        try all[1].add(to: store)
+        for chunk in all { #expect(try chunk.isIn(store)) }
+    }
+
     @Test func `a pack that is missing is reported when it is read`() throws {
         let chunk = chunks(1, size: 500...500)[0]
         let more = chunks(1, size: 500...500, seed: 2)[0]
