@@ -32,6 +32,12 @@ package enum ShareOrigin: Sendable {
     case damaged
 
     var isStored: Bool { if case .stored = self { true } else { false } }
+    var isNew: Bool {
+        switch self {
+        case .found, .join: true
+        case .stored, .damaged: false
+        }
+    }
 }
 
 extension Engine {
@@ -50,6 +56,7 @@ extension Engine {
         self.succession = succession
         device = succession.map { KeyPair(seed: $0.seed) } ?? identity.device
         deviceName = succession?.deviceName(identity.deviceName) ?? identity.deviceName
+        letsInAt = environment.now() + (origin.isNew ? .zero : Limits.listeningTime)
         self.storage = storage
         self.chunks = chunks
         self.environment = environment
@@ -263,6 +270,25 @@ extension Engine {
             inviteKey: invite.publicKey,
             signature: invite.sign(
                 ControlMessage.signable(handshakeHash: handshakeHash, log: log.key)))
+    }
+
+    /// Whether it is time to let others in. A state that was just opened may be a restored one, older than what the
+    /// members have: whoever is let in before those can have said so, or reads what was written since, comes by a history
+    /// of the log that is nobody else's (<doc:Forks>). Where no other member is known nobody is waited for.
+    mutating func mayLetIn(now: Instant) -> Bool {
+        guard now < letsInAt else { return true }
+        let own = ownSlots
+        let isAlone = membership.logs.allSatisfy { log in
+            writers.slot(of: log).map(own.contains) ?? false
+        }
+        if isAlone { letsInAt = now }
+        return isAlone
+    }
+
+    /// Whether the own log is not shown to a device yet.
+    mutating func isHeldBack(from device: Bytes32?, now: Instant) -> Bool {
+        guard !mayLetIn(now: now) else { return false }
+        return device.map { membership.member(device: $0) == nil } ?? true
     }
 
     /// Admits a device that shows a good invite.

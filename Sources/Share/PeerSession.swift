@@ -54,6 +54,8 @@ struct PeerSession {
     /// Whether the remote has shown that it holds the share key.
     var isMember = false
     var device = ""
+    /// What it asked before it was time to let anybody in.
+    var heldJoin: ControlMessage.JoinRequest?
     /// Whether it was shown the own log after others had let that in.
     var isShownOwnLog = false
     /// Where one can start, as it was last told.

@@ -32,6 +32,8 @@ struct PeerTable {
     var fetcher = ChunkFetcher()
     var demands: [Demand] = []
     var isPaused = false
+    /// Whether strangers have been heard: see `Engine.mayLetIn`.
+    var hearsStrangers = false
     var effects: [ShareEffect] = []
     /// Chunks in the packs whose wants are not settled yet.
     var arrived: [(reference: ChunkReference, isList: Bool)] = []

@@ -126,12 +126,12 @@ extension ShareVolume {
             }
             environment.wake()
         case .join(let request):
-            guard let remote = session.remoteKey else { return }
-            let handshakeHash = session.handshakeHash
-            let refusal = try stored { (engine) throws(StorageError) in
-                try engine.admit(request, device: remote, handshakeHash: handshakeHash)
+            let now = environment.now()
+            guard engine.withLock({ $0.mayLetIn(now: now) }) else {
+                session.heldJoin = request
+                return environment.wake()
             }
-            refuse(refusal, on: &session)
+            try answer(request, on: &session)
         case .succeed(let request):
             let refusal = try stored { (engine) throws(StorageError) in
                 try engine.admit(request)
@@ -165,6 +165,38 @@ extension ShareVolume {
             environment.wake()
         case nil: break
         }
+    }
+
+    private func answer(_ request: ControlMessage.JoinRequest, on session: inout PeerSession)
+        throws(SessionError)
+    {
+        guard let remote = session.remoteKey else { return }
+        let handshakeHash = session.handshakeHash
+        let refusal = try stored { (engine) throws(StorageError) in
+            try engine.admit(request, device: remote, handshakeHash: handshakeHash)
+        }
+        refuse(refusal, on: &session)
+    }
+
+    /// Answers what was asked before it was time to let anybody in, and shows the own log to those who asked.
+    func hearStrangers(_ table: inout PeerTable, now: Instant, next: inout Instant) {
+        guard !table.hearsStrangers, !table.sessions.isEmpty else { return }
+        let (mayLetIn, time) = engine.withLock { engine in
+            let mayLetIn = engine.mayLetIn(now: now)
+            if mayLetIn { engine.mustOpenLogs = true }
+            return (mayLetIn, engine.letsInAt)
+        }
+        guard mayLetIn else { return next = min(next, time) }
+        table.hearsStrangers = true
+        for id in table.ids {
+            with(id, &table, now: now) { (session, _) throws(SessionError) in
+                guard let request = session.heldJoin else { return }
+                session.heldJoin = nil
+                try self.answer(request, on: &session)
+            }
+        }
+        // What was written down is committed.
+        next = now
     }
 
     func refuse(_ refusal: String?, on session: inout PeerSession) {

@@ -124,7 +124,11 @@ extension ShareVolume {
             return session.mux.reject(protocolName: name, id: id)
         }
         let connection = session.id
-        let slot = engine.withLock { $0.slot(discoveryKey: id, on: connection) }
+        let (remote, now) = (session.remoteKey, environment.now())
+        let slot = engine.withLock { engine -> WriterSlot? in
+            let slot = engine.slot(discoveryKey: id, on: connection)
+            return slot == engine.ownSlot && engine.isHeldBack(from: remote, now: now) ? nil : slot
+        }
         guard let slot, session.channel(for: slot) == nil else {
             return session.mux.reject(protocolName: name, id: id)
         }

@@ -125,8 +125,12 @@ extension ShareVolume {
     func openLogs(on session: inout PeerSession) throws(SessionError) {
         guard session.isMember else { return }
         let connection = session.id
-        for slot in engine.withLock({ $0.sharedSlots(on: connection) })
-        where session.channel(for: slot) == nil {
+        let (remote, now) = (session.remoteKey, environment.now())
+        let (slots, heldBack) = engine.withLock { engine in
+            let isHeldBack = engine.isHeldBack(from: remote, now: now)
+            return (engine.sharedSlots(on: connection), isHeldBack ? engine.ownSlot : nil)
+        }
+        for slot in slots where slot != heldBack && session.channel(for: slot) == nil {
             try openLog(slot, on: &session)
         }
     }

@@ -15,6 +15,7 @@ extension ShareVolume {
         peers.withLock { table in
             followStart(&table, now: now, next: &next)
             followForks(&table, now: now)
+            hearStrangers(&table, now: now, next: &next)
             followResumption(&table, now: now, next: &next)
             // Before anybody hears that all is here.
             takeWanted(&table)

@@ -410,6 +410,57 @@ import Wire
         try expectAllHeard([alice, bob, carol], network)
     }
 
+    /// Alice's state is a restored one, and whoever would join is there before the members.
+    @Test(arguments: [false, true])
+    func `who has just started lets nobody in before members can have said what they have`(
+        writes: Bool
+    ) throws {
+        let (network, alice, bob, carol) = try trio(seed: 29)
+        let backup = alice.backup()
+        try alice.write("d/later", "after the backup")
+        network.connect(bob, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(alice, backup)
+        if writes { try alice.write("d/new", "after the restore") }
+        let dave = try network.addDevice("dave")
+        network.connect(dave, alice)
+        network.run(seconds: 1)
+        #expect(!dave.volume.isAdmitted)
+        network.connect(bob, alice)
+        network.connect(carol, alice)
+        network.run(seconds: 20)
+        #expect(dave.volume.isAdmitted)
+        #expect(alice.volume.status().forks.count == (writes ? 1 : 0))
+        #expect(dave.volume.status().forks.isEmpty)
+        try expectOneTree([alice, bob, carol, dave], network)
+        #expect(try dave.text("d/later") == "after the backup")
+        if writes { #expect(try dave.text("d/new") == "after the restore") }
+    }
+
+    @Test func `who waits to be let in is let in though nobody else comes`() throws {
+        let (network, alice, _, _) = try trio(seed: 30)
+        try network.restart(alice)
+        let dave = try network.addDevice("dave")
+        network.connect(dave, alice)
+        network.run(seconds: 4)
+        #expect(!dave.volume.isAdmitted)
+        network.run(seconds: 3)
+        #expect(dave.volume.isAdmitted)
+        try expectOneTree([alice, dave], network)
+    }
+
+    @Test func `who knows no other member waits for nobody`() throws {
+        let network = Network(seed: 31)
+        let alice = try network.addDevice("alice")
+        network.run(seconds: 1)
+        try network.restart(alice)
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run(seconds: 1)
+        #expect(bob.volume.isAdmitted)
+    }
+
     @Test func `whom a device's new log lets in before it is a member's is a member`() throws {
         let (network, alice, bob, carol) = try trio(seed: 23)
         let backup = bob.backup()
