@@ -35,6 +35,9 @@ enum MountLimits {
     /// longer, or comes when there are so many, has a staging file.
     static let stagedInMemoryMax = 128 << 10
     static let stagedMemoryMax = 32 << 20
+    /// Dirty bytes of one file that are copied rather than written over while a job works on them. Who writes over
+    /// parts of more, and syncs nothing, may find after a crash some of that in the version before.
+    static let copiedFromCutMax: UInt64 = 1 << 20
     /// Background jobs at once.
     static let jobsMax = 2
     /// Staged bytes from which a job counts as large; one at a time.

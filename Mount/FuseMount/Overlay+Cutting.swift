@@ -143,7 +143,7 @@ extension Overlay {
         guard let cut, !cut.isDetached, !cut.isAbandoned, cut.staged === staged,
             // What is in memory no record names.
             staged.file != nil, !cut.dirty.intersection(range).isEmpty,
-            dirty.byteCount - zeroed.byteCount <= UInt64(MountLimits.stagedInMemoryMax)
+            dirty.byteCount - zeroed.byteCount <= MountLimits.copiedFromCutMax
         else { return staged }
         let made = try copied(staged, in: depot)
         made.count(staged.byteCount)

@@ -259,22 +259,24 @@ struct OverlayTests {
     @Test
     func `what was written over since the cut is not adopted`() throws {
         var model = try OverlayModel(base: [])
-        try model.write(randomBytes(200_000, seed: 1), at: 0)
+        try model.write(randomBytes(2_000_000, seed: 1), at: 0)
         model.beginCut()
-        #expect(model.overlay.cut?.inPlace.ranges == [0..<200_000])
-        try model.write([7], at: 199_999)
+        #expect(model.overlay.cut?.inPlace.ranges == [0..<2_000_000])
+        try model.write([7], at: 1_999_999)
         #expect(model.overlay.freeze([0..<10]) == nil)
-        #expect(try model.shownCut().last != 7 || randomBytes(200_000, seed: 1).last == 7)
+        #expect(try model.shownCut().last != 7 || randomBytes(2_000_000, seed: 1).last == 7)
         try model.endCut(success: true)
         #expect(try model.shown() == model.bytes)
     }
 
     /// A record names the file and what a job takes from it: after a crash that must be there as it was.
-    @Test(arguments: [true, false])
-    func `a small file that a job works on goes on in another staging file`(success: Bool) throws {
+    @Test(arguments: [true, false], [8000, 900_000])
+    func `a file that a job works on goes on in another staging file`(success: Bool, size: Int)
+        throws
+    {
         let base = randomBytes(20_000, seed: 1)
         var model = try OverlayModel(base: base)
-        let first = randomBytes(8000, seed: 2)
+        let first = randomBytes(size, seed: 2)
         try model.write(first, at: 8000)
         let staged = try #require(model.overlay.staged)
         model.beginCut()
@@ -284,7 +286,7 @@ struct OverlayTests {
         try model.write(randomBytes(10_000, seed: 3), at: 3000)
         let other = try #require(model.overlay.staged)
         #expect(other !== staged)
-        var left = [UInt8](repeating: 0, count: 8000)
+        var left = [UInt8](repeating: 0, count: size)
         try left.withUnsafeMutableBytes { try staged.read(at: 8000, into: $0) }
         #expect(left == first)
         #expect(try model.shown() == model.bytes)
