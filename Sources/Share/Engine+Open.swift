@@ -56,7 +56,7 @@ extension Engine {
         self.succession = succession
         device = succession.map { KeyPair(seed: $0.seed) } ?? identity.device
         deviceName = succession?.deviceName(identity.deviceName) ?? identity.deviceName
-        letsInAt = environment.now() + (origin.isNew ? .zero : Limits.listeningTime)
+        letsIn = origin.isNew
         self.storage = storage
         self.chunks = chunks
         self.environment = environment
@@ -276,13 +276,26 @@ extension Engine {
     /// members have: whoever is let in before those can have said so, or reads what was written since, comes by a history
     /// of the log that is nobody else's (<doc:Forks>). Where no other member is known nobody is waited for.
     mutating func mayLetIn(now: Instant) -> Bool {
-        guard now < letsInAt else { return true }
+        guard !letsIn else { return true }
         let own = ownSlots
         let isAlone = membership.logs.allSatisfy { log in
             writers.slot(of: log).map(own.contains) ?? false
         }
-        if isAlone { letsInAt = now }
-        return isAlone
+        letsIn = isAlone || listeningSince.map { now - $0 >= Limits.listeningTime } ?? false
+        return letsIn
+    }
+
+    /// Somebody who holds the share's key is connected, or nobody is: a computer may sleep meanwhile, and so hear nobody.
+    ///
+    /// - Returns: when to look next whether it is time to let others in.
+    mutating func listen(isConnected: Bool, now: Instant) -> Instant? {
+        guard isConnected else {
+            listeningSince = nil
+            return nil
+        }
+        let since = listeningSince ?? now
+        listeningSince = since
+        return since + Limits.listeningTime
     }
 
     /// Whether the own log is not shown to a device yet.

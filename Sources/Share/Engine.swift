@@ -28,7 +28,7 @@ struct Engine {
         /// What of it goes to the blocks themselves, at least: what late moves of directories cost does not
         /// depend on how many there are.
         static let applyTimeLeast = Duration.milliseconds(2)
-        /// How long a device that has just started listens before it lets anybody in.
+        /// How long a device that has just started is connected, on end, before it lets anybody in.
         static let listeningTime = Duration.seconds(5)
         /// Blocks of a log that waits which are looked at in one go.
         static let lookedAhead: UInt64 = 64
@@ -45,8 +45,9 @@ struct Engine {
     let installationName: String
     var deviceName: String
     var succession: OwnSuccession?
-    /// From when on this device lets others in: see `mayLetIn`.
-    var letsInAt: Instant
+    /// Whether this device lets others in, and since when it has been connected to anybody until then: see `mayLetIn`.
+    var letsIn: Bool
+    var listeningSince: Instant?
     let storage: any ShareStorage
     let chunks: any ChunkStorage
     let environment: any ShareEnvironment

@@ -180,13 +180,18 @@ extension ShareVolume {
 
     /// Answers what was asked before it was time to let anybody in, and shows the own log to those who asked.
     func hearStrangers(_ table: inout PeerTable, now: Instant, next: inout Instant) {
-        guard !table.hearsStrangers, !table.sessions.isEmpty else { return }
+        guard !table.hearsStrangers else { return }
+        let isConnected = table.sessions.values.contains(where: \.isMember)
         let (mayLetIn, time) = engine.withLock { engine in
+            let time = engine.listen(isConnected: isConnected, now: now)
             let mayLetIn = engine.mayLetIn(now: now)
             if mayLetIn { engine.mustOpenLogs = true }
-            return (mayLetIn, engine.letsInAt)
+            return (mayLetIn, time)
         }
-        guard mayLetIn else { return next = min(next, time) }
+        guard mayLetIn else {
+            if let time { next = min(next, time) }
+            return
+        }
         table.hearsStrangers = true
         for id in table.ids {
             with(id, &table, now: now) { (session, _) throws(SessionError) in

@@ -438,10 +438,17 @@ import Wire
         if writes { #expect(try dave.text("d/new") == "after the restore") }
     }
 
+    /// A computer may sleep between its start and the first connection, and in between: that is no listening.
     @Test func `who waits to be let in is let in though nobody else comes`() throws {
         let (network, alice, _, _) = try trio(seed: 30)
         try network.restart(alice)
         let dave = try network.addDevice("dave")
+        network.run(seconds: 60)
+        network.connect(dave, alice)
+        network.run(seconds: 4)
+        #expect(!dave.volume.isAdmitted)
+        network.disconnectAll()
+        network.run(seconds: 60)
         network.connect(dave, alice)
         network.run(seconds: 4)
         #expect(!dave.volume.isAdmitted)

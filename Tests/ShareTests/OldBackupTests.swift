@@ -508,7 +508,7 @@ import Testing
             try network.restore(alice, backup)
             network.run(seconds: 1)
             network.connect(alice, bob)
-            for _ in 0..<40 where alice.volume.status().forks.isEmpty { network.run(seconds: 0.4) }
+            for _ in 0..<60 where alice.volume.status().forks.isEmpty { network.run(seconds: 0.4) }
             guard !alice.volume.status().forks.isEmpty else { continue }
             count += 1
             for index in 0..<after { try alice.write("after \(index)", "\(index)") }
