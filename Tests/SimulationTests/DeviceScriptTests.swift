@@ -596,4 +596,24 @@ import Testing
                     .putBack(1),
                 ]))
     }
+
+    /// The checker went by the names that a device had given to another's save in a block that a crash took back.
+    @Test func `what a lost block named is named anew`() {
+        check(
+            DeviceScript(
+                seed: 1_800_895, devices: 2,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .writeSame(1, "n.txt"),
+                    .edit(0, "n.txt", 8_886_085),
+                    .run(milliseconds: 100),
+                    .renameCopy(1, "", to: "n.txt"),
+                    .stop(1, .killed, afterOperations: 0),
+                    .settle,
+                    .stage(1, "m.txt"),
+                ]))
+    }
 }

@@ -95,7 +95,8 @@ struct SaveBook {
     /// A device stopped, and its log has this length now.
     mutating func noteCrash(of device: Int, log: Bytes32, length: UInt64) {
         removals.removeAll { $0.device == device && $0.block >= length }
-        for number in saves.indices where saves[number].device == device {
+        // Another device's save has a name here too where this one chose it.
+        for number in saves.indices {
             let gone = saves[number].names.filter { $0.log == log && $0.block >= length }
             guard !gone.isEmpty else { continue }
             saves[number].names.removeAll(where: gone.contains)
