@@ -87,7 +87,15 @@ extension Filesystem {
         if let told { table.noteTime(id, told) }
         guard change != AttributeChange() else { return try attributes(of: inode) }
         let before = changes.now
-        return try patched(try set(change, of: id), of: id, readAt: before)
+        do {
+            return try patched(try set(change, of: id), of: id, readAt: before)
+        } catch {
+            // Who has it open may go on with it, as with a file without a name; no call by descriptor comes again.
+            guard error == .notFound || error == .stale,
+                let kept = inode.file?.attributesWithoutName
+            else { throw error }
+            return kept
+        }
     }
 
     /// Notes when a file was written last, unless somebody has set a time since that was asked.

@@ -231,6 +231,23 @@ struct OutdatedKernelTests {
         try check(chmod(mount.at("d"), 0o700))
     }
 
+    @Test
+    func `who has a file open may change it though it is gone elsewhere`() throws {
+        let mount = try TestMount()
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1, 2])
+        mount.settle()
+        let file = try check(open(mount.at("a"), O_RDWR))
+        defer { close(file) }
+        var status = stat()
+        try check(fstat(file, &status))
+        mount.volume.state.withLock { $0.stale = 2 }
+        try check(fchmod(file, 0o640))
+        let early = timespec(tv_sec: 1_000_000_000, tv_nsec: 5)
+        try check(futimens(file, [early, early]))
+        #expect(mount.volume.state.withLock(\.stale) == 0)
+    }
+
     @Test(arguments: [true, false])
     func `who is refused for one name and then for another hears that it is not there`(
         _ isLookupFirst: Bool
