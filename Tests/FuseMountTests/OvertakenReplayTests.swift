@@ -113,6 +113,9 @@ struct OvertakenReplayTests {
         let count = Atomic(0)
         let request = MakeRequest(kind: .directory, mode: 0o755, uid: geteuid(), gid: getegid())
         try check(mkdir(mount.at("d"), 0o755))
+        // The kernel forgets what nobody holds.
+        let held = try check(open(mount.at("d"), O_RDONLY))
+        defer { close(held) }
         if !isKnown {
             _ = try volume.rename(
                 [100], in: .root, to: Array("old 0".utf8), in: .root, .replace, succeeding: nil)
