@@ -224,6 +224,15 @@ extension Engine {
         try want(pieces, isOwed: isOwed)
     }
 
+    /// A process that ended may have stored a list and not yet committed what that made wanted.
+    mutating func wantChildren(ofArrived list: WantedChunk) throws(StorageError) {
+        do throws(StorageError) {
+            try wantChildren(of: list.reference, isOwed: list.isOwed)
+        } catch .corrupt {
+            // A damaged list must not keep the share from opening: `check` tells of it, and has it fetched again.
+        }
+    }
+
     /// Nobody is owed a published checkpoint: whoever wrote it may have gone back to a state from before it, and there
     /// will be others.
     private mutating func wantNewestCheckpoint() throws(StorageError) {

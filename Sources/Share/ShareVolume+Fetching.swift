@@ -63,6 +63,12 @@ extension ShareVolume {
         }
         do {
             try chunks.append(wanted.reference, plaintext: plaintext.span)
+            // Before the list counts as arrived: once it does, nothing else asks what it lists.
+            if wanted.isList {
+                try engine.withLock { (engine) throws(StorageError) in
+                    try engine.wantChildren(of: wanted.reference, isOwed: wanted.isOwed)
+                }
+            }
         } catch {
             table.fetcher.want(
                 wanted.reference, isList: wanted.isList, isOwed: wanted.isOwed)
@@ -71,12 +77,7 @@ extension ShareVolume {
         }
         table.note(wanted, now: now)
         table.stored.append(address)
-        guard wanted.isList else { return }
-        let more = try stored { (engine) throws(StorageError) in
-            try engine.wantChildren(of: wanted.reference, isOwed: wanted.isOwed)
-            return engine.takeNewlyWanted()
-        }
-        for chunk in more { table.fetcher.want(chunk) }
+        if wanted.isList { takeWanted(&table) }
     }
 
     /// Syncs received chunks and only then forgets that they were wanted.

@@ -43,17 +43,19 @@ package final class ShareVolume: Volume {
         instance = environment.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
         self.diskSpace = diskSpace
         barrier = storage.barrier
-        let opened = try Engine(
+        var opened = try Engine(
             identity, origin: origin, storage: storage, chunks: chunks, environment: environment,
             policy: policy)
         var table = PeerTable()
         for wanted in try storage.wantedChunks() {
             if chunks.contains(wanted.reference.address) {
                 table.arrived.append((wanted.reference, wanted.isList))
+                if wanted.isList { try opened.wantChildren(ofArrived: wanted) }
             } else {
                 table.fetcher.want(wanted.reference, isList: wanted.isList)
             }
         }
+        for wanted in opened.takeNewlyWanted() { table.fetcher.want(wanted) }
         engine = Guarded(opened)
         peers = Guarded(table)
         try makeDurable()

@@ -104,6 +104,34 @@ import Testing
         #expect(try alice.volume.stagedFiles() == [moved])
     }
 
+    /// Chunks are stored when they arrive, and what a list of them makes wanted with the next commit.
+    @Test(arguments: [8, 9] as [UInt64])
+    func `who was killed when a list of chunks had arrived fetches what it lists`(seed: UInt64)
+        throws
+    {
+        let (network, alice, bob) = try pair(seed: seed)
+        var random = SeededRandom(seed: seed)
+        // More pieces than an operation names.
+        let bytes = random.bytes(ChunkLimits.chunkSizeMax * (ChunkLimits.rootPiecesMax + 1))
+        try alice.write("f", bytes)
+        let before = bob.chunks.addresses.count
+        var committed = bob.backup()
+        while bob.chunks.addresses.count == before {
+            committed = bob.backup()
+            network.step()
+        }
+        let wanted = try committed.wantedChunks()
+        try #require(wanted.contains { $0.isList && bob.chunks.contains($0.reference.address) })
+
+        network.disconnectAll()
+        try network.restore(bob, committed)
+        let report = try bob.volume.check(scratch: MemoryShareStorage())
+        #expect(report.problems == [])
+        network.connect(bob, alice)
+        network.run()
+        #expect(try bob.read("f") == bytes, "\(network.log)")
+    }
+
     private func staged(_ node: NodeID, _ file: UInt64) -> StagedFile {
         StagedFile(
             node: node, parents: [], base: .empty, size: 1, modified: .epoch, dirty: [0..<1],
