@@ -7,11 +7,16 @@ package import Base
 /// is one address for each list chunk seen.
 package struct ReferenceWalk {
     private let storage: any ChunkStorage
+    private let closed: Set<Bytes32>
     private var seenLists: Set<Bytes32> = []
     /// List chunks that were not here: what they name is not known.
     package private(set) var missingLists: [ChunkReference] = []
 
-    package init(_ storage: any ChunkStorage) { self.storage = storage }
+    /// - Parameter closed: list chunks that are not read, here or not.
+    package init(_ storage: any ChunkStorage, closed: Set<Bytes32> = []) {
+        self.storage = storage
+        self.closed = closed
+    }
 
     /// Calls `body` for every chunk that `content` needs, lists included, reading one list of each
     /// level at a time. A chunk may come more than once.
@@ -34,7 +39,9 @@ package struct ReferenceWalk {
         for piece in pieces {
             guard let reference = piece.reference else { continue }
             try body(reference)
-            guard level > 0, seenLists.insert(reference.address).inserted else { continue }
+            guard level > 0, !closed.contains(reference.address),
+                seenLists.insert(reference.address).inserted
+            else { continue }
             var bytes: [UInt8] = []
             guard try storage.readAll(reference, into: &bytes) else {
                 missingLists.append(reference)

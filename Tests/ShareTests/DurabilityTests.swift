@@ -110,9 +110,7 @@ import Testing
         throws
     {
         let (network, alice, bob) = try pair(seed: seed)
-        var random = SeededRandom(seed: seed)
-        // More pieces than an operation names.
-        let bytes = random.bytes(ChunkLimits.chunkSizeMax * (ChunkLimits.rootPiecesMax + 1))
+        let bytes = manyChunks(seed: seed)
         try alice.write("f", bytes)
         let before = bob.chunks.addresses.count
         var committed = bob.backup()
@@ -130,6 +128,23 @@ import Testing
         network.connect(bob, alice)
         network.run()
         #expect(try bob.read("f") == bytes, "\(network.log)")
+    }
+
+    @Test func `a check that runs while a list of chunks comes in finds nothing missing`() throws {
+        let (network, alice, bob) = try pair(seed: 10)
+        try alice.write("f", manyChunks(seed: 10))
+        while !(try bob.storage.wantedChunks().contains(where: \.isList)) { network.step() }
+        let storage = bob.backup()
+        let begun = try bob.volume.engine.withLock { try Checkup($0, as: storage) }
+        let before = bob.chunks.addresses.count
+        while bob.chunks.addresses.count == before { network.step() }
+        #expect(try begun.run(scratch: MemoryShareStorage()).problems == [])
+    }
+
+    /// More than an operation names.
+    private func manyChunks(seed: UInt64) -> [UInt8] {
+        var random = SeededRandom(seed: seed)
+        return random.bytes(ChunkLimits.chunkSizeMax * (ChunkLimits.rootPiecesMax + 1))
     }
 
     private func staged(_ node: NodeID, _ file: UInt64) -> StagedFile {

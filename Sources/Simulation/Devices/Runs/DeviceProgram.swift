@@ -95,7 +95,10 @@ struct DeviceProgram {
         case 7: steps.append(.writeSlowly(device, path, milliseconds: 1 + below(800)))
         case 8..<13: steps.append(.edit(device, path, random.next() >> 40))
         case 13: steps.append(.writeSame(device, path))
-        case 14: steps.append(.writeBinary(device, path, kilobytes: [1, 8, 60, 300][below(4)]))
+        case 14:
+            // Now and then of more chunks than an operation names.
+            let kilobytes = below(12) == 0 ? 12_000 : [1, 8, 60, 300][below(4)]
+            steps.append(.writeBinary(device, path, kilobytes: kilobytes))
         case 15..<19: steps.append(.makeDirectory(device, path))
         case 19..<24: steps.append(.rename(device, path, to: other))
         case 24: steps.append(.exchange(device, path, with: other))
