@@ -55,25 +55,27 @@ extension FileState {
     /// Attributes changed: the next write looks again.
     func expectPrivileges() { notePrivileges(setID: true, capability: true) }
 
-    /// Notes an explicit modification time.
-    ///
-    /// - Returns: whether the next version will carry it; else the volume must be told.
-    func setModified(_ time: Timestamp, wallTime: Timestamp) -> Bool {
-        access { state in
-            state.isTimeUntold = false
-            return state.carry(time, wallTime: wallTime)
-        }
+    /// What lacks a time of modification that is told.
+    enum TimeLack {
+        /// Bytes that no version has yet: the next one will carry it.
+        case nextVersion
+        /// The version that was made last: the volume must be told.
+        case lastVersion
+        /// Nothing that was written here.
+        case nothing
     }
 
-    /// Notes the time that the kernel has kept.
+    /// Notes a time of modification that a program sets, or that the kernel tells of what was written.
     ///
-    /// - Returns: whether it was owed to a version that is made; else the next one will carry it, or it is one
-    ///   that the kernel was told.
-    func takesKept(_ time: Timestamp, wallTime: Timestamp) -> Bool {
+    /// - Parameter isKnown: whether it is one that the kernel was told. Another may be that of bytes that it has still
+    ///   to send.
+    func setModified(_ time: Timestamp, wallTime: Timestamp, isKnown: Bool = false) -> TimeLack {
         access { state in
             let isOwed = state.isTimeUntold && !state.isOrphan
             state.isTimeUntold = false
-            return !state.carry(time, wallTime: wallTime) && isOwed
+            if state.carry(time, wallTime: wallTime) { return .nextVersion }
+            if !isKnown { state.modified = time }
+            return isOwed ? .lastVersion : .nothing
         }
     }
 

@@ -59,6 +59,8 @@ extension Filesystem {
             change.modified = Timestamp(wanted.st_mtim)
         }
         let told = change.modified
+        let isKnown = told.map { table.hasTime(id, $0) } ?? false
+        var isOwed = false
         if change.uid != nil || change.gid != nil, change.mode == nil {
             // Who gives a file away gives no privileges away with it.
             let attributes = try attributes(of: inode)
@@ -73,16 +75,18 @@ extension Filesystem {
             try self.change(orphan, of: inode.node, change)
             return try attributes(of: inode)
         }
-        if let time = change.modified, let file = inode.file,
-            file.setModified(time, wallTime: now)
-        {
-            change.modified = nil
+        if let time = change.modified, let file = inode.file {
+            switch file.setModified(time, wallTime: now, isKnown: isKnown) {
+            case .nextVersion: change.modified = nil
+            case .lastVersion: isOwed = true
+            case .nothing: break
+            }
         }
         if writeBack.isUsed, let time = change.modified, change == AttributeChange(modified: time) {
             // The kernel also sends the time of modification when only that of change is another: the one that
             // it was told, though another device may have written since.
             let attributes = try attributes(of: inode)
-            if time == attributes.modified || table.hasTime(id, time) { change.modified = nil }
+            if time == attributes.modified || isKnown && !isOwed { change.modified = nil }
         }
         if let told { table.noteTime(id, told) }
         guard change != AttributeChange() else { return try attributes(of: inode) }
@@ -111,7 +115,10 @@ extension Filesystem {
     /// known by its own time.
     func setKept(_ time: Timestamp, of file: FileState) throws(VolumeError) {
         try table.meaning.withLock { _ throws(VolumeError) in
-            guard file.takesKept(time, wallTime: Clock.wallTime()),
+            let isKnown = table.hasTime(file.id, time)
+            guard
+                file.setModified(time, wallTime: Clock.wallTime(), isKnown: isKnown)
+                    == .lastVersion,
                 file.shows(try volume.openContent(of: file.node).versions)
             else { return }
             try tell(time, of: file)

@@ -44,7 +44,7 @@ struct WriteTimeTests {
         let file = try writtenFile()
         #expect(file.isTimeUntold)
         // The kernel is asked, and says `early`; before that comes, a program sets `late`.
-        #expect(file.setModified(late, wallTime: late))
+        #expect(file.setModified(late, wallTime: late) == .nextVersion)
         #expect(!file.takesUntold(early, wallTime: late))
         #expect(file.access { $0.modified } == late)
     }
@@ -53,7 +53,7 @@ struct WriteTimeTests {
         let file = try writtenFile()
         let (ticket, content) = try begin(file)
         #expect(end(file, ticket, file.particulars(ticket), content) != nil)
-        #expect(!file.setModified(late, wallTime: late), "the volume is told")
+        #expect(file.setModified(late, wallTime: late) == .lastVersion)
         #expect(!file.takesUntold(early, wallTime: late))
     }
 
@@ -69,23 +69,30 @@ struct WriteTimeTests {
     }
 
     @Test
-    func `a time that the kernel has kept is told if it is owed to the version shown`() throws {
-        let file = try writtenFile()
-        #expect(!file.takesKept(early, wallTime: late), "the next version has it")
-        #expect(file.access { $0.modified } == early)
+    func `a time that is told is owed to the version that lacks it`() throws {
         let published = try writtenFile()
         let (ticket, content) = try begin(published)
         #expect(end(published, ticket, published.particulars(ticket), content) != nil)
         #expect(published.shows([2]) && !published.shows([1]))
-        #expect(published.takesKept(early, wallTime: late), "the volume must be told")
-        #expect(!published.takesKept(early, wallTime: late), "it is what the kernel was told")
+        #expect(published.setModified(early, wallTime: late) == .lastVersion)
+        #expect(published.setModified(early, wallTime: late) == .nothing)
+    }
+
+    @Test func `bytes that come after their time have it, if it was not known`() throws {
+        for isKnown in [true, false] {
+            let file = FileState(id: InodeID(rawValue: 7), node: node, hasKernelTimes: true)
+            file.load(
+                OpenedContent(versions: [1], content: .empty, modified: .epoch), chunks: chunks)
+            #expect(file.setModified(early, wallTime: late, isKnown: isKnown) == .nothing)
+            #expect(file.access { $0.modified } == (isKnown ? .epoch : early))
+        }
     }
 
     @Test func `a publication does not end before the volume knows a time set meanwhile`() throws {
         let file = try writtenFile()
         let (ticket, content) = try begin(file)
         var particulars = file.particulars(ticket)
-        #expect(file.setModified(late, wallTime: late))
+        #expect(file.setModified(late, wallTime: late) == .nextVersion)
         // Whoever renames the file waits until it ends.
         #expect(end(file, ticket, particulars, content) == nil)
         #expect(file.outdates(&particulars, of: ticket))
@@ -101,11 +108,34 @@ struct WriteTimeTests {
         var particulars = file.particulars(ticket)
         let byte: [UInt8] = [2]
         _ = try byte.withUnsafeBytes { try file.write($0, at: 0, in: depot) }
-        #expect(file.setModified(late, wallTime: late))
+        #expect(file.setModified(late, wallTime: late) == .nextVersion)
         #expect(!file.outdates(&particulars, of: ticket))
         #expect(end(file, ticket, particulars, content) != nil)
         #expect(file.isDirty)
         #expect(file.access { $0.modified } == late)
+    }
+
+    /// With a rename the kernel tells the time of bytes that it sends later, and once more with the next.
+    @Test(.enabled(if: canMount)) func `what the kernel sends after its time has that`() throws {
+        let mount = try TestMount { $0.writeBack = true }
+        defer { mount.end() }
+        try writeFile(mount.at("a"), [1])
+        mount.settle()
+        sleepMilliseconds(50)
+        let file = open(mount.at("a"), O_WRONLY | O_APPEND)
+        try #require(file >= 0)
+        defer { close(file) }
+        #expect(write(file, "2", 1) == 1)
+        var kept = stat()
+        try check(fstat(file, &kept))
+        try check(rename(mount.at("a"), mount.at("b")))
+        try check(close(dup(file)))
+        mount.settle()
+        #expect(try #require(mount.volume.saves.last).modified == time(kept.st_mtim))
+        try check(rename(mount.at("b"), mount.at("c")))
+        mount.settle()
+        let node = try mount.volume.lookup(Array("c".utf8), in: .root).node
+        #expect(try mount.volume.attributes(of: node).modified == time(kept.st_mtim))
     }
 
     @Test(.enabled(if: canMount), arguments: [true, false])
