@@ -60,6 +60,29 @@ import Testing
                 ]))
     }
 
+    @Test func `a device that stops when a list of chunks has come in fetches what it lists`() {
+        check(
+            DeviceScript(
+                seed: 1_811_543, devices: 5,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 100),
+                    .write(2, "c/c/n.txt", .inPlace),
+                    .write(2, "a", .inPlace),
+                    .stop(1, .killed, afterOperations: 5),
+                    .write(3, "b/a/n.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .settle,
+                    .settle,
+                    .write(3, "a/a/n.txt", .inPlace),
+                    .writeBinary(3, "a/c", kilobytes: 12000),
+                    .stop(2, .powerCut, afterOperations: 40),
+                    .run(milliseconds: 3000),
+                ]))
+    }
+
     @Test func `a full disk keeps nobody from opening a share`() {
         check(
             DeviceScript(
