@@ -82,11 +82,14 @@ struct ChunkFetcher {
     }
 
     /// What to ask of `connection` now: as far as its window allows, and what readers wait for.
-    mutating func next(for connection: ConnectionID) -> [ChunkReference] {
+    ///
+    /// - Parameter countMax: no more than so many.
+    mutating func next(for connection: ConnectionID, countMax: Int = .max) -> [ChunkReference] {
         var window = inFlight[connection] ?? (0, 0)
         var chosen: [ChunkReference] = []
         func isOpen() -> Bool {
             window.count < Limits.inFlightCount && window.bytes < Limits.inFlightBytes
+                && chosen.count < countMax
         }
         func take(_ address: Bytes32) -> Bool {
             guard var entry = wanted[address], entry.askedOf == nil else { return true }
@@ -98,7 +101,7 @@ struct ChunkFetcher {
             chosen.append(entry.reference)
             return true
         }
-        while let address = urgent.popLast() {
+        while chosen.count < countMax, let address = urgent.popLast() {
             // Not here either: it stays in the ordinary queue for the next connection.
             if !take(address) { queue.append(address) }
         }

@@ -224,13 +224,11 @@ extension Engine {
         try want(pieces, isOwed: isOwed)
     }
 
-    /// A process that ended may have stored a list and not yet committed what that made wanted.
-    mutating func wantChildren(ofArrived list: WantedChunk) throws(StorageError) {
+    /// A list has been stored. Where its bytes have changed since `check` tells of it, and has it fetched again.
+    mutating func wantChildren(ofStored list: ChunkReference, isOwed: Bool) throws(StorageError) {
         do throws(StorageError) {
-            try wantChildren(of: list.reference, isOwed: list.isOwed)
-        } catch .corrupt {
-            // A damaged list must not keep the share from opening: `check` tells of it, and has it fetched again.
-        }
+            try wantChildren(of: list, isOwed: isOwed)
+        } catch .corrupt {}
     }
 
     /// Nobody is owed a published checkpoint: whoever wrote it may have gone back to a state from before it, and there

@@ -14,10 +14,21 @@ struct PeerTable {
         static let settleBytes = 64 << 20
         /// What nobody had is asked for again, and worked out afresh, this often.
         static let retryAfter = Duration.seconds(5)
+        /// What found no room is asked for again, one chunk of each peer, this often.
+        static let storeRetryAfter = Duration.seconds(5)
         /// While nobody is connected, what was committed is made durable this long after.
         static let durableAfter = Duration.milliseconds(500)
         /// How often channels look for questions that a peer left unanswered.
         static let tickInterval = Duration.seconds(5)
+    }
+
+    /// What came could not be stored.
+    struct StoreFailure {
+        var error: StorageError
+        /// Nothing is asked for before.
+        var retryAt: Instant
+        /// Whether a chunk has been asked for since, to see if there is room.
+        var isTrying = false
     }
 
     /// A reader that waits.
@@ -40,6 +51,8 @@ struct PeerTable {
     var arrivedBytes = 0
     /// Chunks that came to be here since the sessions were last told.
     var stored: [Bytes32] = []
+    /// The last one, until something could be stored again.
+    var storeFailure: StoreFailure?
     var settleDeadline: Instant?
     var retryDeadline: Instant?
     var tickDeadline: Instant?
@@ -83,6 +96,23 @@ struct PeerTable {
         let deadline = durableDeadline ?? now + Limits.durableAfter
         durableDeadline = deadline
         return deadline <= now
+    }
+
+    /// A full disk must not have the same chunks sent again and again.
+    mutating func couldNotStore(_ address: Bytes32, _ error: StorageError, now: Instant) {
+        if storeFailure?.error != error {
+            effects.append(.log("chunk \(address) cannot be stored: \(error)"))
+        }
+        storeFailure = StoreFailure(error: error, retryAt: now + Limits.storeRetryAfter)
+    }
+
+    /// - Returns: how many chunks each peer may be asked for now.
+    mutating func takeAskable(now: Instant) -> Int {
+        guard let failure = storeFailure else { return .max }
+        guard failure.retryAt <= now else { return 0 }
+        storeFailure?.retryAt = now + Limits.storeRetryAfter
+        storeFailure?.isTrying = true
+        return 1
     }
 
     /// Takes the effects of all calls so far.

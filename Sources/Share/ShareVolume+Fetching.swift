@@ -66,15 +66,15 @@ extension ShareVolume {
             // Before the list counts as arrived: once it does, nothing else asks what it lists.
             if wanted.isList {
                 try engine.withLock { (engine) throws(StorageError) in
-                    try engine.wantChildren(of: wanted.reference, isOwed: wanted.isOwed)
+                    try engine.wantChildren(ofStored: wanted.reference, isOwed: wanted.isOwed)
                 }
             }
         } catch {
             table.fetcher.want(
                 wanted.reference, isList: wanted.isList, isOwed: wanted.isOwed)
-            table.effects.append(.log("chunk \(address) cannot be stored: \(error)"))
-            return
+            return table.couldNotStore(address, error, now: now)
         }
+        if table.storeFailure?.isTrying ?? false { table.storeFailure = nil }
         table.note(wanted, now: now)
         table.stored.append(address)
         if wanted.isList { takeWanted(&table) }
@@ -118,13 +118,18 @@ extension ShareVolume {
         }
         takeWanted(&table)
         table.stored.removeAll(keepingCapacity: true)
+        if table.fetcher.count == 0 { table.storeFailure = nil }
         guard table.fetcher.count > 0 || !stored.isEmpty else { return }
+        let askable = table.takeAskable(now: now)
         for id in table.ids {
             with(id, &table, now: now) { (session, table) throws(SessionError) in
                 guard session.chunks?.isOpen == true else { return }
                 var effects: [ChunkExchange.Effect] = []
                 for address in stored { session.chunks?.exchange.stored(address, into: &effects) }
-                let next = table.fetcher.next(for: session.id)
+                guard askable > 0 else {
+                    return try self.perform(effects, on: &session, &table, now: now)
+                }
+                let next = table.fetcher.next(for: session.id, countMax: askable)
                 let urgent = next.filter(table.fetcher.isUrgent)
                 let raised = table.fetcher.takeRaised(for: session.id)
                 session.chunks?.exchange.want(

@@ -32,6 +32,7 @@ extension ShareVolume {
             for session in table.sessions.values { next = min(next, session.deadline()) }
             if let deadline = table.settleDeadline { next = min(next, deadline) }
             if let deadline = table.retryDeadline { next = min(next, deadline) }
+            if let failure = table.storeFailure { next = min(next, failure.retryAt) }
             if let deadline = table.tickDeadline { next = min(next, deadline) }
             effects.append(contentsOf: notices.map { .log($0) })
             // After all that could say something: another thread may have written meanwhile.

@@ -48,10 +48,18 @@ package final class ShareVolume: Volume {
             policy: policy)
         var table = PeerTable()
         for wanted in try storage.wantedChunks() {
-            if chunks.contains(wanted.reference.address) {
+            guard chunks.contains(wanted.reference.address) else {
+                table.fetcher.want(wanted.reference, isList: wanted.isList)
+                continue
+            }
+            do throws(StorageError) {
+                // The process may have ended before it committed what the list made wanted.
+                if wanted.isList {
+                    try opened.wantChildren(ofStored: wanted.reference, isOwed: wanted.isOwed)
+                }
                 table.arrived.append((wanted.reference, wanted.isList))
-                if wanted.isList { try opened.wantChildren(ofArrived: wanted) }
-            } else {
+            } catch {
+                // A full disk keeps nobody from opening a share: it is asked for once more.
                 table.fetcher.want(wanted.reference, isList: wanted.isList)
             }
         }

@@ -141,10 +141,40 @@ import Testing
         #expect(try begun.run(scratch: MemoryShareStorage()).problems == [])
     }
 
+    @Test func `a list of chunks that came when the disk was full is asked for again`() throws {
+        let (network, alice, bob) = try pair(seed: 11)
+        let bytes = manyChunks(seed: 11)
+        try alice.write("f", bytes)
+        while !(try bob.storage.wantedChunks().contains(where: \.isList)) { network.step() }
+        bob.storage.refusesWanted = true
+        let before = bob.chunks.addresses.count
+        while bob.chunks.addresses.count == before { network.step() }
+        network.run(seconds: 7)
+        bob.storage.refusesWanted = false
+        network.run()
+        #expect(try bob.read("f") == bytes, "\(network.log.suffix(3))")
+    }
+
+    @Test func `a full disk does not have the same chunks sent again and again`() throws {
+        let (network, alice, bob) = try pair(seed: 12)
+        let bytes = manyChunks(seed: 12)
+        bob.chunks.refuse { _ in true }
+        for name in ["f", "g"] { try alice.write(name, bytes + Array(name.utf8)) }
+        try alice.write("h", Array(bytes.prefix(1 << 20)))
+        network.run(seconds: 60)
+        // Those that were under way, and one each time.
+        #expect((2...90).contains(bob.chunks.refusals), "\(bob.chunks.refusals)")
+        let told = network.log.filter { $0.contains("cannot be stored") }
+        #expect(told.count == 1, "\(told)")
+        bob.chunks.refuse { _ in false }
+        network.run(seconds: 10)
+        #expect(try bob.read("g") == bytes + Array("g".utf8), "\(network.log)")
+    }
+
     /// More than an operation names.
     private func manyChunks(seed: UInt64) -> [UInt8] {
         var random = SeededRandom(seed: seed)
-        return random.bytes(ChunkLimits.chunkSizeMax * (ChunkLimits.rootPiecesMax + 1))
+        return random.bytes(ChunkLimits.chunkSizeAverage * 100)
     }
 
     private func staged(_ node: NodeID, _ file: UInt64) -> StagedFile {

@@ -19,6 +19,8 @@ final class MemoryShareStorage: ShareStorage {
     private(set) var commits = 0
     /// While set, commits find no room.
     var isFull = false
+    /// While set, there is no room for what is wanted.
+    var refusesWanted = false
     /// How many looks at versions go well before one fails, once; nil: all do.
     var readsToFailure: Int?
     private(set) var readFailures = 0
@@ -91,6 +93,7 @@ final class MemoryShareStorage: ShareStorage {
         staged.values.sorted { $0.node.rawValue < $1.node.rawValue }
     }
     func putWanted(_ chunk: WantedChunk) throws(StorageError) {
+        if refusesWanted { throw .full }
         wanted[chunk.reference.address] = chunk
     }
     func removeWanted(_ address: Bytes32) throws(StorageError) { wanted[address] = nil }
