@@ -14,6 +14,9 @@ extension ShareVolume {
             status.paused = table.isPaused
             status.pending.chunks = UInt64(table.fetcher.owed.count)
             status.pending.bytes = table.fetcher.owed.bytes
+            if let error = table.storeFailure?.error {
+                status.problems.append("what other devices send cannot be stored: \(error)")
+            }
             return table.ids.compactMap { table.sessions[$0] }
         }
         status.peers = sessions.map { session in

@@ -166,8 +166,11 @@ import Testing
         #expect((2...90).contains(bob.chunks.refusals), "\(bob.chunks.refusals)")
         let told = network.log.filter { $0.contains("cannot be stored") }
         #expect(told.count == 1, "\(told)")
+        let problem = "what other devices send cannot be stored: \(StorageError.full)"
+        #expect(bob.volume.status().problems == [problem])
         bob.chunks.refuse { _ in false }
         network.run(seconds: 10)
+        #expect(bob.volume.status().problems == [])
         #expect(try bob.read("g") == bytes + Array("g".utf8), "\(network.log)")
     }
 
