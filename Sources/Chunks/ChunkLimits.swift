@@ -43,8 +43,9 @@ package enum ChunkLimits {
     /// Expected ciphertext bytes of what is asked of one peer and not answered yet.
     package static let wantedBytesInFlightMax = 32 << 20
     /// A chunk is read for a peer only while less than this waits to be sent to it, in bytes. A want
-    /// that comes first because of its priority waits for no more than this.
-    package static let servedBytesQueuedMax = 2 << 20
+    /// that comes first because of its priority waits for no more than this and a chunk; and so little
+    /// that logs, whose answers wait while 1 MiB is queued, have their turn while chunks are sent.
+    package static let servedBytesQueuedMax = 448 << 10
     /// Addresses in one `have`.
     package static let announcedMax = 1024
     /// Addresses that a peer has asked for in vain and will be told of when they arrive.

@@ -174,6 +174,20 @@ import Testing
         #expect(try bob.read("g") == bytes + Array("g".utf8), "\(network.log)")
     }
 
+    @Test func `what was changed is told while chunks are sent`() throws {
+        let (network, alice, bob) = try pair(seed: 13)
+        network.bytesPerStep = 100_000
+        try alice.write("f", manyChunks(seed: 13))
+        let before = bob.chunks.addresses.count
+        while bob.chunks.addresses.count < before + 10 { network.step() }
+        try alice.write("note", "later")
+        while !(try bob.names().contains("note")) {
+            network.step()
+            network.pass(.milliseconds(20))
+        }
+        #expect(bob.volume.status().pending.chunks > 50, "it came after all chunks")
+    }
+
     /// More than an operation names.
     private func manyChunks(seed: UInt64) -> [UInt8] {
         var random = SeededRandom(seed: seed)

@@ -63,6 +63,8 @@ final class Network {
     private var nextConnection: UInt64 = 1
     let shareKey: Bytes32
     let inviteSeed = Bytes32(repeating: 0x1e)
+    /// How many bytes a connection brings each way in one step; nil: all there are.
+    var bytesPerStep: Int?
     /// Of devices opened from now on.
     var checkpointPolicy = CheckpointPolicy.standard
 
@@ -232,18 +234,32 @@ final class Network {
         var delivered = false
         for index in pipes.indices where pipes[index].isOpen {
             let (first, a, second, b) = pipes[index].ends
-            let forward = pipes[index].forward
-            let backward = pipes[index].backward
-            pipes[index].forward = []
-            pipes[index].backward = []
+            let forward = take(&pipes[index].forward)
+            let backward = take(&pipes[index].backward)
+            let queued = (count(pipes[index].forward), count(pipes[index].backward))
             for bytes in forward { hand(bytes, to: second, b) }
             for bytes in backward { hand(bytes, to: first, a) }
-            if !forward.isEmpty { first.volume.connectionDrained(a, queuedBytes: 0) }
-            if !backward.isEmpty { second.volume.connectionDrained(b, queuedBytes: 0) }
+            if !forward.isEmpty { first.volume.connectionDrained(a, queuedBytes: queued.0) }
+            if !backward.isEmpty { second.volume.connectionDrained(b, queuedBytes: queued.1) }
             delivered = delivered || !forward.isEmpty || !backward.isEmpty
         }
         return delivered
     }
+
+    /// What arrives in one step.
+    private func take(_ queue: inout [[UInt8]]) -> [[UInt8]] {
+        var left = bytesPerStep ?? .max
+        var taken: [[UInt8]] = []
+        while left > 0, let first = queue.first {
+            taken.append(Array(first.prefix(left)))
+            queue[0].removeFirst(min(left, first.count))
+            if queue[0].isEmpty { queue.removeFirst() }
+            left -= min(left, first.count)
+        }
+        return taken
+    }
+
+    private func count(_ queue: [[UInt8]]) -> Int { queue.reduce(0) { $0 + $1.count } }
 
     private func hand(_ bytes: [UInt8], to device: Device, _ id: ConnectionID) {
         var rest = bytes[...]

@@ -23,6 +23,8 @@ final class VirtualLink {
         var freeAt = Instant(nanoseconds: 0)
     }
 
+    private static let flightSize = 32 << 10
+
     var ends: [End]
     private var ways = [Way(), Way()]
     private let delay: Duration
@@ -44,10 +46,15 @@ final class VirtualLink {
     /// - Parameter end: the one that sends.
     func send(_ bytes: [UInt8], from end: Int, now: Instant) {
         guard !isBroken, ends[1 - end].isOpen else { return }
-        let time = UInt64(bytes.count) * 1_000_000_000 / bytesPerSecond
-        ways[end].freeAt = max(ways[end].freeAt, now) + .nanoseconds(Int64(time))
         ways[end].queuedBytes += bytes.count
-        ways[end].flights.append(Flight(arrival: ways[end].freeAt + delay, bytes: bytes))
+        ways[end].freeAt = max(ways[end].freeAt, now)
+        // On a slow line the beginning of a long message is heard long before its end.
+        for start in stride(from: 0, to: bytes.count, by: Self.flightSize) {
+            let part = Array(bytes[start...].prefix(Self.flightSize))
+            let time = UInt64(part.count) * 1_000_000_000 / bytesPerSecond
+            ways[end].freeAt = ways[end].freeAt + .nanoseconds(Int64(time))
+            ways[end].flights.append(Flight(arrival: ways[end].freeAt + delay, bytes: part))
+        }
     }
 
     /// When the next bytes arrive at an end.
