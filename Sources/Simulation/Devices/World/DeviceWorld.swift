@@ -120,6 +120,7 @@ final class DeviceWorld {
                 origin: device.origin, world: self, seed: random.next(),
                 disk: device.disk.copy(), original: device.index))
         groups.append(groups[device.index])
+        if ended.contains(device.index) { ended.insert(index) }
         start(devices[index])
     }
 
