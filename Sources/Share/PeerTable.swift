@@ -106,7 +106,7 @@ struct PeerTable {
         storeFailure = StoreFailure(error: error, retryAt: now + Limits.storeRetryAfter)
     }
 
-    /// - Returns: how many chunks each peer may be asked for now.
+    /// - Returns: of how many chunks each peer may be asked at this moment.
     mutating func takeAskable(now: Instant) -> Int {
         guard let failure = storeFailure else { return .max }
         guard failure.retryAt <= now else { return 0 }
