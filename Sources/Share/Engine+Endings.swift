@@ -199,11 +199,17 @@ extension Engine {
         return haveAllSeen ? active : all.compactMap { writers.slot(of: $0) }
     }
 
-    /// Whether this device has not said yet that it has seen how a log ended.
+    /// Whether this device has not said yet that it has seen how a log ended, or how much it has of a retired one: where
+    /// it was cloned, or restored from a backup, another copy of it may have said so, and had less.
     var owesWordOfEnding: Bool {
         guard membership.hasEndings, ownEnd == nil else { return false }
         guard let codec = codecs[ownSlot] else { return true }
-        return !hasSeenEndings(codec.clock, of: ownSlot, blocks: codec.number)
+        guard hasSeenEndings(codec.clock, of: ownSlot, blocks: codec.number) else { return true }
+        return limits.keys.contains { retired in
+            let taken = min(applied[retired] ?? 0, bound(of: retired))
+            return taken > codec.clock[retired]
+                && !codecs.contains { $0.key != retired && $0.value.clock[retired] >= taken }
+        }
     }
 
     // MARK: This device

@@ -639,4 +639,26 @@ import Testing
                     .stage(1, "m.txt"),
                 ]))
     }
+
+    /// The copy of a cloned device that had a block of a retired log left it to the other, which had none, to say so.
+    @Test func `a clone says what it has of a retired log`() {
+        check(
+            DeviceScript(
+                seed: 1_864_416, devices: 3,
+                steps: [
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(2, "a/a/a", .inPlace),
+                    .write(2, "c/b/b", .inPlace),
+                    .write(2, "n.txt", .inPlace),
+                    .write(2, "a", .inPlace),
+                    .end(2, isRevoked: false),
+                    .write(0, "c/k.bin", .inPlace),
+                    .write(1, "b/m.txt", .inPlace),
+                    .run(milliseconds: 60),
+                    .clone(1),
+                    .partition([1, 0, 1, 0]),
+                ]))
+    }
 }
