@@ -112,6 +112,14 @@ extension LogReplication {
         askFromZero(sync.length, into: &effects)
     }
 
+    /// What the remote has proved is not taken, for it came too late: it may be another history than what another peer
+    /// brought meanwhile, and the remote takes the equal lengths for a sign that it was taken.
+    private mutating func compareAnew(into effects: inout [Effect]) {
+        guard phase == .open, fetch.comparisons == 0 else { return }
+        fetch.comparedLength = 0
+        compareIfDue(into: &effects)
+    }
+
     /// Asks what the remote's log was after so many blocks, at most `remoteLength`: `prefix` tells. Nothing
     /// may come of it; then it is asked again.
     package mutating func askPrefix(_ length: UInt64, into effects: inout [Effect]) {
@@ -218,8 +226,11 @@ extension LogReplication {
         guard message.request != 0 else {
             return try receiveUnasked(message.proof, payload: payload, into: &effects)
         }
-        guard let pending = takePending(message.request, into: &effects) else { return }
         let proof = message.proof
+        guard let pending = takePending(message.request, into: &effects) else {
+            if proof.upgrade != nil { compareAnew(into: &effects) }
+            return
+        }
         guard proof.fork == pending.fork, proof.hash == nil, proof.seek == nil,
             proof.block == nil || proof.block?.index == pending.block,
             proof.upgrade == nil || proof.upgrade?.start == pending.upgradeStart
@@ -231,7 +242,7 @@ extension LogReplication {
             case .storage(let error): throw error
             case .malformed(let what): return violate("proof: \(what)", into: &effects)
             case .refuted(let what): return suspect("proof: \(what)", into: &effects)
-            case .stale: break
+            case .stale: if proof.upgrade != nil { compareAnew(into: &effects) }
             case .unknownRoot where pending.buildsAhead: noteDisorder(pending)
             case .unknownRoot:
                 return violate("proof: ends at an unknown node", into: &effects)

@@ -379,6 +379,38 @@ struct ReplicationTests {
         #expect(peers.devices[1].log.length == 8)
     }
 
+    /// The lengths are the same, and the writer has proved what it has: only who cannot take that can tell.
+    @Test func `a proof that comes after another history's is compared`() throws {
+        var peers = try SimulatedPeers(readers: 2)
+        try peers.append(blocks(6))
+        let slow = try peers.connect(0, 1)
+        try peers.connect(0, 2)
+        try peers.settle()
+        try peers.restart(2, keyPair: SimulatedPeers.pair)
+        let other = try peers.connect(1, 2)
+        try peers.settle()
+        try peers.append([[1]], on: 0)
+        while peers.links[slow]?.ends[1].inbox.isEmpty == false {
+            try peers.deliver(link: slow, to: 1)
+        }
+        // The answer is under way for too long.
+        while peers.links[slow]?.ends[0].inbox.isEmpty == false {
+            try peers.deliver(link: slow, to: 0)
+        }
+        for second: UInt64 in [1, 10, 22] {
+            try peers.tick(Instant(nanoseconds: second * 1_000_000_000))
+        }
+        try peers.append([[2]], on: 2)
+        while peers.links[other]?.ends.contains(where: { !$0.inbox.isEmpty }) == true {
+            try peers.deliver(link: other, to: 0)
+            try peers.deliver(link: other, to: 1)
+        }
+        #expect(try peers.devices[1].log.block(at: 6) == [2])
+        try peers.settle()
+        #expect(peers.conflicts > 0)
+        #expect(peers.violations.isEmpty)
+    }
+
     @Test func `a writer that lost its last blocks gets them back`() throws {
         var peers = try SimulatedPeers(readers: 1)
         try peers.append(blocks(4))
