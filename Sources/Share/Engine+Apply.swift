@@ -159,25 +159,36 @@ extension Engine {
     ///
     /// - Returns: the slots that are new.
     mutating func openNewLogs() throws(StorageError) -> [WriterSlot] {
-        guard membershipGrew else { return [] }
+        // After a failure the tree may be in the middle of a batch.
+        guard membershipGrew, failure == nil else { return [] }
         membershipGrew = false
         var opened: [WriterSlot] = []
-        for key in membership.logs {
-            guard let member = membership.member(log: key), let slot = writers.insert(key) else {
-                continue
+        do throws(StorageError) {
+            for key in membership.logs {
+                guard let slot = writers.insert(key) else { continue }
+                try openNewLog(key, slot, opened: &opened)
             }
-            if !member.name.isEmpty {
-                note(
-                    try tree.setDeviceName(
-                        String(decoding: member.name, as: UTF8.self), of: slot))
-            }
-            guard logs[slot] == nil else { continue }
-            logs[slot] = try openLog(key, slot)
-            markDirty()
-            opened.append(slot)
+        } catch {
+            // Some conflicts may have the new name.
+            failure = error
+            throw error
         }
         if !opened.isEmpty { refreshBounds() }
         return opened
+    }
+
+    private mutating func openNewLog(_ key: Bytes32, _ slot: WriterSlot, opened: inout [WriterSlot])
+        throws(StorageError)
+    {
+        guard let member = membership.member(log: key) else { return }
+        if !member.name.isEmpty {
+            let name = String(decoding: member.name, as: UTF8.self)
+            note(try tree.setDeviceName(name, of: slot))
+        }
+        guard logs[slot] == nil else { return }
+        logs[slot] = try openLog(key, slot)
+        markDirty()
+        opened.append(slot)
     }
 
     func openLog(_ key: Bytes32, _ slot: WriterSlot) throws(StorageError) -> Log {

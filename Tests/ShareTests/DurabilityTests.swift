@@ -230,4 +230,34 @@ import Testing
         let report = try alice.volume.check(scratch: MemoryShareStorage())
         #expect(report.problems == [])
     }
+
+    /// Who is let in by a block, and in the same breath the disk fails.
+    @Test func `a disk that fails while blocks are applied stops nothing for good`() throws {
+        var failed = 0
+        for reads in 0..<60 {
+            let (network, alice, bob) = try pair(seed: 13)
+            try alice.write("f", "one")
+            network.run()
+            network.disconnectAll()
+            network.connect(alice, try network.addDevice("carol"))
+            for name in ["f", "g"] {
+                network.run(seconds: 2)
+                try alice.write(name, "two")
+            }
+            let stored = bob.backup()
+            bob.storage.readsToFailure = reads
+            network.connect(bob, alice)
+            network.run()
+            guard bob.storage.readFailures > 0 else { break }
+            let isStuck = bob.volume.status().problems.contains { $0.contains("next mount") }
+            failed += isStuck ? 1 : 0
+            network.disconnectAll()
+            try network.restore(bob, stored)
+            network.connect(bob, alice)
+            network.run()
+            #expect(try bob.text("f") == "two" && bob.text("g") == "two", "after \(reads) reads")
+            #expect(bob.volume.status().problems == [])
+        }
+        #expect(failed > 0)
+    }
 }
