@@ -661,4 +661,21 @@ import Testing
                     .partition([1, 0, 1, 0]),
                 ]))
     }
+
+    /// The founder crashed in the call that revokes a device, and the revocation was kept.
+    @Test func `a revocation that a crash spared closes the links`() {
+        check(
+            DeviceScript(
+                seed: 1_871_264, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .setXattr(2, "n.txt", 3),
+                    .write(0, "m.txt", .inPlace),
+                    .stop(0, .killed, afterOperations: 40),
+                    .run(milliseconds: 3000),
+                    .edit(0, "n.txt", 14_032_359),
+                    .end(2, isRevoked: true),
+                ]))
+    }
 }

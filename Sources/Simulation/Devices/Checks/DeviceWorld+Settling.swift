@@ -35,6 +35,7 @@ extension DeviceWorld {
                 device.volume?.setPaused(false)
             }
         }
+        noteEndings()
         groups = groups.map { _ in 0 }
         hurryDials()
     }

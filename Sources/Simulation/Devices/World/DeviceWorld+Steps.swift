@@ -218,6 +218,7 @@ extension DeviceWorld {
             devices.allSatisfy({ $0.volume?.isAdmitted ?? false })
         else { return }
         program(on: founder) { (volume) throws(VolumeError) in
+            isEndUncertain = true
             do throws(MemberError) {
                 if isRevoked {
                     _ = try volume.revoke(device.name)
@@ -226,9 +227,23 @@ extension DeviceWorld {
                 }
                 ended.insert(device.index)
                 if isRevoked { hasRevoked = true }
+                isEndUncertain = false
             } catch {
                 if case .volume(let error) = error { throw error }
             }
+        }
+    }
+
+    /// Goes by the founder, who was to end a membership when it crashed.
+    func noteEndings() {
+        guard isEndUncertain, let members = devices.first?.volume?.status().members else { return }
+        isEndUncertain = false
+        for device in devices {
+            let log = device.ownLog.hex
+            guard let member = members.first(where: { $0.log == log }), member.state != "member"
+            else { continue }
+            ended.insert(device.index)
+            if member.state == "revoked" { hasRevoked = true }
         }
     }
 

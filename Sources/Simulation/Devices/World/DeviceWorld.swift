@@ -28,6 +28,8 @@ final class DeviceWorld {
     /// Devices that are no members any more, and whether one of them was revoked.
     var ended: Set<Int> = []
     var hasRevoked = false
+    /// Whether a call that ends a membership broke off: it may have been heard of all the same.
+    var isEndUncertain = false
     /// Those that must agree.
     var members: [VirtualDevice] {
         guard !ended.isEmpty else { return devices }
