@@ -4,6 +4,9 @@ import Chunks
 /// Which missing chunks to ask of whom: every wanted chunk is asked of one connection at a time,
 /// what a reader waits for goes first, what one peer lacks is asked of the next.
 ///
+/// Each connection is asked for what it brings in about two seconds. Where nothing else is left to ask for, what would
+/// come much later from another connection is asked of this one instead; what a reader waits for, at any time.
+///
 /// A value without I/O. The wants themselves are durable in the storage; this is the working set.
 struct ChunkFetcher {
     struct Wanted: Equatable {
@@ -12,6 +15,8 @@ struct ChunkFetcher {
         var isList: Bool
         /// Whether a reader waits for it.
         fileprivate var isUrgent = false
+        /// Whether it is in `urgent`.
+        fileprivate var isListed = false
         /// See `WantedChunk`.
         fileprivate(set) var isOwed: Bool
         fileprivate var askedOf: ConnectionID?
@@ -27,17 +32,59 @@ struct ChunkFetcher {
     enum Limits {
         /// Asked of one connection and not answered yet.
         static let inFlightCount = 64
-        static let inFlightBytes = 8 << 20
+        static let inFlightBytes = 128 << 10...8 << 20
+        /// While it is not known how fast a connection is.
+        static let inFlightBytesFirst = 1 << 20
+        /// For how long what is asked of one connection is to last.
+        static let inFlightSeconds = 2.0
+        /// How long a chunk takes from a connection that nothing is known of.
+        static let secondsExpected = 0.5
+        /// What comes sooner by no more than this is not worth asking for anew.
+        static let secondsGained = 1.0
+        /// How often connections are compared.
+        static let balanceInterval = Duration.milliseconds(500)
+    }
+
+    /// What is asked of one connection and not answered.
+    private struct Line {
+        var count = 0
+        var bytes = 0
+        var pace = LinePace()
+        /// In the order of asking; those settled meanwhile are skipped.
+        var asked: [Bytes32] = []
+        var comparedAt: Instant?
+
+        /// How many bytes may be asked for.
+        func window(now: Instant) -> Int {
+            guard let rate = pace.rate(now: now) else { return Limits.inFlightBytesFirst }
+            let most = Double(Limits.inFlightBytes.upperBound)
+            let bytes = Int(min(rate * Limits.inFlightSeconds, most))
+            return max(bytes, Limits.inFlightBytes.lowerBound)
+        }
+
+        /// Seconds until so many bytes more have come.
+        func wait(for bytes: Int, now: Instant) -> Double {
+            guard let rate = pace.rate(now: now) else { return Limits.secondsExpected }
+            return Double(bytes) / max(rate, 1)
+        }
+
+        /// Seconds until so many bytes have come that go before all that is asked already, but for what is on its way.
+        func urgentWait(for bytes: Int, now: Instant) -> Double {
+            wait(for: bytes + min(self.bytes, ChunkLimits.servedBytesQueuedMax), now: now)
+        }
     }
 
     private var wanted: [Bytes32: Wanted] = [:]
     /// Addresses in the order they came to be wanted; those settled meanwhile are skipped.
     private var queue: [Bytes32] = []
     private var queueHead = 0
+    /// What readers wait for, asked of somebody or not; those settled meanwhile are skipped.
     private var urgent: [Bytes32] = []
     /// Asked for already when readers came to wait for them.
     private var raised: [Bytes32] = []
-    private var inFlight: [ConnectionID: (count: Int, bytes: Int)] = [:]
+    private var lines: [ConnectionID: Line] = [:]
+    /// Asked of another connection since, and to be cancelled.
+    private var moved: [(ConnectionID, Bytes32)] = []
     /// Of what is owed: how many chunks, and their bytes.
     private(set) var owed: (count: Int, bytes: UInt64) = (0, 0)
 
@@ -76,49 +123,156 @@ struct ChunkFetcher {
             return
         }
         wanted[reference.address]?.isUrgent = true
+        list(reference.address)
         guard entry.askedOf == nil else { return raised.append(reference.address) }
         wanted[reference.address]?.lackedBy = []
-        urgent.append(reference.address)
     }
 
-    /// What to ask of `connection` now: as far as its window allows, and what readers wait for.
+    private mutating func list(_ address: Bytes32) {
+        guard let entry = wanted[address], entry.isUrgent, !entry.isListed else { return }
+        wanted[address]?.isListed = true
+        urgent.append(address)
+    }
+
+    /// What to ask of `connection` now: as far as its window allows, and what readers wait for. `takeMoved` tells what
+    /// of it was asked of others before.
     ///
     /// - Parameter countMax: no more than so many.
-    mutating func next(for connection: ConnectionID, countMax: Int = .max) -> [ChunkReference] {
-        var window = inFlight[connection] ?? (0, 0)
+    mutating func next(for connection: ConnectionID, countMax: Int = .max, now: Instant)
+        -> [ChunkReference]
+    {
         var chosen: [ChunkReference] = []
+        if lines[connection] == nil { lines[connection] = Line() }
+        takeUrgent(for: connection, countMax, now, &chosen)
+        let window = lines[connection]?.window(now: now) ?? 0
         func isOpen() -> Bool {
-            window.count < Limits.inFlightCount && window.bytes < Limits.inFlightBytes
+            guard let line = lines[connection] else { return false }
+            return line.count < Limits.inFlightCount && line.bytes < window
                 && chosen.count < countMax
-        }
-        func take(_ address: Bytes32) -> Bool {
-            guard var entry = wanted[address], entry.askedOf == nil else { return true }
-            guard !entry.lackedBy.contains(connection) else { return false }
-            entry.askedOf = connection
-            wanted[address] = entry
-            window.count += 1
-            window.bytes += Int(entry.reference.length)
-            chosen.append(entry.reference)
-            return true
-        }
-        while chosen.count < countMax, let address = urgent.popLast() {
-            // Not here either: it stays in the ordinary queue for the next connection.
-            if !take(address) { queue.append(address) }
         }
         var skipped: [Bytes32] = []
         while isOpen(), queueHead < queue.count {
             let address = queue[queueHead]
             queueHead += 1
-            if !take(address) { skipped.append(address) }
+            guard let entry = wanted[address], entry.askedOf == nil, !entry.isListed else {
+                continue
+            }
+            if entry.lackedBy.contains(connection) {
+                skipped.append(address)
+            } else {
+                ask(entry, of: connection, now, &chosen)
+            }
         }
         if queueHead > 4096, queueHead * 2 > queue.count {
             queue.removeFirst(queueHead)
             queueHead = 0
         }
         queue.append(contentsOf: skipped)
-        inFlight[connection] = window
+        guard lines.count > 1, isOpen(), isComparisonDue(for: connection, now) else {
+            return chosen
+        }
+        while isOpen(), let entry = movable(to: connection, now) {
+            ask(entry, of: connection, now, &chosen)
+        }
         return chosen
     }
+
+    /// Windows do not count: a reader waits.
+    private mutating func takeUrgent(
+        for connection: ConnectionID, _ countMax: Int, _ now: Instant,
+        _ chosen: inout [ChunkReference]
+    ) {
+        guard !urgent.isEmpty, chosen.count < countMax else { return }
+        var kept: [Bytes32] = []
+        // The newest first: it is what is looked at.
+        for address in urgent.reversed() {
+            guard let entry = wanted[address] else { continue }
+            if lines.keys.allSatisfy(entry.lackedBy.contains) {
+                // Until somebody comes to have it.
+                wanted[address]?.isListed = false
+                queue.append(address)
+                continue
+            }
+            kept.append(address)
+            guard chosen.count < countMax, entry.askedOf != connection,
+                !entry.lackedBy.contains(connection),
+                isBest(connection, for: entry, now)
+            else { continue }
+            ask(entry, of: connection, now, &chosen)
+        }
+        urgent = kept.reversed()
+    }
+
+    /// Whether nobody else brings much sooner what a reader waits for.
+    private func isBest(_ connection: ConnectionID, for entry: Wanted, _ now: Instant) -> Bool {
+        let bytes = Int(entry.reference.length)
+        guard let own = lines[connection]?.urgentWait(for: bytes, now: now) else { return false }
+        if let other = entry.askedOf {
+            let wait = lines[other]?.urgentWait(for: 0, now: now) ?? .infinity
+            return wait > 2 * own + Limits.secondsGained
+        }
+        return lines.allSatisfy { other, line in
+            other == connection || entry.lackedBy.contains(other)
+                || own <= 2 * line.urgentWait(for: bytes, now: now) + Limits.secondsGained
+        }
+    }
+
+    private mutating func ask(
+        _ entry: Wanted, of connection: ConnectionID, _ now: Instant,
+        _ chosen: inout [ChunkReference]
+    ) {
+        let address = entry.reference.address
+        if let other = entry.askedOf {
+            release(entry, answer: 0, now)
+            moved.append((other, address))
+            raised.removeAll { $0 == address }
+        }
+        wanted[address]?.askedOf = connection
+        lines[connection]?.count += 1
+        lines[connection]?.bytes += Int(entry.reference.length)
+        lines[connection]?.asked.append(address)
+        lines[connection]?.pace.asked(now: now)
+        chosen.append(entry.reference)
+    }
+
+    private mutating func isComparisonDue(for connection: ConnectionID, _ now: Instant) -> Bool {
+        if let last = lines[connection]?.comparedAt, now - last < Limits.balanceInterval {
+            return false
+        }
+        lines[connection]?.comparedAt = now
+        return true
+    }
+
+    /// What the slowest of the others was asked for last, if it would come much sooner from here.
+    private mutating func movable(to connection: ConnectionID, _ now: Instant) -> Wanted? {
+        let own = lines[connection].map {
+            $0.wait(for: $0.bytes + ChunkLimits.chunkSizeAverage, now: now)
+        }
+        let others = lines.filter { $0.key != connection && $0.value.count > 0 }
+            .map { (id: $0.key, wait: $0.value.wait(for: $0.value.bytes, now: now)) }
+        // Of equals always the same: nothing may depend on a dictionary's order.
+        guard let own,
+            let slowest = others.max(by: { ($0.wait, $0.id.rawValue) < ($1.wait, $1.id.rawValue) }),
+            slowest.wait > 2 * own + Limits.secondsGained
+        else { return nil }
+        var lacking: [Bytes32] = []
+        defer { lines[slowest.id]?.asked.append(contentsOf: lacking.reversed()) }
+        while let address = lines[slowest.id]?.asked.popLast() {
+            guard let entry = wanted[address], entry.askedOf == slowest.id else { continue }
+            guard entry.lackedBy.contains(connection) else { return entry }
+            lacking.append(address)
+        }
+        return nil
+    }
+
+    /// What has been asked of another connection since, in the order of that: to be cancelled.
+    mutating func takeMoved() -> [(ConnectionID, Bytes32)] {
+        defer { moved = [] }
+        return moved
+    }
+
+    /// Whether what is asked for may be asked of others before long.
+    var mayMove: Bool { lines.count > 1 && lines.values.contains { $0.count > 0 } }
 
     func isUrgent(_ reference: ChunkReference) -> Bool {
         wanted[reference.address]?.isUrgent ?? false
@@ -139,21 +293,24 @@ struct ChunkFetcher {
     /// `connection` has come to have a chunk: if it lacked it, it may be asked again.
     mutating func has(_ address: Bytes32, _ connection: ConnectionID) {
         wanted[address]?.lackedBy.removeAll { $0 == connection }
+        list(address)
     }
 
+    /// A chunk has come, or is wanted no more.
+    ///
     /// - Returns: what was wanted under this address, now settled; nil if nobody wanted it.
-    mutating func settle(_ address: Bytes32) -> Wanted? {
+    mutating func settle(_ address: Bytes32, now: Instant) -> Wanted? {
         guard let entry = wanted[address] else { return nil }
         setOwed(address, false)
         wanted[address] = nil
-        release(entry)
+        release(entry, answer: Int(entry.reference.length), now)
         return entry
     }
 
     /// `connection` does not have the chunk: others are asked, it itself after `retryAll`.
-    mutating func lacked(_ address: Bytes32, by connection: ConnectionID) {
+    mutating func lacked(_ address: Bytes32, by connection: ConnectionID, now: Instant) {
         guard var entry = wanted[address], entry.askedOf == connection else { return }
-        release(entry)
+        release(entry, answer: nil, now)
         entry.askedOf = nil
         if !entry.lackedBy.contains(connection) { entry.lackedBy.append(connection) }
         wanted[address] = entry
@@ -162,22 +319,27 @@ struct ChunkFetcher {
 
     /// Something changed at the peers: what they lacked may be asked again.
     mutating func retryAll() {
-        for (address, entry) in wanted where !entry.lackedBy.isEmpty {
+        for address in wanted.filter({ !$0.value.lackedBy.isEmpty }).keys.sorted() {
             wanted[address]?.lackedBy = []
+            list(address)
         }
     }
 
     /// Forgets what is no longer wanted.
-    mutating func keepOnly(_ chunks: [WantedChunk]) {
+    mutating func keepOnly(_ chunks: [WantedChunk], now: Instant) {
         let kept = Set(chunks.map(\.reference.address))
         for address in wanted.keys.sorted() {
-            if kept.contains(address) { setOwed(address, false) } else { _ = settle(address) }
+            if kept.contains(address) {
+                setOwed(address, false)
+            } else {
+                _ = settle(address, now: now)
+            }
         }
         for chunk in chunks { want(chunk) }
     }
 
     mutating func connectionClosed(_ connection: ConnectionID) {
-        inFlight[connection] = nil
+        lines[connection] = nil
         // Sorted: nothing may depend on a dictionary's order.
         let orphaned = wanted.filter { $0.value.askedOf == connection }.keys.sorted()
         for address in orphaned {
@@ -186,10 +348,19 @@ struct ChunkFetcher {
         }
     }
 
-    private mutating func release(_ entry: Wanted) {
-        guard let connection = entry.askedOf, var window = inFlight[connection] else { return }
-        window.count -= 1
-        window.bytes -= Int(entry.reference.length)
-        inFlight[connection] = window
+    /// - Parameter bytes: what came of it; nil if that says nothing of how fast the connection is.
+    private mutating func release(_ entry: Wanted, answer bytes: Int?, _ now: Instant) {
+        // Nobody else holds on to the list in it.
+        guard let connection = entry.askedOf, var line = lines.removeValue(forKey: connection)
+        else { return }
+        line.count -= 1
+        line.bytes -= Int(entry.reference.length)
+        line.pace.answered(bytes: bytes, isDone: line.count == 0, now: now)
+        if line.count == 0 {
+            line.asked.removeAll(keepingCapacity: true)
+        } else if line.asked.count > 8 * Limits.inFlightCount {
+            line.asked.removeAll { wanted[$0]?.askedOf != connection }
+        }
+        lines[connection] = line
     }
 }

@@ -36,7 +36,7 @@ extension ShareVolume {
             case .received(let address, let ciphertext):
                 try store(address, ciphertext, &table, now: now)
             case .missing(let address):
-                table.fetcher.lacked(address, by: session.id)
+                table.fetcher.lacked(address, by: session.id, now: now)
                 if table.retryDeadline == nil, table.fetcher.isOwed(address) {
                     table.retryDeadline = now + PeerTable.Limits.retryAfter
                 }
@@ -53,7 +53,7 @@ extension ShareVolume {
     func store(
         _ address: Bytes32, _ ciphertext: [UInt8], _ table: inout PeerTable, now: Instant
     ) throws(SessionError) {
-        guard let wanted = table.fetcher.settle(address) else { return }
+        guard let wanted = table.fetcher.settle(address, now: now) else { return }
         var plaintext = ciphertext
         do {
             try ChunkCipher(keys.contentKeys).open(
@@ -103,7 +103,7 @@ extension ShareVolume {
     }
 
     /// Asks for what is wanted, as far as each session's window goes.
-    func fetch(_ table: inout PeerTable, now: Instant) {
+    func fetch(_ table: inout PeerTable, now: Instant, next: inout Instant) {
         if let deadline = table.retryDeadline, deadline <= now {
             table.retryDeadline = nil
             refreshWanted(&table)
@@ -129,15 +129,23 @@ extension ShareVolume {
                 guard askable > 0 else {
                     return try self.perform(effects, on: &session, &table, now: now)
                 }
-                let next = table.fetcher.next(for: session.id, countMax: askable)
-                let urgent = next.filter(table.fetcher.isUrgent)
+                let asked = table.fetcher.next(for: session.id, countMax: askable, now: now)
+                let urgent = asked.filter(table.fetcher.isUrgent)
                 let raised = table.fetcher.takeRaised(for: session.id)
                 session.chunks?.exchange.want(
                     urgent + raised, priority: .reader, into: &effects)
-                session.chunks?.exchange.want(next, into: &effects)
+                session.chunks?.exchange.want(asked, into: &effects)
                 try self.perform(effects, on: &session, &table, now: now)
             }
         }
+        for (id, address) in table.fetcher.takeMoved() {
+            with(id, &table, now: now) { (session, table) throws(SessionError) in
+                var effects: [ChunkExchange.Effect] = []
+                session.chunks?.exchange.cancel([address], into: &effects)
+                try self.perform(effects, on: &session, &table, now: now)
+            }
+        }
+        if table.fetcher.mayMove { next = min(next, now + PeerTable.Limits.moveAfter) }
     }
 
     /// Takes up what the engine has come to want.
@@ -154,7 +162,7 @@ extension ShareVolume {
                 try engine.rebuildWanted()
                 return engine.takeNewlyWanted()
             }
-            table.fetcher.keepOnly(wanted)
+            table.fetcher.keepOnly(wanted, now: environment.now())
             table.fetcher.retryAll()
         } catch {
             table.effects.append(.log("storage: \(error)"))

@@ -21,7 +21,7 @@ extension ShareVolume {
             takeWanted(&table)
             announce(&table, now: now)
             settleArrived(&table, now: now)
-            fetch(&table, now: now)
+            fetch(&table, now: now, next: &next)
             tick(&table, now: now)
             for id in table.ids { keepAlive(id, &table, now: now) }
             finished = table.takeFinishedDemands(now: now)
