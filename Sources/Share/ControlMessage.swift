@@ -20,8 +20,8 @@ package import Wire
 ///     4     succeed  log key 32, manifest buffer, device name string, predecessor 32,
 ///                    signature 64 by the predecessor's device (`Operation.Succession`)
 ///     5     sees     digest 32: of the view at the clock that the last `holds` told
-///     6     ended    log key 32, how 1 byte (`LogEnd.Kind`): a log is no member's any more, the remote's own or
-///                     that of who may have let it in
+///     6     ended    log key 32, how 1 byte (`LogEnd.Kind`): a log is no member's any more: the remote's own, the one
+///                     before that, or that of who may have let it in
 package enum ControlMessage: Equatable, Sendable {
     case hello(device: String, log: Bytes32?, start: StartingPoint? = nil)
     case join(JoinRequest)

@@ -103,9 +103,13 @@ extension Engine {
         } else if log != nil {
             logs = membership.ends.keys.sorted { end(before: $1, $0) }
         }
-        return logs.prefix(Self.toldEndings).compactMap { log in
-            membership.end(of: log).map { .ended(log: log, $0.kind) }
-        }
+        return logs.prefix(Self.toldEndings).compactMap { ending(of: $0) }
+    }
+
+    /// What is said of a log that has ended.
+    func ending(of log: Bytes32) -> ControlMessage? {
+        guard isAdmitted, !hasEnded else { return nil }
+        return membership.end(of: log).map { .ended(log: log, $0.kind) }
     }
 
     /// Whether the one was ended before the other.
@@ -119,12 +123,14 @@ extension Engine {
 
     /// Until the next start: whoever holds the share's key can say so.
     mutating func noteToldEnd(_ kind: LogEnd.Kind, of log: Bytes32, by device: String) {
-        guard isAdmitted, ownEnd == nil, toldEnd == nil || !hasEnded, let own = ownLog?.key,
-            let member = membership.member(log: log), membership.end(of: log) == nil
+        let isFormer = succession?.succession.predecessor == log
+        guard isAdmitted || isFormer, ownEnd == nil, toldEnd == nil || !hasEnded,
+            let own = ownLog?.key, let member = membership.member(log: log),
+            membership.end(of: log) == nil
         else { return }
         let name = String(decoding: device.utf8.prefix(64), as: UTF8.self)
         let former = String(decoding: member.name, as: UTF8.self)
-        if log == own {
+        if log == own || isFormer && !isAdmitted {
             toldEnd = ToldEnd(
                 device: member.device,
                 text: "\(name) says that this device has been \(kind) and is no member any more")

@@ -214,10 +214,16 @@ extension Engine {
 
     // MARK: This device
 
-    /// How the own log ended, if it did.
+    /// How the own log ended, if it did. One that goes on from a log that has ended, and that nobody let in before, is
+    /// no member's and will be none: nothing of it counts.
     var ownEnd: LogEnd? {
         guard membership.hasEndings, let log = ownLog else { return nil }
-        return membership.end(of: log.key)
+        if let end = membership.end(of: log.key) { return end }
+        guard let predecessor = succession?.succession.predecessor,
+            !membership.isMember(log: log.key), var end = membership.end(of: predecessor)
+        else { return nil }
+        end.length = 0
+        return end
     }
 
     /// Whether this device is no member any more, as far as it knows.

@@ -140,6 +140,9 @@ extension Engine {
             manifest.hash == request.log, manifest.signers.count == 1,
             manifest.signers[0].namespace == keys.logNamespace(generation: 0)
         else { return "the log is none of this share" }
+        if let end = membership.end(of: request.succession.predecessor) {
+            return "the device has been \(end.kind) and is no member any more"
+        }
         let admission = Operation.Admit(
             device: manifest.signers[0].publicKey, log: request.log, role: predecessor.role,
             name: Array(request.device.utf8), succession: request.succession)

@@ -137,6 +137,12 @@ extension ShareVolume {
                 try engine.admit(request)
             }
             refuse(refusal, on: &session)
+            // It does not know, and what says so may be in blocks that it cannot get.
+            let former = request.succession.predecessor
+            if let ended = engine.withLock({ $0.ending(of: former) }), let control = session.control
+            {
+                session.mux.send(control, type: ended.type, payload: ended.payload)
+            }
         case .refused(let reason):
             table.refusal = reason
         case .holds(let clock):

@@ -87,14 +87,10 @@ extension ShareVolume {
             } catch {
                 throw .volume(.storage(error))
             }
-            let result = try body(&engine)
-            do throws(StorageError) {
-                try engine.commit()
-            } catch {
-                throw .volume(.storage(error))
-            }
-            return result
+            return try body(&engine)
         }
+        // Who hears that a device is revoked, or is given a link, relies on it from then on.
+        do throws(VolumeError) { try sync() } catch { throw .volume(error) }
         environment.wake()
         return result
     }

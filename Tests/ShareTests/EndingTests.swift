@@ -353,4 +353,26 @@ import Testing
         #expect(try alice.names() == ["his", "his (recovered)", "shared"])
         #expect(try alice.text("his (recovered)") == "saved again\n")
     }
+
+    @Test func `who would go on from a log that has ended is refused and told`() throws {
+        let (network, devices) = try network(seed: 7)
+        defer { withExtendedLifetime(network) {} }
+        let (alice, bob) = (devices[0], devices[1])
+        _ = try alice.volume.revoke("bob")
+        let request = try bob.volume.engine.withLock { engine in
+            try engine.beginSuccessor()
+            engine.chances.isIntroduced = true
+            return try #require(engine.successionRequest)
+        }
+        let former = request.succession.predecessor
+        let (refusal, told) = try alice.volume.engine.withLock { engine in
+            (try engine.admit(request), engine.ending(of: former))
+        }
+        #expect(refusal == "the device has been revoked and is no member any more")
+        #expect(told == .ended(log: former, .revoked))
+        bob.volume.engine.withLock { $0.noteToldEnd(.revoked, of: former, by: "alice") }
+        let problem = try #require(bob.volume.status().problems.first)
+        #expect(problem.hasPrefix("alice says that this device has been revoked"))
+        #expect(problem.contains("holdfast join --anew"))
+    }
 }

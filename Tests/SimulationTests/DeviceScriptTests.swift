@@ -678,4 +678,44 @@ import Testing
                     .end(2, isRevoked: true),
                 ]))
     }
+
+    /// A copy of a revoked device that had not heard of it went on under another log, and waited to be let in.
+    @Test func `a clone of a revoked device says that it is no member`() {
+        check(
+            DeviceScript(
+                seed: 1_872_061, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(2, "c/n.txt", .inPlace),
+                    .settle,
+                    .write(2, "c/a/n.txt", .inPlace),
+                    .write(2, "b/c/a", .inPlace),
+                    .end(2, isRevoked: true),
+                    .join,
+                    .write(3, "n.txt", .inPlace),
+                    .clone(2),
+                    .stop(1, .powerCut, afterOperations: 0),
+                    .removeTree(4, "n.txt"),
+                    .stage(4, "m.txt"),
+                    .run(milliseconds: 500),
+                    .run(milliseconds: 3000),
+                    .write(2, "m.txt", .inPlace),
+                    .offline(0),
+                    .run(milliseconds: 3000),
+                ]))
+    }
+
+    /// The link that was given after it led nowhere.
+    @Test func `a power cut does not take a revocation back`() {
+        check(
+            DeviceScript(
+                seed: 1_873_335, devices: 4,
+                steps: [
+                    .run(milliseconds: 3000),
+                    .end(3, isRevoked: true),
+                    .join,
+                    .stop(0, .powerCut, afterOperations: 0),
+                ]))
+    }
 }

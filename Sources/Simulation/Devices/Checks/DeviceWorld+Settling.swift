@@ -80,7 +80,8 @@ extension DeviceWorld {
             // A slow machine may not have come to what reached it last.
             guard let status = device.volume?.status(), device.busyUntil <= now, device.due > now
             else { return nil }
-            guard status.pending == ShareStatus.Pending(), clock == nil || clock == status.clock,
+            let held = status.clock.filter { $0.value > 0 }
+            guard status.pending == ShareStatus.Pending(), clock == nil || clock == held,
                 members.count == 1 || !status.peers.isEmpty,
                 status.forks.allSatisfy({ !$0.isOwn || $0.isSettled })
             else { return nil }
@@ -88,7 +89,7 @@ extension DeviceWorld {
                 publishStaged(on: device)
                 return nil
             }
-            clock = status.clock
+            clock = held
         }
         return clock ?? [:]
     }
@@ -100,6 +101,7 @@ extension DeviceWorld {
         checkBook(shown)
         if !violations.isEmpty { for device in devices { describe(device) } }
         for device in members where below(3) == 0 { checkReopening(of: device) }
+        checkEnded()
     }
 
     /// Writes down what a device shows.
@@ -145,6 +147,23 @@ extension DeviceWorld {
         guard Set(statuses.map(\.digest)).count > 1 else { return }
         for (device, status) in zip(members, statuses) where status.disagreeing.isEmpty {
             report(.fork, "\(device.name) sees other things than others, and does not say so")
+        }
+    }
+
+    /// Whoever is no member any more, or goes on from a log that is none, knows, and says what to do.
+    private func checkEnded() {
+        func untold() -> [VirtualDevice] {
+            devices.filter { device in
+                guard ended.contains(device.index), let status = device.volume?.status() else {
+                    return false
+                }
+                return !status.problems.contains { $0.contains("To be a member again") }
+            }
+        }
+        // The members need not have waited for it.
+        for _ in 0..<60 where !untold().isEmpty { run(for: .seconds(2)) }
+        for device in untold() {
+            report(.agreement, "\(device.name) is no member any more, and does not say so")
         }
     }
 
