@@ -1,11 +1,12 @@
 import Base
 import Chunks
 
-/// Which missing chunks to ask of whom: every wanted chunk is asked of one connection at a time,
-/// what a reader waits for goes first, what one peer lacks is asked of the next.
+/// Which missing chunks to ask of whom: what a reader waits for goes first, what one peer lacks is asked of the next.
 ///
-/// Each connection is asked for what it brings in about two seconds. Where nothing else is left to ask for, what would
-/// come much later from another connection is asked of this one instead; what a reader waits for, at any time.
+/// Each connection is asked for what it brings in about two seconds, and every chunk of one connection. Where nothing
+/// else is left to ask for, what would come much later from another connection is asked of this one as well; what a
+/// reader waits for, at any time. Nothing is taken back before it has come from one of the two: whatever is believed of
+/// their pace, no chunk comes later for it.
 ///
 /// A value without I/O. The wants themselves are durable in the storage; this is the working set.
 struct ChunkFetcher {
@@ -20,6 +21,8 @@ struct ChunkFetcher {
         /// See `WantedChunk`.
         fileprivate(set) var isOwed: Bool
         fileprivate var askedOf: ConnectionID?
+        /// Another one, because it would come late from the first.
+        fileprivate var alsoAskedOf: ConnectionID?
         fileprivate var lackedBy: [ConnectionID] = []
 
         init(reference: ChunkReference, isList: Bool, isOwed: Bool = true) {
@@ -49,6 +52,8 @@ struct ChunkFetcher {
     private struct Line {
         var count = 0
         var bytes = 0
+        /// Those of them that another connection was asked for since.
+        var sharedBytes = 0
         var pace = LinePace()
         /// In the order of asking; those settled meanwhile are skipped.
         var asked: [Bytes32] = []
@@ -83,8 +88,8 @@ struct ChunkFetcher {
     /// Asked for already when readers came to wait for them.
     private var raised: [Bytes32] = []
     private var lines: [ConnectionID: Line] = [:]
-    /// Asked of another connection since, and to be cancelled.
-    private var moved: [(ConnectionID, Bytes32)] = []
+    /// Has come from another connection, and is to be cancelled.
+    private var surplus: [(ConnectionID, Bytes32)] = []
     /// Of what is owed: how many chunks, and their bytes.
     private(set) var owed: (count: Int, bytes: UInt64) = (0, 0)
 
@@ -134,8 +139,7 @@ struct ChunkFetcher {
         urgent.append(address)
     }
 
-    /// What to ask of `connection` now: as far as its window allows, and what readers wait for. `takeMoved` tells what
-    /// of it was asked of others before.
+    /// What to ask of `connection` now: as far as its window allows, and what readers wait for.
     ///
     /// - Parameter countMax: no more than so many.
     mutating func next(for connection: ConnectionID, countMax: Int = .max, now: Instant)
@@ -171,7 +175,7 @@ struct ChunkFetcher {
         guard lines.count > 1, isOpen(), isComparisonDue(for: connection, now) else {
             return chosen
         }
-        while isOpen(), let entry = movable(to: connection, now) {
+        while isOpen(), let entry = late(for: connection, now) {
             ask(entry, of: connection, now, &chosen)
         }
         return chosen
@@ -209,7 +213,7 @@ struct ChunkFetcher {
         guard let own = lines[connection]?.urgentWait(for: bytes, now: now) else { return false }
         if let other = entry.askedOf {
             let wait = lines[other]?.urgentWait(for: 0, now: now) ?? .infinity
-            return wait > 2 * own + Limits.secondsGained
+            return entry.alsoAskedOf == nil && wait > 2 * own + Limits.secondsGained
         }
         return lines.allSatisfy { other, line in
             other == connection || entry.lackedBy.contains(other)
@@ -222,14 +226,15 @@ struct ChunkFetcher {
         _ chosen: inout [ChunkReference]
     ) {
         let address = entry.reference.address
+        let length = Int(entry.reference.length)
         if let other = entry.askedOf {
-            release(entry, answer: 0, now)
-            moved.append((other, address))
-            raised.removeAll { $0 == address }
+            wanted[address]?.alsoAskedOf = connection
+            lines[other]?.sharedBytes += length
+        } else {
+            wanted[address]?.askedOf = connection
         }
-        wanted[address]?.askedOf = connection
         lines[connection]?.count += 1
-        lines[connection]?.bytes += Int(entry.reference.length)
+        lines[connection]?.bytes += length
         lines[connection]?.asked.append(address)
         lines[connection]?.pace.asked(now: now)
         chosen.append(entry.reference)
@@ -244,35 +249,37 @@ struct ChunkFetcher {
     }
 
     /// What the slowest of the others was asked for last, if it would come much sooner from here.
-    private mutating func movable(to connection: ConnectionID, _ now: Instant) -> Wanted? {
+    private mutating func late(for connection: ConnectionID, _ now: Instant) -> Wanted? {
         let own = lines[connection].map {
             $0.wait(for: $0.bytes + ChunkLimits.chunkSizeAverage, now: now)
         }
-        let others = lines.filter { $0.key != connection && $0.value.count > 0 }
-            .map { (id: $0.key, wait: $0.value.wait(for: $0.value.bytes, now: now)) }
+        let others = lines.filter { $0.key != connection && $0.value.bytes > $0.value.sharedBytes }
+            .map { id, line in
+                (id: id, wait: line.wait(for: line.bytes - line.sharedBytes, now: now))
+            }
         // Of equals always the same: nothing may depend on a dictionary's order.
         guard let own,
             let slowest = others.max(by: { ($0.wait, $0.id.rawValue) < ($1.wait, $1.id.rawValue) }),
             slowest.wait > 2 * own + Limits.secondsGained
         else { return nil }
-        var lacking: [Bytes32] = []
-        defer { lines[slowest.id]?.asked.append(contentsOf: lacking.reversed()) }
+        var passed: [Bytes32] = []
+        defer { lines[slowest.id]?.asked.append(contentsOf: passed.reversed()) }
         while let address = lines[slowest.id]?.asked.popLast() {
             guard let entry = wanted[address], entry.askedOf == slowest.id else { continue }
-            guard entry.lackedBy.contains(connection) else { return entry }
-            lacking.append(address)
+            passed.append(address)
+            if entry.alsoAskedOf == nil, !entry.lackedBy.contains(connection) { return entry }
         }
         return nil
     }
 
-    /// What has been asked of another connection since, in the order of that: to be cancelled.
-    mutating func takeMoved() -> [(ConnectionID, Bytes32)] {
-        defer { moved = [] }
-        return moved
+    /// What has come from another connection than this one since it was asked for: to be cancelled.
+    mutating func takeSurplus() -> [(ConnectionID, Bytes32)] {
+        defer { surplus = [] }
+        return surplus
     }
 
-    /// Whether what is asked for may be asked of others before long.
-    var mayMove: Bool { lines.count > 1 && lines.values.contains { $0.count > 0 } }
+    /// Whether what is asked of one may be asked of others, too, before long.
+    var mayShare: Bool { lines.count > 1 && lines.values.contains { $0.count > 0 } }
 
     func isUrgent(_ reference: ChunkReference) -> Bool {
         wanted[reference.address]?.isUrgent ?? false
@@ -298,23 +305,45 @@ struct ChunkFetcher {
 
     /// A chunk has come, or is wanted no more.
     ///
+    /// - Parameter source: whom it came from; nil if it did not come.
     /// - Returns: what was wanted under this address, now settled; nil if nobody wanted it.
-    mutating func settle(_ address: Bytes32, now: Instant) -> Wanted? {
+    mutating func settle(_ address: Bytes32, from source: ConnectionID?, now: Instant) -> Wanted? {
         guard let entry = wanted[address] else { return nil }
         setOwed(address, false)
         wanted[address] = nil
-        release(entry, answer: Int(entry.reference.length), now)
+        let length = Int(entry.reference.length)
+        if entry.alsoAskedOf != nil, let first = entry.askedOf {
+            lines[first]?.sharedBytes -= length
+        }
+        for asked in [entry.askedOf, entry.alsoAskedOf] {
+            guard let asked else { continue }
+            release(entry, by: asked, answer: asked == source ? length : nil, now)
+            if source != nil, asked != source { surplus.append((asked, address)) }
+        }
         return entry
     }
 
     /// `connection` does not have the chunk: others are asked, it itself after `retryAll`.
     mutating func lacked(_ address: Bytes32, by connection: ConnectionID, now: Instant) {
-        guard var entry = wanted[address], entry.askedOf == connection else { return }
-        release(entry, answer: nil, now)
-        entry.askedOf = nil
-        if !entry.lackedBy.contains(connection) { entry.lackedBy.append(connection) }
-        wanted[address] = entry
-        queue.append(address)
+        guard let entry = wanted[address],
+            entry.askedOf == connection || entry.alsoAskedOf == connection
+        else { return }
+        release(entry, by: connection, answer: nil, now)
+        noLongerAsked(address, of: connection)
+        if !entry.lackedBy.contains(connection) {
+            wanted[address]?.lackedBy.append(connection)
+        }
+    }
+
+    /// The other connection that was asked for it, or whoever is next, is to bring it.
+    private mutating func noLongerAsked(_ address: Bytes32, of connection: ConnectionID) {
+        guard let entry = wanted[address] else { return }
+        if entry.alsoAskedOf != nil, let first = entry.askedOf {
+            lines[first]?.sharedBytes -= Int(entry.reference.length)
+        }
+        wanted[address]?.askedOf = entry.askedOf == connection ? entry.alsoAskedOf : entry.askedOf
+        wanted[address]?.alsoAskedOf = nil
+        if wanted[address]?.askedOf == nil { queue.append(address) }
     }
 
     /// Something changed at the peers: what they lacked may be asked again.
@@ -332,7 +361,7 @@ struct ChunkFetcher {
             if kept.contains(address) {
                 setOwed(address, false)
             } else {
-                _ = settle(address, now: now)
+                _ = settle(address, from: nil, now: now)
             }
         }
         for chunk in chunks { want(chunk) }
@@ -341,25 +370,27 @@ struct ChunkFetcher {
     mutating func connectionClosed(_ connection: ConnectionID) {
         lines[connection] = nil
         // Sorted: nothing may depend on a dictionary's order.
-        let orphaned = wanted.filter { $0.value.askedOf == connection }.keys.sorted()
-        for address in orphaned {
-            wanted[address]?.askedOf = nil
-            queue.append(address)
+        let orphaned = wanted.filter {
+            $0.value.askedOf == connection || $0.value.alsoAskedOf == connection
         }
+        for address in orphaned.keys.sorted() { noLongerAsked(address, of: connection) }
     }
 
     /// - Parameter bytes: what came of it; nil if that says nothing of how fast the connection is.
-    private mutating func release(_ entry: Wanted, answer bytes: Int?, _ now: Instant) {
+    private mutating func release(
+        _ entry: Wanted, by connection: ConnectionID, answer bytes: Int?, _ now: Instant
+    ) {
         // Nobody else holds on to the list in it.
-        guard let connection = entry.askedOf, var line = lines.removeValue(forKey: connection)
-        else { return }
+        guard var line = lines.removeValue(forKey: connection) else { return }
         line.count -= 1
         line.bytes -= Int(entry.reference.length)
         line.pace.answered(bytes: bytes, isDone: line.count == 0, now: now)
         if line.count == 0 {
             line.asked.removeAll(keepingCapacity: true)
         } else if line.asked.count > 8 * Limits.inFlightCount {
-            line.asked.removeAll { wanted[$0]?.askedOf != connection }
+            line.asked.removeAll {
+                wanted[$0]?.askedOf != connection && wanted[$0]?.alsoAskedOf != connection
+            }
         }
         lines[connection] = line
     }

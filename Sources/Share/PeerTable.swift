@@ -17,7 +17,7 @@ struct PeerTable {
         /// What found no room is asked for again, one chunk of each peer, this often.
         static let storeRetryAfter = Duration.seconds(5)
         /// While chunks are asked of several peers, it is looked at this often whether one of them is too slow.
-        static let moveAfter = Duration.seconds(1)
+        static let shareAfter = Duration.seconds(1)
         /// While nobody is connected, what was committed is made durable this long after.
         static let durableAfter = Duration.milliseconds(500)
         /// How often channels look for questions that a peer left unanswered.

@@ -34,7 +34,7 @@ extension ShareVolume {
             case .send(let type, let payload):
                 session.mux.send(channel, type: type, payload: payload)
             case .received(let address, let ciphertext):
-                try store(address, ciphertext, &table, now: now)
+                try store(address, ciphertext, from: session.id, &table, now: now)
             case .missing(let address):
                 table.fetcher.lacked(address, by: session.id, now: now)
                 if table.retryDeadline == nil, table.fetcher.isOwed(address) {
@@ -51,9 +51,10 @@ extension ShareVolume {
     }
 
     func store(
-        _ address: Bytes32, _ ciphertext: [UInt8], _ table: inout PeerTable, now: Instant
+        _ address: Bytes32, _ ciphertext: [UInt8], from source: ConnectionID,
+        _ table: inout PeerTable, now: Instant
     ) throws(SessionError) {
-        guard let wanted = table.fetcher.settle(address, now: now) else { return }
+        guard let wanted = table.fetcher.settle(address, from: source, now: now) else { return }
         var plaintext = ciphertext
         do {
             try ChunkCipher(keys.contentKeys).open(
@@ -138,14 +139,14 @@ extension ShareVolume {
                 try self.perform(effects, on: &session, &table, now: now)
             }
         }
-        for (id, address) in table.fetcher.takeMoved() {
+        for (id, address) in table.fetcher.takeSurplus() {
             with(id, &table, now: now) { (session, table) throws(SessionError) in
                 var effects: [ChunkExchange.Effect] = []
                 session.chunks?.exchange.cancel([address], into: &effects)
                 try self.perform(effects, on: &session, &table, now: now)
             }
         }
-        if table.fetcher.mayMove { next = min(next, now + PeerTable.Limits.moveAfter) }
+        if table.fetcher.mayShare { next = min(next, now + PeerTable.Limits.shareAfter) }
     }
 
     /// Takes up what the engine has come to want.

@@ -21,8 +21,10 @@ import Testing
         #expect(fetcher.owed.bytes == 1000)
         #expect(fetcher.next(for: alice, now: .zero) == [reference(1)])
         #expect(fetcher.next(for: bob, now: .zero).isEmpty)
-        #expect(fetcher.settle(reference(1).address, now: .zero)?.reference == reference(1))
-        #expect(fetcher.settle(reference(1).address, now: .zero) == nil)
+        #expect(
+            fetcher.settle(reference(1).address, from: alice, now: .zero)?.reference == reference(1)
+        )
+        #expect(fetcher.settle(reference(1).address, from: alice, now: .zero) == nil)
         #expect(fetcher.owed.bytes == 0)
     }
 
@@ -40,7 +42,7 @@ import Testing
             [WantedChunk(reference: reference(1), isList: false, isOwed: false)], now: .zero)
         #expect(fetcher.count == 1 && fetcher.owed == (0, 0))
         #expect(!fetcher.isOwed(reference(1).address))
-        #expect(fetcher.settle(reference(1).address, now: .zero) != nil)
+        #expect(fetcher.settle(reference(1).address, from: alice, now: .zero) != nil)
         #expect(fetcher.count == 0 && fetcher.owed == (0, 0))
     }
 
@@ -88,7 +90,7 @@ import Testing
         var time = Instant.zero
         for byte in 1...8 as ClosedRange<UInt8> {
             time = time + .milliseconds(10)
-            #expect(fetcher.settle(reference(byte).address, now: time) != nil)
+            #expect(fetcher.settle(reference(byte).address, from: alice, now: time) != nil)
             let count = fetcher.next(for: alice, now: time).count
             #expect(count == (byte == 1 ? 8 : 1), "\(byte)")
         }
@@ -105,7 +107,8 @@ import Testing
             fetcher.want(reference(byte, length: length), isList: false)
             #expect(fetcher.next(for: connection, now: time).count == 1)
             time = time + duration
-            #expect(fetcher.settle(reference(byte).address, now: time) != nil)
+            #expect(
+                fetcher.settle(reference(byte).address, from: connection, now: time) != nil)
         }
         return fetcher
     }
@@ -132,13 +135,47 @@ import Testing
         #expect(
             fetcher.next(for: alice, now: time) == [1, 2].map { reference($0, length: 100_000) })
         time = time + .seconds(1)
-        let moved = fetcher.next(for: bob, now: time)
-        #expect(moved == [3, 2, 1].map { reference($0, length: 100_000) })
-        #expect(fetcher.takeMoved().map(\.0) == [alice, alice])
-        #expect(fetcher.takeMoved().isEmpty)
-        // What alice says of it now is an answer to something that was taken back.
-        fetcher.lacked(reference(2).address, by: alice, now: time)
-        #expect(fetcher.next(for: alice, now: time).isEmpty)
+        let asked = fetcher.next(for: bob, now: time)
+        #expect(asked == [3, 2, 1].map { reference($0, length: 100_000) })
+        #expect(fetcher.next(for: bob, now: time + .seconds(1)).isEmpty)
+        // What has come from one is to be cancelled with the other.
+        #expect(fetcher.settle(reference(2).address, from: bob, now: time) != nil)
+        #expect(fetcher.settle(reference(1).address, from: alice, now: time) != nil)
+        #expect(fetcher.takeSurplus().map(\.0) == [alice, bob])
+        #expect(fetcher.takeSurplus().isEmpty)
+        #expect(fetcher.settle(reference(3).address, from: bob, now: time) != nil)
+        #expect(fetcher.takeSurplus().isEmpty)
+        #expect(fetcher.count == 0 && !fetcher.mayShare)
+    }
+
+    @Test func `what was asked of two and one of them does not bring is left to the other`() {
+        for isClosed in [false, true] {
+            for one in [alice, bob] {
+                var time = Instant.zero
+                var fetcher = slowAndFast(&time)
+                fetcher.want(reference(1, length: 100_000), isList: false)
+                #expect(fetcher.next(for: alice, now: time).count == 1)
+                time = time + .seconds(1)
+                #expect(fetcher.next(for: bob, now: time).count == 1)
+                if isClosed {
+                    fetcher.connectionClosed(one)
+                } else {
+                    fetcher.lacked(reference(1).address, by: one, now: time)
+                }
+                let other = one == alice ? bob : alice
+                #expect(fetcher.next(for: other, now: time).isEmpty)
+                if !isClosed {
+                    fetcher.lacked(reference(1).address, by: other, now: time)
+                } else {
+                    fetcher.connectionClosed(other)
+                }
+                #expect(!fetcher.mayShare)
+                fetcher.retryAll()
+                #expect(fetcher.next(for: one, now: time).count == 1)
+                #expect(fetcher.settle(reference(1).address, from: one, now: time) != nil)
+                #expect(fetcher.takeSurplus().isEmpty && fetcher.count == 0)
+            }
+        }
     }
 
     @Test func `what a reader waits for is asked of the fastest, and of another if that is silent`()
@@ -152,10 +189,9 @@ import Testing
         #expect(fetcher.next(for: alice, now: time).isEmpty)
         time = time + .seconds(20)
         #expect(fetcher.next(for: alice, now: time).count == 1)
-        #expect(fetcher.takeMoved().map(\.0) == [bob])
-        // Nor does it go back and forth.
         time = time + .seconds(1)
         #expect(fetcher.next(for: bob, now: time).isEmpty)
+        #expect(fetcher.next(for: alice, now: time).isEmpty)
     }
 
     @Test func `what a reader waits for and one lacks is asked of the next before all else`() {

@@ -33,9 +33,12 @@ final class DeviceWorld {
     /// Those that must agree.
     var members: [VirtualDevice] {
         guard !ended.isEmpty else { return devices }
+        // Who came by a member that was revoked may see too much, or be none.
+        let words = ["began from", "who let this device in was revoked"]
         return devices.filter { device in
-            !ended.contains(device.index)
-                && device.volume?.status().problems.contains { $0.contains("began from") } != true
+            let problems = device.volume?.status().problems ?? []
+            return !ended.contains(device.index)
+                && !problems.contains { problem in words.contains { problem.contains($0) } }
         }
     }
     var noticedForks: Set<Int> = []
