@@ -87,14 +87,14 @@ final class DeviceWorld {
     // MARK: Devices
 
     /// A new device: the founder, or one with an invite.
+    /// Founds the share, or joins it, if there is a link that lets anybody in.
     func addDevice() {
         let index = devices.count
-        let origin: ShareOrigin =
-            if let founder = devices.first {
-                .join(foundingLog: founder.ownLog, inviteSeed: openInvite(of: founder))
-            } else {
-                .found(name: "simulated", inviteSeed: inviteSeed)
-            }
+        var origin = ShareOrigin.found(name: "simulated", inviteSeed: inviteSeed)
+        if let founder = devices.first {
+            guard let seed = openInvite(of: founder) else { return }
+            origin = .join(foundingLog: founder.ownLog, inviteSeed: seed)
+        }
         let device = VirtualDevice(
             index: index, name: "dev\(index)", key: KeyPair(using: &random), keys: keys,
             origin: origin, world: self, seed: random.next())
@@ -108,11 +108,9 @@ final class DeviceWorld {
         start(device)
     }
 
-    private func openInvite(of founder: VirtualDevice) -> Bytes32 {
-        guard hasRevoked,
-            let link = try? founder.volume?.inviteLink(name: "", addressHints: [])
-        else { return inviteSeed }
-        return link.inviteSeed
+    private func openInvite(of founder: VirtualDevice) -> Bytes32? {
+        guard hasRevoked else { return inviteSeed }
+        return try? founder.volume?.inviteLink(name: "", addressHints: [])?.inviteSeed
     }
 
     /// Another machine with a copy of a device's folder.
