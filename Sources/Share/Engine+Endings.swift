@@ -220,8 +220,10 @@ extension Engine {
         guard membership.hasEndings, let log = ownLog else { return nil }
         if let end = membership.end(of: log.key) { return end }
         guard let predecessor = succession?.succession.predecessor,
-            !membership.isMember(log: log.key), var end = membership.end(of: predecessor)
+            !membership.isMember(log: log.key)
         else { return nil }
+        let former = [predecessor] + membership.predecessors(of: predecessor)
+        guard var end = former.lazy.compactMap({ membership.end(of: $0) }).first else { return nil }
         end.length = 0
         return end
     }

@@ -718,4 +718,32 @@ import Testing
                     .stop(0, .powerCut, afterOperations: 0),
                 ]))
     }
+
+    /// A copy of a copy: what its log goes on from was no member's either.
+    @Test func `a clone of a clone of a revoked device says that it is no member`() {
+        check(
+            DeviceScript(
+                seed: 1_881_256, devices: 4,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .write(2, "m.txt", .inPlace),
+                    .write(2, "m.txt", .inPlace),
+                    .write(1, "b/n.txt", .inPlace),
+                    .write(1, "n.txt", .inPlace),
+                    .offline(0),
+                    .run(milliseconds: 100),
+                    .rebuild(3),
+                    .end(1, isRevoked: true),
+                    .clone(1),
+                    .write(1, "a", .inPlace),
+                    .write(3, "a/c/m.txt", .inPlace),
+                    .write(3, "a", .inPlace),
+                    .makeDirectory(4, "b"),
+                    .run(milliseconds: 100),
+                    .run(milliseconds: 500),
+                    .clone(4),
+                    .write(4, "m.txt", .inPlace),
+                    .removeTree(5, "a"),
+                ]))
+    }
 }
