@@ -1,0 +1,119 @@
+import Simulation
+import Testing
+
+/// Runs in which memberships ended that failed once, made small.
+@Suite struct EndingScriptTests {
+    private func check(_ script: DeviceScript) {
+        let verdict = DeviceRun.run(script)
+        for violation in verdict.violations {
+            Issue.record("\(violation.promise): \(violation.detail)")
+        }
+    }
+
+    /// The copy of a cloned device that had a block of a retired log left it to the other, which had none, to say so.
+    @Test func `a clone says what it has of a retired log`() {
+        check(
+            DeviceScript(
+                seed: 1_864_416, devices: 3,
+                steps: [
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(2, "a/a/a", .inPlace),
+                    .write(2, "c/b/b", .inPlace),
+                    .write(2, "n.txt", .inPlace),
+                    .write(2, "a", .inPlace),
+                    .end(2, isRevoked: false),
+                    .write(0, "c/k.bin", .inPlace),
+                    .write(1, "b/m.txt", .inPlace),
+                    .run(milliseconds: 60),
+                    .clone(1),
+                    .partition([1, 0, 1, 0]),
+                ]))
+    }
+
+    /// The founder crashed in the call that revokes a device, and the revocation was kept.
+    @Test func `a revocation that a crash spared closes the links`() {
+        check(
+            DeviceScript(
+                seed: 1_871_264, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .setXattr(2, "n.txt", 3),
+                    .write(0, "m.txt", .inPlace),
+                    .stop(0, .killed, afterOperations: 40),
+                    .run(milliseconds: 3000),
+                    .edit(0, "n.txt", 14_032_359),
+                    .end(2, isRevoked: true),
+                ]))
+    }
+
+    /// A copy of a revoked device that had not heard of it went on under another log, and waited to be let in.
+    @Test func `a clone of a revoked device says that it is no member`() {
+        check(
+            DeviceScript(
+                seed: 1_872_061, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(2, "c/n.txt", .inPlace),
+                    .settle,
+                    .write(2, "c/a/n.txt", .inPlace),
+                    .write(2, "b/c/a", .inPlace),
+                    .end(2, isRevoked: true),
+                    .join,
+                    .write(3, "n.txt", .inPlace),
+                    .clone(2),
+                    .stop(1, .powerCut, afterOperations: 0),
+                    .removeTree(4, "n.txt"),
+                    .stage(4, "m.txt"),
+                    .run(milliseconds: 500),
+                    .run(milliseconds: 3000),
+                    .write(2, "m.txt", .inPlace),
+                    .offline(0),
+                    .run(milliseconds: 3000),
+                ]))
+    }
+
+    /// The link that was given after it led nowhere.
+    @Test func `a power cut does not take a revocation back`() {
+        check(
+            DeviceScript(
+                seed: 1_873_335, devices: 4,
+                steps: [
+                    .run(milliseconds: 3000),
+                    .end(3, isRevoked: true),
+                    .join,
+                    .stop(0, .powerCut, afterOperations: 0),
+                ]))
+    }
+
+    /// A copy of a copy: what its log goes on from was no member's either.
+    @Test func `a clone of a clone of a revoked device says that it is no member`() {
+        check(
+            DeviceScript(
+                seed: 1_881_256, devices: 4,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .write(2, "m.txt", .inPlace),
+                    .write(2, "m.txt", .inPlace),
+                    .write(1, "b/n.txt", .inPlace),
+                    .write(1, "n.txt", .inPlace),
+                    .offline(0),
+                    .run(milliseconds: 100),
+                    .rebuild(3),
+                    .end(1, isRevoked: true),
+                    .clone(1),
+                    .write(1, "a", .inPlace),
+                    .write(3, "a/c/m.txt", .inPlace),
+                    .write(3, "a", .inPlace),
+                    .makeDirectory(4, "b"),
+                    .run(milliseconds: 100),
+                    .run(milliseconds: 500),
+                    .clone(4),
+                    .write(4, "m.txt", .inPlace),
+                    .removeTree(5, "a"),
+                ]))
+    }
+}
