@@ -348,10 +348,17 @@ struct ChunkFetcher {
 
     /// Something changed at the peers: what they lacked may be asked again.
     mutating func retryAll() {
-        for address in wanted.filter({ !$0.value.lackedBy.isEmpty }).keys.sorted() {
-            wanted[address]?.lackedBy = []
-            list(address)
+        var waitedFor: [Bytes32] = []
+        // There may be many, and peers say often what they have: nothing is copied.
+        var index = wanted.startIndex
+        while index < wanted.endIndex {
+            if !wanted.values[index].lackedBy.isEmpty {
+                wanted.values[index].lackedBy = []
+                if wanted.values[index].isUrgent { waitedFor.append(wanted.keys[index]) }
+            }
+            wanted.formIndex(after: &index)
         }
+        for address in waitedFor.sorted() { list(address) }
     }
 
     /// Forgets what is no longer wanted.
