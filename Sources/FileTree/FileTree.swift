@@ -185,7 +185,6 @@ package final class FileTree {
         try flush()
         let changes = try takeChanges()
         newHolders.removeAll(keepingCapacity: newHolders.count <= 64)
-        if !revived.isEmpty { revived = [] }
         return isApplied ? changes : nil
     }
 
@@ -195,8 +194,8 @@ package final class FileTree {
         return newHolders
     }
 
-    /// The files that had no name before the last batch and have one again, once: whatever their
-    /// versions need may have been given up meanwhile.
+    /// The files that had no name before the last batch, or what was authored last, and have one again, once:
+    /// whatever their versions need may have been given up meanwhile.
     package func takeRevived() -> [ObjectID] {
         guard !revived.isEmpty else { return [] }
         defer { revived = [] }

@@ -53,10 +53,7 @@ extension Engine {
         try want(written)
         // Once: blocks that wait are looked at in each turn.
         if checkpoints.last != known { try wantNewestCheckpoint() }
-        // Nobody wanted what nobody could see.
-        for object in tree.takeRevived() {
-            try want(try storage.heads(of: object).map(\.id))
-        }
+        try wantRevived()
         return isLate || mustRebuild
     }
 
@@ -210,6 +207,13 @@ extension Engine {
                 let content = try? Content(decoding: row.content)
             else { continue }
             try want(content.pieces)
+        }
+    }
+
+    /// Nobody wanted what nobody could see.
+    mutating func wantRevived() throws(StorageError) {
+        for object in tree.takeRevived() {
+            try want(try storage.heads(of: object).map(\.id))
         }
     }
 

@@ -30,6 +30,7 @@ extension Engine {
         let treeChanges: [TreeChange]?
         do throws(StorageError) {
             treeChanges = try tree.author(operation, id: id, time: block.time)
+            try wantRevived()
         } catch {
             // Part of the operation may be in the view.
             failure = error

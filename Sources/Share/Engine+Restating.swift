@@ -1,4 +1,5 @@
 import Base
+import Chunks
 import FileTree
 
 /// Writing again what was written without knowing what is here now. The blocks cannot stay as they were: what they are
@@ -278,11 +279,17 @@ extension Engine {
     private mutating func authorAgain(_ operation: Operation) throws(StorageError) -> OperationID? {
         // All of it is one transaction: no block may be committed before the last.
         if isBlockFull, !isBound(operation) { try sealEarly() }
+        let id: OperationID
         do throws(VolumeError) {
-            return try author(operation)
+            id = try author(operation)
         } catch {
             guard case .storage(let error) = error else { return nil }
             throw error
         }
+        // What a file held that is made again may be on its way here still.
+        if case .write(let write) = operation, let content = try? Content(decoding: write.content) {
+            try want(content.pieces)
+        }
+        return id
     }
 }

@@ -382,4 +382,25 @@ import Testing
                     .write(0, "n.txt", .unlinkFirst),
                 ]))
     }
+
+    /// A file that others had removed was made again with what it held, which was not here yet and nobody asked for.
+    @Test func `what a file held that is made again is fetched`() {
+        check(
+            DeviceScript(
+                seed: 1_883_277, devices: 4,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .clone(3),
+                    .run(milliseconds: 3000),
+                    .offline(3),
+                    .exchange(4, "n.txt", with: "m.txt"),
+                    .run(milliseconds: 100),
+                    .writeBinary(4, "n.txt", kilobytes: 300),
+                    .rename(3, "m.txt", to: "n.txt"),
+                    .sleep(hours: 200),
+                    .run(milliseconds: 100),
+                    .removeTree(2, "n.txt"),
+                ]))
+    }
 }
