@@ -137,9 +137,10 @@ extension ShareVolume {
                 try engine.admit(request)
             }
             refuse(refusal, on: &session)
-            // It does not know, and what says so may be in blocks that it cannot get.
+            // It may not know why, and what says so may be in blocks that it cannot get.
             let former = request.succession.predecessor
-            if let ended = engine.withLock({ $0.ending(of: former) }), let control = session.control
+            if refusal != nil, let control = session.control,
+                let ended = engine.withLock({ $0.ending(of: former) })
             {
                 session.mux.send(control, type: ended.type, payload: ended.payload)
             }
