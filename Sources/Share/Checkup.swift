@@ -46,7 +46,8 @@ struct Checkup {
             storage: storage, writers: writers, deviceNames: deviceNames,
             settlesAfter: settlesAfter)
         problems = engine.endingProblems + engine.resumptionProblems
-        for fork in engine.forkReports where !fork.isSettled {
+        // What its device alone has does not count where that is no member any more: it says so itself.
+        for fork in engine.forkReports where !fork.isSettled && !fork.isEnded {
             let advice = fork.hindrance ?? "connect the device that was restored or cloned"
             problems.append(
                 "the log of \(fork.device) has two histories after block \(fork.common), and what one"

@@ -89,6 +89,7 @@ extension Engine {
                 isOwn: fork.state != .noted,
                 isSettled: fork.state == .settled
                     || fork.state == .noted && membership.hasSuccessor(fork.log),
+                isEnded: fork.state == .noted && membership.end(of: fork.log) != nil,
                 hindrance: fork.state == .fetching ? forkHindrance : nil)
         }
     }

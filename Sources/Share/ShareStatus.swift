@@ -56,6 +56,8 @@ package struct ShareStatus: Codable, Equatable, Sendable {
         package var isOwn: Bool
         /// Whether a new log stands for the other history, so that nothing is missing.
         package var isSettled: Bool
+        /// Whether its device is no member any more, so that no new log will.
+        package var isEnded: Bool
         /// Why this device cannot bring the two together, and what to do about it.
         package var hindrance: String?
     }

@@ -93,10 +93,12 @@ enum StatusText {
         let what =
             "\(EscapedText.quoted(fork.device)) wrote two histories after block \(fork.common)"
             + (fork.isOwn ? " (this device: restored or cloned)" : " (restored or cloned)")
-        return fork.isSettled
-            ? "\(what); a new log has what the other one lacked"
-            : "\(what); what one of them has is not here yet"
-                + (fork.hindrance.map { ": \($0)" } ?? "")
+        if fork.isSettled { return "\(what); a new log has what the other one lacked" }
+        if fork.isEnded {
+            return "\(what); it is no member any more, and what one of them has is on it alone"
+        }
+        return "\(what); what one of them has is not here yet"
+            + (fork.hindrance.map { ": \($0)" } ?? "")
     }
 
     /// - Parameter members: of the share; what became of a peer's membership stands beside its state.

@@ -116,4 +116,22 @@ import Testing
                     .removeTree(5, "a"),
                 ]))
     }
+
+    /// Members were told to connect a device that can be none any more.
+    @Test func `of a log that has ended no other history is missed`() {
+        check(
+            DeviceScript(
+                seed: 1_897_104, devices: 3,
+                steps: [
+                    .write(0, "m.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .end(1, isRevoked: false),
+                    .backUp(0),
+                    .putBack(0),
+                    .backUp(1),
+                    .stage(1, "m.txt"),
+                    .putBack(1),
+                    .write(1, "n.txt", .inPlace),
+                ]))
+    }
 }

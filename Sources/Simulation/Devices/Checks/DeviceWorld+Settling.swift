@@ -166,8 +166,14 @@ extension DeviceWorld {
     /// Whoever is no member any more, or goes on from a log that is none, knows, and says what to do.
     private func checkEnded() {
         func untold() -> [VirtualDevice] {
-            devices.filter { device in
+            let known = devices.first?.volume?.status().members ?? []
+            return devices.filter { device in
                 guard ended.contains(device.index), let status = device.volume?.status() else {
+                    return false
+                }
+                // A log was retired, and its device went on under another before that was known everywhere.
+                let own = status.members.first(where: \.isOwn)?.log
+                guard !known.contains(where: { $0.log == own && $0.state == "member" }) else {
                     return false
                 }
                 return !status.problems.contains { $0.contains("To be a member again") }
