@@ -110,9 +110,14 @@ extension Engine {
         if let pendingFork { stopped.insert(pendingFork.branch) }
         // What is read again has not come in again: a save by rename goes on knowing its parents.
         let known = recent
-        repeat {
-            while try applyStored() {}
-        } while try !openNewLogs().isEmpty
+        // Where an end of a log turns out to be another, blocks are applied no further: whoever makes the view within such
+        // bounds begins once more.
+        var isInVain: Bool { isRebuilding && mustRebuild }
+        var hasMore = true
+        while hasMore, !isInVain {
+            while !isInVain, try applyStored() {}
+            hasMore = try !openNewLogs().isEmpty
+        }
         recent = known
         hybrid.observe(tree.newestTime)
         try rebuildWanted()
