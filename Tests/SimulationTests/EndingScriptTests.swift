@@ -134,4 +134,14 @@ import Testing
                     .write(1, "n.txt", .inPlace),
                 ]))
     }
+
+    /// The view was made again for ever: what does not end cannot be made small by itself.
+    @Test func `a view that is made again within other bounds is made once more`() {
+        var options = DeviceOptions()
+        options.faults = [.backup, .end, .sleep, .stop, .offline, .join, .cut]
+        let (_, verdict) = DeviceRun.run(seed: 1_900_162, options)
+        for violation in verdict.violations {
+            Issue.record("\(violation.promise): \(violation.detail)")
+        }
+    }
 }
