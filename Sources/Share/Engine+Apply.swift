@@ -117,6 +117,7 @@ extension Engine {
         codecs[slot] = codec
         applied[slot] = number + 1
         appliedChanged.insert(slot)
+        if unheardAdmitter != nil { refreshUnheard() }
         hybrid.observe(block.time)
         markDirty()
         return true

@@ -45,6 +45,12 @@ extension Engine {
                         ? "; the last \(lost) blocks that it wrote are on this device only" : "")
                     + Self.rejoining
             )
+        } else if let unheardAdmitter {
+            problems.append(
+                "\(deviceName(log: unheardAdmitter)), by whom this device came to the share, was retired"
+                    + " before others had heard of that: unless a member that is not in reach has, this device"
+                    + " is no member, and what it writes does not reach the others"
+                    + Self.rejoining)
         } else if hasEnded, let toldEnd {
             problems.append(toldEnd.text + Self.rejoining)
         } else if hasLostAdmission {

@@ -49,6 +49,7 @@ extension Engine {
         refreshLimits()
         dropCutCheckpoints()
         noteOwnEnd()
+        refreshUnheard()
     }
 
     /// Of a retired log no more is taken than is here already, or than other members build on.
@@ -230,7 +231,7 @@ extension Engine {
 
     /// Whether this device is no member any more, as far as it knows.
     var hasEnded: Bool {
-        if ownEnd != nil { return true }
+        if ownEnd != nil || unheardAdmitter != nil { return true }
         // It may know better than whoever told it.
         guard let toldEnd else { return false }
         return !membership.endings.contains { $0.device == toldEnd.device }

@@ -15,9 +15,13 @@ extension Engine {
     func countedParts() -> Counted {
         var counted = Counted(bounds: bounds, ends: applied)
         for (slot, blocks) in applied { counted.ends[slot] = min(blocks, bound(of: slot)) }
-        for slot in ownSlots {
-            let lengths = [countedOfOwn(slot), commonLength(of: slot)].compactMap { $0 }
-            guard let length = lengths.min() else { continue }
+        let heard = unheardAdmitter == nil ? nil : heardLogs
+        for slot in Set(logs.keys).union(ownSlots) {
+            let lengths = [
+                ownSlots.contains(slot) ? countedOfOwn(slot) : nil, commonLength(of: slot),
+                heard.flatMap { countedByOthers(slot, $0) },
+            ]
+            guard let length = lengths.compactMap(\.self).min() else { continue }
             if counted.bounds.isOpen {
                 counted.bounds.isOpen = false
                 counted.bounds.counted = Set(logs.keys)
@@ -33,6 +37,15 @@ extension Engine {
         guard let pendingFork, writers.key(of: slot) == pendingFork.log else { return nil }
         // What this device began from the others have, too.
         return max(pendingFork.common, ownStart)
+    }
+
+    /// How much of a log counts for members that did not hear of this device in time; nil for all.
+    private func countedByOthers(_ slot: WriterSlot, _ heard: Set<Bytes32>) -> UInt64? {
+        let log = writers.key(of: slot)
+        guard heard.contains(log) else { return 0 }
+        guard membership.end(of: log)?.kind == .retired else { return nil }
+        // What this device began from cannot be taken apart.
+        return max(taken(of: log, by: heard), starts[slot]?.number ?? 0)
     }
 
     /// How much of a log of this device counts for the others; nil for all.

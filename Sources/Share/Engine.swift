@@ -125,6 +125,9 @@ struct Engine {
     /// What a member says of how the own log ended, or that of who let this device in: the blocks that say it may
     /// be gone.
     var toldEnd: ToldEnd?
+    /// The retired log without which this device is no member, if nobody whom the others count is known to have taken
+    /// as much of it.
+    var unheardAdmitter: Bytes32?
     /// Logs with a block that cannot be decoded: they go no further.
     var stopped: Set<WriterSlot> = []
     /// Why nothing can be changed any more until the share is opened anew: memory and storage may

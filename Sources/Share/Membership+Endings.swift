@@ -73,6 +73,14 @@ extension Membership {
 
     func counts(_ block: UInt64, of log: Bytes32) -> Bool { block < length(of: log) }
 
+    /// Whether a log was retired by one who had not seen this block of it, so that it counts only if members have it.
+    func isRetiredUnseen(_ block: UInt64, of log: Bytes32) -> Bool {
+        guard let end = ends[log], end.kind == .retired else { return false }
+        return endings.contains {
+            end.operations.contains($0.order) && $0.seen(of: log) <= block
+        }
+    }
+
     /// The blocks that end logs.
     var endingBlocks: [PublishedCheckpoint.Position] {
         var found: [PublishedCheckpoint.Position] = []

@@ -48,7 +48,7 @@ extension Membership {
     }
 
     /// Whether it counts, though another one may be earlier.
-    private func isGood(_ admission: Admission) -> Bool {
+    func isGood(_ admission: Admission) -> Bool {
         guard members[admission.member.log] != nil,
             let role = members[admission.order.writer]?.role,
             counts(admission.order.block, of: admission.order.writer)

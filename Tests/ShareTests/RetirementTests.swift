@@ -317,4 +317,69 @@ import Testing
         #expect(item?.isNew == true)
         #expect(try dave.text("daves") == "written in vain")
     }
+
+    /// Bob lets dave in and writes on; alice, who has heard of neither, retires bob.
+    private func retireUnheard(_ seed: UInt64) throws -> (Network, [Network.Device], Network.Device) {
+        let (network, devices) = try network(seed: seed)
+        let (alice, bob) = (devices[0], devices[1])
+        let dave = try network.addDevice("dave")
+        network.connect(dave, bob)
+        network.run(seconds: 60)
+        try bob.write("bobs", "after dave came")
+        network.run(seconds: 60)
+        try dave.write("daves", "for everybody")
+        network.run()
+        network.disconnectAll()
+        _ = try alice.volume.retire("bob")
+        network.run()
+        return (network, devices, dave)
+    }
+
+    @Test func `who came by a device that was retired before others knew is told, and loses nothing`()
+        throws
+    {
+        let (network, devices, dave) = try retireUnheard(8)
+        let (alice, carol) = (devices[0], devices[2])
+        #expect(dave.volume.status().problems.isEmpty)
+        network.connect(alice, carol)
+        network.connect(dave, alice)
+        network.run(seconds: 120)
+        try expectOne([alice, carol], network)
+        #expect(try !alice.names().contains("daves"))
+        let problems = dave.volume.status().problems
+        #expect(
+            problems.contains { $0.contains("bob, by whom") && $0.contains("join --anew") },
+            "\(problems)")
+        // A start does not make it forget.
+        try network.restart(dave)
+        #expect(dave.volume.status().problems.contains { $0.contains("bob, by whom") })
+        // It gives nobody a start.
+        let erin = try network.addDevice("erin")
+        network.connect(erin, dave)
+        network.run(seconds: 60)
+        #expect(!erin.volume.isAdmitted)
+        // What it wrote can be had, and what it has of bob's and the others do not take.
+        let view = try dave.volume.uncounted(
+            of: nil, scratch: (MemoryShareStorage(), MemoryShareStorage()))
+        let found = view.items.filter(\.isNew).map { $0.path }
+        #expect(Set(found) == [[Array("daves".utf8)], [Array("bobs".utf8)]])
+    }
+
+    @Test func `who came by a retired device is a member as soon as one who knew is back`() throws {
+        let (network, devices, dave) = try retireUnheard(9)
+        let (alice, bob, carol) = (devices[0], devices[1], devices[2])
+        network.connect(carol, bob)
+        network.run(seconds: 30)
+        #expect(try carol.text("bobs") == "after dave came")
+        network.disconnectAll()
+        network.connect(dave, alice)
+        network.run(seconds: 60)
+        #expect(dave.volume.status().problems.contains { $0.contains("bob, by whom") })
+        network.connect(carol, alice)
+        network.run(seconds: 120)
+        #expect(dave.volume.status().problems.isEmpty)
+        try expectOne([alice, carol, dave], network)
+        #expect(try alice.text("daves") == "for everybody")
+        #expect(try carol.text("bobs") == "after dave came")
+    }
 }

@@ -135,6 +135,27 @@ import Testing
                 ]))
     }
 
+    /// Who retired it had none of its blocks, and takes none; who was let in alone had seen them, and nobody said so.
+    @Test func `who was let in by a device that was retired before others knew says so`() {
+        check(
+            DeviceScript(
+                seed: 1_900_241, devices: 2,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .makeDirectory(0, "b"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .write(0, "b/m.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .removeTree(0, "n.txt"),
+                    .sleep(hours: 1),
+                    .join,
+                    .run(milliseconds: 3000),
+                    .end(1, isRevoked: false),
+                ]))
+    }
+
     /// The view was made again for ever: what does not end cannot be made small by itself.
     @Test func `a view that is made again within other bounds is made once more`() {
         var options = DeviceOptions()

@@ -91,7 +91,16 @@ extension DeviceWorld {
             }
             clock = held
         }
-        return clock ?? [:]
+        return isAnyUnheardInVain ? nil : clock ?? [:]
+    }
+
+    /// Whether a device takes itself for no member that is one.
+    private var isAnyUnheardInVain: Bool {
+        guard !ended.isEmpty else { return false }
+        let counted = devices.first?.volume?.status().members.filter { $0.state == "member" } ?? []
+        return devices.contains { device in
+            says([Self.unheard], device) && counted.contains { $0.log == device.ownLog.hex }
+        }
     }
 
     private func check() {
@@ -264,6 +273,7 @@ extension DeviceWorld {
         for number in book.missing(shown: shown) {
             let save = book.saves[number]
             if ended.contains(save.device) { continue }
+            if says([Self.unheard], devices[save.device]) { continue }
             write("save \(number): \(save.names), seen \(save.seen.sorted())")
             report(
                 .bytes,

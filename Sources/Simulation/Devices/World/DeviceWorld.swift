@@ -33,13 +33,17 @@ final class DeviceWorld {
     /// Those that must agree.
     var members: [VirtualDevice] {
         guard !ended.isEmpty else { return devices }
-        // Who came by a member that was revoked may see too much, or be none.
-        let words = ["began from", "who let this device in was revoked"]
-        return devices.filter { device in
-            let problems = device.volume?.status().problems ?? []
-            return !ended.contains(device.index)
-                && !problems.contains { problem in words.contains { problem.contains($0) } }
-        }
+        // Who came by a member that was revoked or retired may see too much, or be none.
+        let words = ["began from", "who let this device in was revoked", Self.unheard]
+        return devices.filter { !ended.contains($0.index) && !says(words, $0) }
+    }
+    /// What a device says of which the others may never hear, since the one by whom it came was retired.
+    static let unheard = "was retired before others had heard of that"
+
+    /// Whether a problem that the device tells of has any of these words.
+    func says(_ words: [String], _ device: VirtualDevice) -> Bool {
+        let problems = device.volume?.status().problems ?? []
+        return problems.contains { problem in words.contains { problem.contains($0) } }
     }
     var noticedForks: Set<Int> = []
     /// Whether history is given back early.
