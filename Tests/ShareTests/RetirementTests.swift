@@ -319,7 +319,9 @@ import Testing
     }
 
     /// Bob lets dave in and writes on; alice, who has heard of neither, retires bob.
-    private func retireUnheard(_ seed: UInt64) throws -> (Network, [Network.Device], Network.Device) {
+    private func retireUnheard(_ seed: UInt64) throws -> (
+        Network, [Network.Device], Network.Device
+    ) {
         let (network, devices) = try network(seed: seed)
         let (alice, bob) = (devices[0], devices[1])
         let dave = try network.addDevice("dave")
@@ -335,9 +337,7 @@ import Testing
         return (network, devices, dave)
     }
 
-    @Test func `who came by a device that was retired before others knew is told, and loses nothing`()
-        throws
-    {
+    @Test func `who came by a device that was retired before others knew says so`() throws {
         let (network, devices, dave) = try retireUnheard(8)
         let (alice, carol) = (devices[0], devices[2])
         #expect(dave.volume.status().problems.isEmpty)
