@@ -94,6 +94,8 @@ enum CommandTable {
                 "An owner's device can do this for any other, and every device for itself. All that any "
                     + "device has of its changes stays; what it alone had, or writes from then on, "
                     + "counts nowhere. Old history is no longer kept for it.",
+                "Devices that it has let in stay members if any other one has heard of them: let a new "
+                    + "device meet another before the one that let it in is retired.",
                 "If it comes back, everything on it can still be read there. To be a member it joins "
                     + "again by a link, as a new device.",
             ]),
