@@ -24,6 +24,7 @@ extension FileState {
         var modified: Timestamp
         var modifiedSettings: UInt64
         let settlesStaging: Bool
+        let bringsBack: Bool
     }
 
     func particulars(_ ticket: Ticket) -> Particulars {
@@ -33,7 +34,7 @@ extension FileState {
             return Particulars(
                 node: state.node, modified: isLatest ? state.modified : ticket.modified,
                 modifiedSettings: state.modifiedSettings,
-                settlesStaging: state.hasRecord && isLatest)
+                settlesStaging: state.hasRecord && isLatest, bringsBack: !state.isLeft)
         }
     }
 
@@ -64,6 +65,8 @@ extension FileState {
             {
                 return nil
             }
+            // It has a name again.
+            if !state.parents.contains(published.version) { state.isLeft = false }
             state.node = published.node
             state.parents = [published.version]
             state.published = ticket.generation

@@ -61,6 +61,14 @@ extension FileState {
         }
     }
 
+    /// Another device has taken its last name away. Bytes that no version holds yet were written without knowing that,
+    /// and bring the file back.
+    func noteRemovedElsewhere() {
+        access { state in
+            if !state.isDirty { state.isLeft = true }
+        }
+    }
+
     /// Removes what an orphan staged; it must not be used again.
     func discard() {
         access { state in

@@ -150,5 +150,6 @@ extension FileState.State {
         endJournal()
         modified = opened.modified
         isOutdated = false
+        isLeft = false
     }
 }

@@ -57,14 +57,15 @@ final class Filesystem: Sendable {
         kernel = KernelCache(table: table)
         let names = NameChangeCounts()
         self.names = names
+        let writeBack = try WriteBack(kernel: kernel)
+        self.writeBack = writeBack
         let invalidator = try Invalidator(
             table: table, volume: volume, kernel: kernel, changes: changes, names: names,
-            replay: replay
+            replay: replay, writeBack: writeBack
         ) { file in
             file.refresh(from: volume, chunks: chunks)
         }
         self.invalidator = invalidator
-        writeBack = try WriteBack(kernel: kernel)
         publisher = Publisher(
             volume: volume, chunks: chunks, keys: contentKeys, depot: depot, table: table,
             changes: changes, invalidator: invalidator, writeBack: writeBack, submit: submit,

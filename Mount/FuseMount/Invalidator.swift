@@ -10,6 +10,7 @@ final class Invalidator: VolumeObserver {
     private let volume: any Volume
     private let kernel: KernelCache
     private let thread: SerialThread
+    private let writeBack: WriteBack
     private let refresh: @Sendable (FileState) -> Bool
     private let changes: ChangeCount
     private let names: NameChangeCounts
@@ -37,7 +38,8 @@ final class Invalidator: VolumeObserver {
     /// - Parameter refresh: reads an open file's content anew; whether it is another now.
     init(
         table: InodeTable, volume: any Volume, kernel: KernelCache, changes: ChangeCount,
-        names: NameChangeCounts, replay: Replay, refresh: @escaping @Sendable (FileState) -> Bool
+        names: NameChangeCounts, replay: Replay, writeBack: WriteBack,
+        refresh: @escaping @Sendable (FileState) -> Bool
     ) throws(MountError) {
         self.table = table
         self.volume = volume
@@ -45,6 +47,7 @@ final class Invalidator: VolumeObserver {
         self.changes = changes
         self.names = names
         self.replay = replay
+        self.writeBack = writeBack
         self.refresh = refresh
         thread = try SerialThread(name: "invalidator")
         thread.run { replay.begin(thread: holdfast_thread()) }
@@ -183,6 +186,7 @@ final class Invalidator: VolumeObserver {
         if !isMuch { noteDepartures(changes) }
         thread.run { [weak self] in
             guard let self else { return }
+            noteRemovals(changes)
             if isMuch { forget(changes) } else { show(changes) }
             departed.withLock { departed in
                 let left = self.waiting.wrappingSubtract(changes.count, ordering: .relaxed)
@@ -202,6 +206,17 @@ final class Invalidator: VolumeObserver {
             where before.kind == .directory {
                 departed[before.node] = NamePlace(directory: directory, name: name)
             }
+        }
+    }
+
+    /// What was written to a file that another device has removed brings it back, what the kernel alone has of it too;
+    /// what is written from now on does not.
+    private func noteRemovals(_ changes: [ViewChange]) {
+        for case .entry(_, _, let before?) in changes where before.kind == .file {
+            guard let file = table.file(of: before.node),
+                let attributes = try? volume.attributes(of: before.node), attributes.links == 0
+            else { continue }
+            writeBack.settle(file) { file.noteRemovedElsewhere() }
         }
     }
 

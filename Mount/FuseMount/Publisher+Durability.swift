@@ -14,7 +14,13 @@ extension Publisher {
     func record(_ file: FileState, again: Bool, isSynced: Bool) throws(VolumeError)
         -> UInt64?
     {
-        try file.telling.withLock { _ throws(VolumeError) in
+        // After a crash it would be taken for bytes that bring the file back.
+        if file.isLeft, let attributes = try? volume.attributes(of: file.node),
+            attributes.links == 0
+        {
+            return nil
+        }
+        return try file.telling.withLock { _ throws(VolumeError) in
             let record = try lift { () throws(StorageError) in
                 let record = try file.record(in: depot, again: again, isSynced: isSynced)
                 if isSynced { try record?.bytes.sync() }

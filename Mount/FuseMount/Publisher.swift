@@ -138,7 +138,8 @@ final class Publisher: Sendable {
             let published = try volume.publish(
                 Save(
                     node: particulars.node, parents: ticket.parents, content: content,
-                    modified: particulars.modified, settlesStaging: particulars.settlesStaging))
+                    modified: particulars.modified, settlesStaging: particulars.settlesStaging,
+                    bringsBack: particulars.bringsBack))
             changes.increment()
             if published.node != particulars.node {
                 table.rebind(file.id, to: published.node)

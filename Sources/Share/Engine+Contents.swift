@@ -116,13 +116,21 @@ extension Engine {
             save.parents = []
         }
         save.node = NodeID(id)
-        let node = try self.node(id)
+        var node = try self.node(id)
         if membership.hasKnownEndings { try dropOtherParents(of: &save, node.object) }
-        // A version would bring a removed file back to life: what only open handles see stays theirs.
+        let known = changes.count
+        let isRemoved = try attributes(id).links == 0
+        if isRemoved, try isUnseen(save, of: node) {
+            let file = try putBack(id)
+            if file != id { (save.node, save.parents) = (NodeID(file), []) }
+            node = try self.node(file)
+        }
+        // What is written to a file that is known to be removed stays with who has it open.
         let published =
-            try attributes(id).links == 0
+            try attributes(node.object).links == 0
             ? Published(node: save.node, version: save.parents.first ?? 0)
             : publish(save, as: node)
+        if isRemoved { mergeChanges += changes[known...] }
         // Who writes to what stands for a file that is gone has that one's number still.
         if !displaced.isEmpty, displaced.values.contains(node.object) {
             mergeChanges += [.content(NodeID(node.object)), .attributes(NodeID(node.object))]
@@ -134,6 +142,16 @@ extension Engine {
             markDirty()
         }
         return published
+    }
+
+    /// Whether a save is an edit that whoever removed the file had not seen.
+    private func isUnseen(_ save: Save, of node: Node) throws(VolumeError) -> Bool {
+        guard save.bringsBack, !node.isCopy, !removedHere.contains(save.node) else { return false }
+        guard save.parents.count == 1, let only = save.parents.first,
+            let id = OperationID(rawValue: only).map(current)
+        else { return true }
+        let parent = try Self.stored { () throws(StorageError) in try storage.version(id) }
+        return parent?.content != save.content.encode()
     }
 
     /// What was shown may not count any more, or have been of a file for which another stands now.

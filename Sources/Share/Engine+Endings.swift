@@ -145,6 +145,7 @@ extension Engine {
         if let failure { throw failure }
         try commit()
         let shown = try shownNames()
+        let removed = try removedStaged()
         nextBase = nil
         try storeNextBase()
         isRebuilding = true
@@ -169,7 +170,9 @@ extension Engine {
                     directory: NodeID(name.directory), name: name.name,
                     before: ViewChange.Shown(node: NodeID(name.node), kind: name.kind)))
         }
-        try noteVanished(shown)
+        var gone: [ShownName] = []
+        for file in removed where try tree.attributes(of: file.node) == nil { gone.append(file) }
+        try noteVanished(shown + gone)
         try commit()
         notices.append("blocks that do not count any more were taken out of the view")
     }

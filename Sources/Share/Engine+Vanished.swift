@@ -1,8 +1,10 @@
 import Base
 import FileTree
 
-/// Files that went from the view because blocks do not count any more. A program may have one open and be writing
-/// to it: what it saves is a new file, since a version of the old one would count no more than that does.
+/// Files that went from the view while programs were writing to them.
+///
+/// One that another device has removed, which had not seen what is being written, comes back. One that went because
+/// blocks do not count any more has another in its place: a version of it would count no more than it does.
 extension Engine {
     struct VanishedFile {
         var directory: ObjectID
@@ -45,6 +47,29 @@ extension Engine {
         return found
     }
 
+    /// Files that were removed elsewhere while they were being written to here, under the last names that they had.
+    func removedStaged() throws(StorageError) -> [ShownName] {
+        var found: [ShownName] = []
+        for staged in try storage.stagedFiles() {
+            guard let id = staged.node.operation, let attributes = try tree.attributes(of: id),
+                attributes.links == 0, let entry = try tree.allEntries(of: id).last
+            else { continue }
+            var directory = entry.placement.parent
+            var steps = 0
+            while try tree.path(of: directory) == nil, steps < FileTreeLimits.pathDepthMax,
+                let above = try tree.allEntries(of: directory).last
+            {
+                directory = above.placement.parent
+                steps += 1
+            }
+            found.append(
+                ShownName(
+                    directory: directory, name: entry.placement.name, node: id, kind: .file,
+                    attributes: Attributes(NodeID(id), attributes)))
+        }
+        return found
+    }
+
     /// Compares the view with what it was. Whatever was being written to a file that is gone has a new one, if
     /// there is a record of it; or gets it when it is saved.
     mutating func noteVanished(_ before: [ShownName]) throws(StorageError) {
@@ -80,6 +105,46 @@ extension Engine {
         }
     }
 
+    /// Puts a file that another device has removed back under the last name that it had.
+    ///
+    /// - Returns: the file, or a new one if others may have forgotten it by now: what names it would do nothing there.
+    mutating func putBack(_ id: ObjectID) throws(VolumeError) -> ObjectID {
+        let last = try Self.stored { () throws(StorageError) in try tree.allEntries(of: id).last }
+        guard let entry = last else { return id }
+        let place = entry.placement
+        var directory = place.parent
+        var isKnown = try !mayBeForgotten(id)
+        var steps = 0
+        while try !isShown(directory), steps < FileTreeLimits.pathDepthMax {
+            if try mayBeForgotten(directory) { isKnown = false }
+            let last = try Self.stored { () throws(StorageError) in
+                try tree.allEntries(of: directory).last
+            }
+            if last == nil { isKnown = false }
+            directory = last?.placement.parent ?? .root
+            steps += 1
+        }
+        if isKnown {
+            do {
+                let from = place.parent
+                try author(
+                    .place(.init(.existing(entry.id, from: from), in: from, named: place.name)))
+                return id
+            } catch .notPermitted {
+                // As a new one.
+            }
+        }
+        let attributes = try attributes(id)
+        vanished[id] = VanishedFile(
+            directory: directory, name: place.name, mode: attributes.mode, uid: attributes.uid,
+            gid: attributes.gid)
+        return try refuge(for: id) ?? id
+    }
+
+    private func isShown(_ directory: ObjectID) throws(VolumeError) -> Bool {
+        try Self.stored { () throws(StorageError) in try tree.path(of: directory) != nil }
+    }
+
     /// Makes the file that stands for one that is gone.
     ///
     /// - Returns: nil if it is not gone.
@@ -104,8 +169,7 @@ extension Engine {
         try Self.stored { () throws(StorageError) in try storage.removeStaged(NodeID(id)) }
         vanished[id] = nil
         displaced[id] = new
-        notices.append(
-            "a file that was being written does not count any more: what is saved is a new file")
+        notices.append("a file that was being written is gone: what is saved is a new file")
         return new
     }
 

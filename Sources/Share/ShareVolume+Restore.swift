@@ -321,7 +321,7 @@ extension Engine {
 
     /// Whether others may have let go of a file that was removed: they do so once they know that everybody
     /// has seen it, this device included.
-    private func mayBeForgotten(_ object: ObjectID) throws(VolumeError) -> Bool {
+    func mayBeForgotten(_ object: ObjectID) throws(VolumeError) -> Bool {
         let told = codecs[ownSlot]?.clock ?? Clock()
         let own = applied[ownSlot] ?? 0
         return try Self.stored { () throws(StorageError) in

@@ -24,15 +24,20 @@ package struct Save: Sendable {
     package var modified: Timestamp
     /// Whether the staging record of this node is settled by this save.
     package var settlesStaging: Bool
+    /// Whether the bytes were written before their writer could know of the file's removal elsewhere: then they bring
+    /// it back. Else nobody sees them whom it is not open for.
+    package var bringsBack: Bool
 
     package init(
-        node: NodeID, parents: [UInt64], content: Content, modified: Timestamp, settlesStaging: Bool
+        node: NodeID, parents: [UInt64], content: Content, modified: Timestamp,
+        settlesStaging: Bool, bringsBack: Bool = false
     ) {
         self.node = node
         self.parents = parents
         self.content = content
         self.modified = modified
         self.settlesStaging = settlesStaging
+        self.bringsBack = bringsBack
     }
 }
 

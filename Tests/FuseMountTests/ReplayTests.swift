@@ -242,6 +242,36 @@ struct ReplayTests {
         #expect(try readFile(mount.at("g")) == [1, 2, 3])
     }
 
+    /// Nobody who removes a file can have seen what is in no version yet.
+    @Test(arguments: [true, false])
+    func `what was written before a file is removed elsewhere brings it back`(writeBack: Bool)
+        throws
+    {
+        let mount = try TestMount { $0.writeBack = writeBack }
+        defer { mount.end() }
+        let bytes = randomBytes(100_000, seed: 9)
+        for name in ["f", "g"] { try writeFile(mount.at(name), bytes) }
+        mount.settle()
+        let (f, g) = (mount.volume.node("f"), mount.volume.node("g"))
+        let written = try check(open(mount.at("f"), O_RDWR))
+        let idle = try check(open(mount.at("g"), O_RDWR))
+        // Where the kernel writes back, it alone has this.
+        try pwriteAll(written, [1], at: 0)
+        for name in ["f", "g"] { try mount.volume.removeRemotely(name) }
+        mount.eventually("the removal shows") { access(mount.at("g"), F_OK) != 0 }
+        sleepMilliseconds(200)
+        for file in [written, idle] {
+            try pwriteAll(file, [2], at: 1)
+            try check(fsync(file))
+        }
+        #expect(mount.volume.staged.allSatisfy { $0.node == f })
+        for file in [written, idle] { close(file) }
+        mount.settle()
+        let saves = mount.volume.saves.suffix(from: 2)
+        #expect(saves.filter { $0.node == f }.map(\.bringsBack).contains(true))
+        #expect(saves.filter { $0.node == g }.allSatisfy { !$0.bringsBack })
+    }
+
     @Test
     func `tail -f shows lines that another device appended`() throws {
         let mount = try TestMount()

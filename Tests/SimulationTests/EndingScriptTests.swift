@@ -156,6 +156,27 @@ import Testing
                 ]))
     }
 
+    /// It had no name when it went, so that nothing was put in its place.
+    @Test func `what is written to a file that is removed and then does not count is a new file`() {
+        check(
+            DeviceScript(
+                seed: 1_916_106, devices: 2,
+                steps: [
+                    .join,
+                    .join,
+                    .settle,
+                    .settle,
+                    .write(3, "k.bin", .inPlace),
+                    .write(3, "m.txt", .inPlace),
+                    .end(3, isRevoked: true),
+                    .offline(0),
+                    .join,
+                    .run(milliseconds: 3000),
+                    .stage(4, "k.bin"),
+                    .unlink(2, "k.bin"),
+                ]))
+    }
+
     /// The view was made again for ever: what does not end cannot be made small by itself.
     @Test func `a view that is made again within other bounds is made once more`() {
         var options = DeviceOptions()

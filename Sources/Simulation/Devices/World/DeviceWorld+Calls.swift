@@ -131,13 +131,13 @@ extension DeviceWorld {
     @discardableResult
     func save(
         _ bytes: [UInt8], marker: String?, to node: NodeID, parents: [UInt64], seen: Set<Int>,
-        on device: VirtualDevice, _ volume: ShareVolume, settlesStaging: Bool = false
+        on device: VirtualDevice, _ volume: ShareVolume, isStaged: Bool = false
     ) throws(VolumeError) -> (number: Int?, published: Published) {
         let content = try content(bytes, on: device)
         let published = try volume.publish(
             Save(
                 node: node, parents: parents, content: content, modified: device.wallTime(),
-                settlesStaging: settlesStaging))
+                settlesStaging: isStaged, bringsBack: isStaged))
         // The same bytes again are not an edit.
         if parents.contains(published.version) { return (seen.min(), published) }
         let number = note(

@@ -268,10 +268,14 @@ extension DeviceWorld {
         if let known, known.isSynced, known.bytes != bytes {
             report(.durability, "\(device.name): synced bytes of a staging file are not there")
         }
-        try save(
+        let saved = try save(
             bytes, marker: known?.bytes == bytes ? known?.marker : nil, to: record.node,
             parents: record.parents, seen: known?.seen ?? [], on: device, volume,
-            settlesStaging: true)
+            isStaged: true)
+        // A file that is removed here loses its record with that.
+        if known?.isSynced == true, try volume.attributes(of: saved.published.node).links == 0 {
+            report(.durability, "\(device.name): what was synced of a removed file is gone")
+        }
         device.stagedSaves[record.file] = nil
         staged.remove()
     }
