@@ -21,6 +21,9 @@ package struct ChunkStatistics: Equatable, Sendable {
 package protocol ChunkStorage: AnyObject, Sendable {
     func contains(_ address: Bytes32) -> Bool
 
+    /// Whether a chunk is here and would be after a power cut.
+    func isDurable(_ address: Bytes32) -> Bool
+
     /// The reference a chunk was appended under: its key and length. Nil if it is not here.
     func reference(of address: Bytes32) throws(StorageError) -> ChunkReference?
 
@@ -63,6 +66,8 @@ package protocol ChunkStorage: AnyObject, Sendable {
 }
 
 extension ChunkStorage {
+    package func isDurable(_ address: Bytes32) -> Bool { contains(address) }
+
     package func stored(_ address: Bytes32, at offset: Int, count: Int) throws(StorageError)
         -> StoredRange?
     { nil }

@@ -225,7 +225,8 @@ extension Engine {
             let isList = if case .list = piece { true } else { false }
             if chunks.contains(reference.address) {
                 if isList { try wantChildren(of: reference, isOwed: isOwed) }
-                continue
+                // What a power cut may take is wanted until that is synced.
+                if chunks.isDurable(reference.address) { continue }
             }
             let wanted = WantedChunk(reference: reference, isList: isList, isOwed: isOwed)
             try storage.putWanted(wanted)

@@ -140,11 +140,16 @@ struct PeerTable {
         effects = held
     }
 
+    /// A chunk is in the packs; it is wanted until they are synced.
+    mutating func noteStored(_ reference: ChunkReference, isList: Bool, now: Instant) {
+        arrived.append((reference, isList))
+        arrivedBytes += Int(reference.length)
+        if settleDeadline == nil { settleDeadline = now + Limits.settleAfter }
+    }
+
     /// A chunk is here: it is in the packs, and readable.
     mutating func note(_ wanted: ChunkFetcher.Wanted, now: Instant) {
-        arrived.append((wanted.reference, wanted.isList))
-        arrivedBytes += Int(wanted.reference.length)
-        if settleDeadline == nil { settleDeadline = now + Limits.settleAfter }
+        noteStored(wanted.reference, isList: wanted.isList, now: now)
         for index in demands.indices
         where demands[index].missing.remove(wanted.reference.address) != nil {
             demands[index].deadline = now + Limits.demandTime

@@ -151,8 +151,18 @@ extension ShareVolume {
 
     /// Takes up what the engine has come to want.
     func takeWanted(_ table: inout PeerTable) {
-        for chunk in engine.withLock({ $0.takeNewlyWanted() }) {
-            table.fetcher.want(chunk)
+        let wanted = engine.withLock { $0.takeNewlyWanted() }
+        take(wanted, &table, now: environment.now())
+    }
+
+    /// What is here already is only to be made durable.
+    func take(_ wanted: [WantedChunk], _ table: inout PeerTable, now: Instant) {
+        for chunk in wanted {
+            if chunks.contains(chunk.reference.address) {
+                table.noteStored(chunk.reference, isList: chunk.isList, now: now)
+            } else {
+                table.fetcher.want(chunk)
+            }
         }
     }
 
@@ -163,7 +173,10 @@ extension ShareVolume {
                 try engine.rebuildWanted()
                 return engine.takeNewlyWanted()
             }
-            table.fetcher.keepOnly(wanted, now: environment.now())
+            let now = environment.now()
+            let missing = wanted.filter { !chunks.contains($0.reference.address) }
+            table.fetcher.keepOnly(missing, now: now)
+            take(wanted, &table, now: now)
             table.fetcher.retryAll()
         } catch {
             table.effects.append(.log("storage: \(error)"))

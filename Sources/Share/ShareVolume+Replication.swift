@@ -191,7 +191,7 @@ extension ShareVolume {
                     _ = try engine.applyStored()
                     return engine.takeNewlyWanted()
                 }
-                for chunk in wanted { table.fetcher.want(chunk) }
+                take(wanted, &table, now: environment.now())
             case .remoteLength(let length):
                 session.logs[channel]?.remoteLength = length
             case .remoteAcknowledged(let length):

@@ -48,6 +48,9 @@ package final class PackStore: ChunkStorage {
         var uses: UInt64 = 0
         /// Addresses that anyone appended or asked for during a collection; nil without one.
         var touched: Set<Bytes32>?
+        /// Appended since the last sync began, and what that one is to make durable.
+        var unsynced: Set<Bytes32> = []
+        var syncing: Set<Bytes32> = []
         var damages: [String] = []
         /// Those that no seal or record tells the end of.
         var damagedPacks: [PackName] = []
@@ -102,6 +105,12 @@ package final class PackStore: ChunkStorage {
         var loader = PackLoader(directory: directory, marks: try marks.load())
         try loader.load()
         let unsealed = loader.unsealed
+        var index = loader.index
+        for pack in unsealed {
+            for entry in pack.entries where UInt64(entry.offset) >= pack.syncedBytes {
+                index.unsynced.insert(entry.address)
+            }
+        }
         var appender = Appender(marks: marks)
         appender.nextSequence = loader.nextSequence
         // The newest goes on; there is more than one only after a crash.
@@ -110,7 +119,7 @@ package final class PackStore: ChunkStorage {
         // Files whose directory entry may never have been synced.
         appender.hasNewFiles = !unsealed.isEmpty
         self.appender = Mutex(appender)
-        self.index = Mutex(loader.index)
+        self.index = Mutex(index)
     }
 
     /// What was found damaged since the store was opened: file, place and what to do.
@@ -123,6 +132,13 @@ package final class PackStore: ChunkStorage {
             guard index.table[address] != nil else { return false }
             index.touched?.insert(address)
             return true
+        }
+    }
+
+    package func isDurable(_ address: Bytes32) -> Bool {
+        index.withLock { index in
+            index.table[address] != nil && !index.unsynced.contains(address)
+                && !index.syncing.contains(address)
         }
     }
 
@@ -248,7 +264,10 @@ package final class PackStore: ChunkStorage {
                 let location = try appender.active?.append(
                     reference, checksum: checksum, payload: payload)
             else { return nil }
-            index.withLock { $0.insert(reference.address, at: location) }
+            index.withLock { index in
+                index.insert(reference.address, at: location)
+                index.unsynced.insert(reference.address)
+            }
             return appender.full.count
         }
         guard let fullPacks else { return false }
@@ -292,18 +311,25 @@ package final class PackStore: ChunkStorage {
             var hasNewFiles: Bool
         }
         let work = appender.withLock { appender in
+            index.withLock { $0.beginSync() }
             // The active pack's entries are not copied: it goes on growing.
-            Work(
+            return Work(
                 active: appender.active.flatMap {
                     $0.isDirty ? ($0.file, $0.place, $0.end) : nil
                 },
                 full: appender.full, hasNewFiles: appender.takeHasNewFiles())
         }
-        guard work.active != nil || !work.full.isEmpty || work.hasNewFiles else { return }
+        var isDone = false
+        defer { index.withLock { $0.endSync(isDone: isDone) } }
+        guard work.active != nil || !work.full.isEmpty || work.hasNewFiles else {
+            isDone = true
+            return
+        }
         do throws(StorageError) {
             if work.hasNewFiles { try directory.sync() }
             for pack in work.full { try seal(pack) }
             try work.active?.file.descriptor.syncData()
+            isDone = true
         } catch {
             appender.withLock { $0.hasNewFiles = $0.hasNewFiles || work.hasNewFiles }
             throw error
@@ -355,6 +381,13 @@ extension PackStore.Index {
         guard packs.count < ChunkTable.Location.packsMax else { return nil }
         packs.append(pack)
         return packs.count - 1
+    }
+
+    mutating func beginSync() { swap(&unsynced, &syncing) }
+
+    mutating func endSync(isDone: Bool) {
+        if !isDone { unsynced.formUnion(syncing) }
+        syncing = []
     }
 
     mutating func insert(_ address: Bytes32, at location: ChunkTable.Location) {

@@ -665,4 +665,48 @@ import Testing
                     .write(1, "c", .inPlace),
                 ]))
     }
+
+    /// A chunk had come and was not synced; what is wanted was worked out anew, and it was not among that, being here.
+    @Test func `what a power cut takes of what had come is wanted again`() {
+        check(
+            DeviceScript(
+                seed: 1_920_118, devices: 5, isAlternating: true,
+                steps: [
+                    .stop(1, .powerCut, afterOperations: 0),
+                    .write(1, "k.bin", .inPlace),
+                    .settle,
+                    .offline(4),
+                    .symlink(3, "n.txt", to: "x"),
+                    .run(milliseconds: 100),
+                    .run(milliseconds: 287),
+                    .settle,
+                    .run(milliseconds: 330),
+                    .write(1, "b/b", .inPlace),
+                    .settle,
+                    .write(2, "b", .unlinkFirst),
+                    .run(milliseconds: 31),
+                    .run(milliseconds: 340),
+                    .settle,
+                    .offline(2),
+                    .run(milliseconds: 221),
+                    .run(milliseconds: 196),
+                    .write(1, "k.bin", .inPlace),
+                    .run(milliseconds: 368),
+                    .stop(1, .powerCut, afterOperations: 0),
+                    .settle,
+                    .offline(1),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .run(milliseconds: 182),
+                    .settle,
+                    .writeBinary(3, "k.bin", kilobytes: 60),
+                    .run(milliseconds: 93),
+                    .write(3, "c", .backup),
+                    .run(milliseconds: 228),
+                    .stop(3, .powerCut, afterOperations: 0),
+                    .settle,
+                    .sync(4),
+                    .stop(4, .powerCut, afterOperations: 0),
+                ]))
+    }
 }

@@ -45,6 +45,27 @@ import Testing
         #expect(size == 24 + 88 + chunk.bytes.count)
     }
 
+    @Test func `what is appended is durable after a sync, and not before`() throws {
+        let chunks = chunks(7, size: 1000...1000)
+        let addresses = chunks.map(\.reference.address)
+        do {
+            let store = try open(packSize: 4096)
+            #expect(!store.isDurable(addresses[0]))
+            for chunk in chunks.prefix(6) { try chunk.add(to: store) }
+            #expect(addresses.prefix(6).allSatisfy { !store.isDurable($0) })
+            try store.sync()
+            #expect(addresses.prefix(6).allSatisfy { store.isDurable($0) })
+            try chunks[6].add(to: store)
+            #expect(!store.isDurable(addresses[6]) && store.isDurable(addresses[0]))
+        }
+        // The process ended: what it wrote is here, and may not be on the disk.
+        let store = try open(packSize: 4096)
+        #expect(store.contains(addresses[6]) && !store.isDurable(addresses[6]))
+        #expect(store.isDurable(addresses[0]))
+        try store.sync()
+        #expect(store.isDurable(addresses[6]))
+    }
+
     @Test func `full packs are sealed by a sync, and all is found again`() throws {
         let all = chunks(200)
         do {

@@ -20,6 +20,10 @@ final class DiskChunks: ChunkStorage, @unchecked Sendable {
 
     func contains(_ address: Bytes32) -> Bool { places[address] != nil }
 
+    func isDurable(_ address: Bytes32) -> Bool {
+        places[address].map { $0 < disk.syncedChunks } ?? false
+    }
+
     func reference(of address: Bytes32) throws(StorageError) -> ChunkReference? {
         places[address].map { disk.chunks[$0].reference }
     }
