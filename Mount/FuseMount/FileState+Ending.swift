@@ -34,7 +34,7 @@ extension FileState {
             return Particulars(
                 node: state.node, modified: isLatest ? state.modified : ticket.modified,
                 modifiedSettings: state.modifiedSettings,
-                settlesStaging: state.hasRecord && isLatest, bringsBack: !state.isLeft)
+                settlesStaging: state.hasRecord && isLatest, bringsBack: !state.isGoneElsewhere)
         }
     }
 
@@ -66,7 +66,7 @@ extension FileState {
                 return nil
             }
             // It has a name again.
-            if !state.parents.contains(published.version) { state.isLeft = false }
+            if published.version != ticket.parents.first ?? 0 { state.isGoneElsewhere = false }
             state.node = published.node
             state.parents = [published.version]
             state.published = ticket.generation

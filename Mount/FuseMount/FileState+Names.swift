@@ -65,7 +65,7 @@ extension FileState {
     /// and bring the file back.
     func noteRemovedElsewhere() {
         access { state in
-            if !state.isDirty { state.isLeft = true }
+            if !state.isDirty { state.isGoneElsewhere = true }
         }
     }
 

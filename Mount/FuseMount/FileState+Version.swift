@@ -150,6 +150,6 @@ extension FileState.State {
         endJournal()
         modified = opened.modified
         isOutdated = false
-        isLeft = false
+        isGoneElsewhere = false
     }
 }

@@ -65,7 +65,7 @@ final class FileState: Sendable {
         var waiting: [@Sendable (VolumeError?) -> Void] = []
         var isOrphan = false
         /// It was removed elsewhere when all its bytes were in versions: what is written since is not to bring it back.
-        var isLeft = false
+        var isGoneElsewhere = false
         /// What was shown before the content that the kernel is being made to show.
         var before: Before?
         /// Bytes that the kernel had counted in did not arrive.
@@ -162,5 +162,5 @@ final class FileState: Sendable {
         }
     }
     var isOrphan: Bool { access { $0.isOrphan } }
-    var isLeft: Bool { access { $0.isLeft } }
+    var isGoneElsewhere: Bool { access { $0.isGoneElsewhere } }
 }

@@ -15,7 +15,7 @@ extension Publisher {
         -> UInt64?
     {
         // After a crash it would be taken for bytes that bring the file back.
-        if file.isLeft, let attributes = try? volume.attributes(of: file.node),
+        if file.isGoneElsewhere, let attributes = try? volume.attributes(of: file.node),
             attributes.links == 0
         {
             return nil
