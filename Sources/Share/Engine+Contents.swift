@@ -146,7 +146,7 @@ extension Engine {
 
     /// Whether a save is an edit that whoever removed the file had not seen.
     private func isUnseen(_ save: Save, of node: Node) throws(VolumeError) -> Bool {
-        guard save.bringsBack, !node.isCopy, !removedHere.contains(save.node) else { return false }
+        guard save.bringsBack, !removedHere.contains(save.node) else { return false }
         guard save.parents.count == 1, let only = save.parents.first,
             let id = OperationID(rawValue: only).map(current)
         else { return true }

@@ -121,4 +121,32 @@ import Testing
         try expectOne(network, alice, bob)
         #expect(try bob.read(withFolder ? "f" : "d/f") == [2])
     }
+
+    @Test func `what was written to a conflict copy that is removed elsewhere is a file`() throws {
+        let network = Network(seed: 7)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run()
+        try alice.write("f.bin", "base")
+        network.run()
+        network.disconnectAll()
+        for device in [alice, bob] { try device.write("f.bin", "\(device.name)'s") }
+        network.connect(bob, alice)
+        network.run()
+        let copy = try #require(try alice.names().first { $0 != "f.bin" })
+        let node = try alice.directory(copy)
+        let save = Save(
+            node: node, parents: try alice.volume.openContent(of: node).versions,
+            content: .inline(Array("written meanwhile".utf8)), modified: alice.wallTime(),
+            settlesStaging: true, bringsBack: true)
+        try bob.unlink(copy)
+        network.run()
+        #expect(try alice.names() == ["f.bin"])
+        let published = try alice.volume.publish(save)
+        #expect(published.node != node)
+        try expectOne(network, alice, bob)
+        let texts = try bob.names().filter { $0 != "f.bin" }.map { try bob.text($0) }
+        #expect(texts == ["written meanwhile"])
+    }
 }
