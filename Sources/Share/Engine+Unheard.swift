@@ -7,10 +7,20 @@ extension Engine {
     /// Works out `unheardAdmitter` anew: when it is known how logs ended, and then with every block that others write.
     mutating func refreshUnheard() {
         unheardAdmitter = nil
-        guard membership.hasEndings, isAdmitted, ownEnd == nil, let own = ownLog?.key,
-            let admitter = retiredAdmitter(of: own), !heardLogs.contains(own)
+        guard membership.hasEndings, ownEnd == nil, let log = admittedLog,
+            let admitter = retiredAdmitter(of: log), !heardLogs.contains(log)
         else { return }
         unheardAdmitter = admitter
+    }
+
+    /// The own log; where nobody has let that in yet, the one that it goes on from.
+    private var admittedLog: Bytes32? {
+        guard let own = ownLog?.key else { return nil }
+        var logs = [own]
+        if let predecessor = succession?.succession.predecessor {
+            logs += [predecessor] + membership.predecessors(of: predecessor)
+        }
+        return logs.first { membership.isMember(log: $0) }
     }
 
     /// The retired log whose device let one in, or one of those who did, not known to who retired it.

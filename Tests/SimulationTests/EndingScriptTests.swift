@@ -156,6 +156,48 @@ import Testing
                 ]))
     }
 
+    /// It goes on under another log, which nobody lets in.
+    @Test func `who was let in by a retired device and restored from a backup says so, too`() {
+        check(
+            DeviceScript(
+                seed: 1_932_061, devices: 4,
+                steps: [
+                    .makeDirectory(0, "a"),
+                    .makeDirectory(0, "b"),
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(0, "b", .inPlace),
+                    .run(milliseconds: 3000),
+                    .write(2, "n.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .sleep(hours: 1),
+                    .run(milliseconds: 5),
+                    .write(0, "k.bin", .inPlace),
+                    .sleep(hours: 1),
+                    .write(0, "m.txt", .inPlace),
+                    .write(3, "c", .inPlace),
+                    .end(2, isRevoked: false),
+                    .write(0, "a/a/n.txt", .inPlace),
+                    .writeBinary(0, "m.txt", kilobytes: 1),
+                    .join,
+                    .makeDirectory(1, "c"),
+                    .write(4, "a/k.bin", .inPlace),
+                    .run(milliseconds: 60),
+                    .run(milliseconds: 60),
+                    .join,
+                    .cut,
+                    .run(milliseconds: 5),
+                    .write(5, "n.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .backUp(5),
+                    .writeSame(5, "n.txt"),
+                    .putBack(5),
+                    .editCopy(5, ""),
+                ]))
+    }
+
     /// It had no name when it went, so that nothing was put in its place.
     @Test func `what is written to a file that is removed and then does not count is a new file`() {
         check(
