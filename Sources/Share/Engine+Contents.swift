@@ -146,12 +146,21 @@ extension Engine {
 
     /// Whether a save is an edit that whoever removed the file had not seen.
     private func isUnseen(_ save: Save, of node: Node) throws(VolumeError) -> Bool {
-        guard save.bringsBack, !removedHere.contains(save.node) else { return false }
+        guard save.bringsBack, try !isRemovedHere(node.object) else { return false }
         guard save.parents.count == 1, let only = save.parents.first,
             let id = OperationID(rawValue: only).map(current)
         else { return true }
         let parent = try Self.stored { () throws(StorageError) in try storage.version(id) }
         return parent?.content != save.content.encode()
+    }
+
+    /// Whether a removal by this device is in force.
+    func isRemovedHere(_ object: ObjectID) throws(VolumeError) -> Bool {
+        let own = ownSlots
+        let entries = try Self.stored { () throws(StorageError) in try tree.allEntries(of: object) }
+        return entries.contains { entry in
+            entry.removals.contains { own.contains($0.writer) }
+        }
     }
 
     /// What was shown may not count any more, or have been of a file for which another stands now.

@@ -13,7 +13,8 @@ extension Engine {
             staged.parents = []
         }
         if removedHere.contains(staged.node), let id = staged.node.operation {
-            guard try hasName(id) else { return }
+            let isNowhere = try !hasName(id)
+            if isNowhere, try isRemovedHere(id) { return }
         }
         try Self.stored { () throws(StorageError) in try storage.putStaged(staged) }
         markDirty()

@@ -709,4 +709,26 @@ import Testing
                     .stop(4, .powerCut, afterOperations: 0),
                 ]))
     }
+
+    /// It had been removed here before, and had come back.
+    @Test func `what is synced of a file that was removed twice is there`() {
+        check(
+            DeviceScript(
+                seed: 1_932_143, devices: 5,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .makeDirectory(1, "k.bin"),
+                    .run(milliseconds: 3000),
+                    .join,
+                    .write(4, "a", .inPlace),
+                    .write(2, "a/a/k.bin", .inPlace),
+                    .edit(3, "n.txt", 12_637_154),
+                    .unlink(4, "n.txt"),
+                    .write(0, "c/a", .inPlace),
+                    .run(milliseconds: 3000),
+                    .stage(4, "n.txt"),
+                    .unlink(5, "n.txt"),
+                ]))
+    }
 }
