@@ -56,16 +56,22 @@ extension Engine {
         return heard
     }
 
-    /// How many blocks of a log these members have seen, as far as their logs have not ended and are here.
+    /// How many blocks of a log these members have seen, as far as theirs are here and count for everybody.
     func taken(of log: Bytes32, by members: Set<Bytes32>) -> UInt64 {
         guard let slot = writers.slot(of: log) else { return 0 }
         let own = ownSlots
         return codecs.reduce(into: 0) { most, element in
             let author = writers.key(of: element.key)
             guard element.key != slot, !own.contains(element.key), members.contains(author),
-                membership.end(of: author) == nil
+                let last = element.value.lastNumber,
+                !membership.isRetiredUnseen(last, of: author)
             else { return }
             most = max(most, element.value.clock[slot])
         }
     }
+}
+
+extension BlockCodec {
+    /// Of the block that was read or written last.
+    fileprivate var lastNumber: UInt64? { number > 0 ? number - 1 : nil }
 }

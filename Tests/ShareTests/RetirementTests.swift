@@ -381,5 +381,16 @@ import Testing
         try expectOne([alice, carol, dave], network)
         #expect(try alice.text("daves") == "for everybody")
         #expect(try carol.text("bobs") == "after dave came")
+        // What they said stays true when they are gone.
+        for device in [carol, alice] {
+            _ = try device.volume.retire(device.name)
+            network.run(seconds: 60)
+        }
+        #expect(dave.volume.status().problems.isEmpty)
+        let erin = try network.addDevice("erin")
+        network.disconnectAll()
+        network.connect(erin, dave)
+        network.run(seconds: 60)
+        try expectOne([dave, erin], network)
     }
 }
