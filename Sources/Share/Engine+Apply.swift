@@ -54,6 +54,7 @@ extension Engine {
         // Once: blocks that wait are looked at in each turn.
         if checkpoints.last != known { try wantNewestCheckpoint() }
         try wantRevived()
+        if unheardAdmitter != nil { refreshUnheard() }
         return isLate || mustRebuild
     }
 
@@ -117,7 +118,6 @@ extension Engine {
         codecs[slot] = codec
         applied[slot] = number + 1
         appliedChanged.insert(slot)
-        if unheardAdmitter != nil { refreshUnheard() }
         hybrid.observe(block.time)
         markDirty()
         return true

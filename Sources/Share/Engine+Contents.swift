@@ -120,14 +120,16 @@ extension Engine {
         if membership.hasKnownEndings { try dropOtherParents(of: &save, node.object) }
         let known = changes.count
         let isRemoved = try attributes(id).links == 0
+        var isLeft = isRemoved
         if isRemoved, try isUnseen(save, of: node) {
             let file = try putBack(id)
             if file != id { (save.node, save.parents) = (NodeID(file), []) }
             node = try self.node(file)
+            isLeft = try attributes(file).links == 0
         }
         // What is written to a file that is known to be removed stays with who has it open.
         let published =
-            try attributes(node.object).links == 0
+            try isLeft
             ? Published(node: save.node, version: save.parents.first ?? 0)
             : publish(save, as: node)
         if isRemoved { mergeChanges += changes[known...] }
@@ -146,7 +148,8 @@ extension Engine {
 
     /// Whether a save is an edit that whoever removed the file had not seen.
     private func isUnseen(_ save: Save, of node: Node) throws(VolumeError) -> Bool {
-        guard save.bringsBack, try !isRemovedHere(node.object) else { return false }
+        guard save.bringsBack else { return false }
+        if removedHere.contains(save.node), try isRemovedHere(node.object) { return false }
         guard save.parents.count == 1, let only = save.parents.first,
             let id = OperationID(rawValue: only).map(current)
         else { return true }
@@ -154,13 +157,11 @@ extension Engine {
         return parent?.content != save.content.encode()
     }
 
-    /// Whether a removal by this device is in force.
+    /// Whether this device has removed a name of it, and none of the others took that back.
     func isRemovedHere(_ object: ObjectID) throws(VolumeError) -> Bool {
         let own = ownSlots
         let entries = try Self.stored { () throws(StorageError) in try tree.allEntries(of: object) }
-        return entries.contains { entry in
-            entry.removals.contains { own.contains($0.writer) }
-        }
+        return entries.contains { $0.isRemoved(by: own) }
     }
 
     /// What was shown may not count any more, or have been of a file for which another stands now.
@@ -205,6 +206,12 @@ extension Engine {
         let version = try author(.write(write))
         try succeed(twins)
         return Published(node: save.node, version: version.rawValue)
+    }
+}
+
+extension EntryRow {
+    func isRemoved(by writers: Set<WriterSlot>) -> Bool {
+        removals.contains { writers.contains($0.writer) }
     }
 }
 

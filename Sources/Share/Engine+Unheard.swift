@@ -4,7 +4,7 @@ import Hypercore
 
 /// Whether the others count this device, though a log by whose word it is a member was retired. See <doc:Endings>.
 extension Engine {
-    /// Works out `unheardAdmitter` anew: when it is known how logs ended, and then with every block that others write.
+    /// Works out `unheardAdmitter` anew: when it is known how logs ended, and then as often as blocks of others come.
     mutating func refreshUnheard() {
         unheardAdmitter = nil
         guard membership.hasEndings, ownEnd == nil, let log = admittedLog,

@@ -109,8 +109,11 @@ extension Engine {
     ///
     /// - Returns: the file, or a new one if others may have forgotten it by now: what names it would do nothing there.
     mutating func putBack(_ id: ObjectID) throws(VolumeError) -> ObjectID {
-        let last = try Self.stored { () throws(StorageError) in try tree.allEntries(of: id).last }
-        guard let entry = last else { return id }
+        let own = ownSlots
+        let entries = try Self.stored { () throws(StorageError) in try tree.allEntries(of: id) }
+        guard let entry = entries.last(where: { !$0.isRemoved(by: own) }) ?? entries.last else {
+            return id
+        }
         let place = entry.placement
         var directory = place.parent
         var isKnown = try !mayBeForgotten(id)

@@ -84,6 +84,37 @@ import Testing
         #expect(try alice.names("d").isEmpty)
     }
 
+    /// As git makes files, and editors their backups.
+    @Test func `it comes back under the name that was removed elsewhere`() throws {
+        let network = Network(seed: 8)
+        let alice = try network.addDevice("alice")
+        let bob = try network.addDevice("bob")
+        network.connect(bob, alice)
+        network.run()
+        for (name, kept) in [("a", "f"), ("z", "g")] {
+            try alice.write(name, "text")
+            _ = try alice.volume.link(
+                try alice.directory(name), as: Array(kept.utf8), in: .root)
+            try alice.unlink(name)
+        }
+        network.run()
+        for name in ["f", "g"] {
+            let node = try alice.directory(name)
+            let save = Save(
+                node: node, parents: try alice.volume.openContent(of: node).versions,
+                content: .inline(Array("more".utf8)), modified: alice.wallTime(),
+                settlesStaging: true, bringsBack: true)
+            try bob.unlink(name)
+            network.run()
+            #expect(try !alice.names().contains(name))
+            _ = try alice.volume.publish(save)
+            network.run()
+        }
+        try expectOne(network, alice, bob)
+        #expect(try bob.names() == ["f", "g"])
+        #expect(try bob.text("f") == "more")
+    }
+
     @Test func `the same bytes again are not an edit`() throws {
         var (network, alice, bob, save) = try removed(seed: 4)
         save.content = .inline(Array("known to both".utf8))
