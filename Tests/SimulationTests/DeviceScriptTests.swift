@@ -731,4 +731,21 @@ import Testing
                     .unlink(5, "n.txt"),
                 ]))
     }
+
+    /// The removal stands in the log of both, and this one knew nothing of it.
+    @Test func `what a copy of this device removed was not removed here`() {
+        check(
+            DeviceScript(
+                seed: 1_965_094, devices: 3,
+                steps: [
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(1, "c", .inPlace),
+                    .run(milliseconds: 100),
+                    .clone(0),
+                    .run(milliseconds: 100),
+                    .stage(0, "c"),
+                    .unlink(3, "c"),
+                ]))
+    }
 }
