@@ -182,6 +182,8 @@ extension Engine {
         if !member.name.isEmpty {
             let name = String(decoding: member.name, as: UTF8.self)
             note(try tree.setDeviceName(name, of: slot))
+            // Conflicts may have it now, also where the log is open already.
+            markDirty()
         }
         guard logs[slot] == nil else { return }
         logs[slot] = try openLog(key, slot)

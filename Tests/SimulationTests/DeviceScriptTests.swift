@@ -748,4 +748,34 @@ import Testing
                     .unlink(3, "c"),
                 ]))
     }
+
+    /// The name of the own new log was in no transaction, if nothing else was to be committed.
+    @Test func `a conflict has the device's name after a start, too`() {
+        check(
+            DeviceScript(
+                seed: 1_983_108, devices: 2,
+                steps: [
+                    .run(milliseconds: 4000),
+                    .clone(1),
+                    .run(milliseconds: 60),
+                    .write(0, "c/n.txt", .inPlace),
+                    .write(2, "c", .inPlace),
+                    .cut,
+                    .write(2, "n.txt", .inPlace),
+                    .makeDirectory(1, "k.bin"),
+                    .pause(1),
+                    .write(2, "a/k.bin", .inPlace),
+                    .makeDirectory(0, "n.txt"),
+                    .run(milliseconds: 3000),
+                    .offline(0),
+                    .write(1, "b", .inPlace),
+                    .write(2, "m.txt", .inPlace),
+                    .write(2, "n.txt", .inPlace),
+                    .sync(2),
+                    .clone(2),
+                    .write(1, "m.txt", .inPlace),
+                    .write(2, "c/a/b", .inPlace),
+                    .write(2, "a/n.txt", .inPlace),
+                ]))
+    }
 }
