@@ -17,7 +17,8 @@ package enum DeviceCommand {
           --devices N       members at the beginning (2 to 5, by the seed)
           --hours H         virtual hours to spread over a run (a few weeks at most, by the seed)
           --faults LIST     of stop,offline,partition,cut,pause,clock,disk,join,sleep,clone,
-                            backup,end; or none, or all (all but clone, backup and end)
+                            backup,end; or none, or all (default: all but clone, backup
+                            and end)
           --shrink N        runs that may go into making a failing one smaller (600)
           --verbose yes     the last lines of what a failing run said
 
