@@ -153,42 +153,46 @@ extension Engine {
         }
     }
 
-    /// Opens the logs of members that came to be known.
+    /// Opens the logs of members that came to be known, and has channels opened for them: also of those that a view made
+    /// again, which reads blocks that waited, tells of first.
     ///
-    /// - Returns: the slots that are new.
-    mutating func openNewLogs() throws(StorageError) -> [WriterSlot] {
+    /// - Returns: whether there were any.
+    mutating func openNewLogs() throws(StorageError) -> Bool {
         // After a failure the tree may be in the middle of a batch.
-        guard membershipGrew, failure == nil else { return [] }
+        guard membershipGrew, failure == nil else { return false }
         membershipGrew = false
-        var opened: [WriterSlot] = []
+        var hasOpened = false
         do throws(StorageError) {
             for key in membership.logs {
                 guard let slot = writers.insert(key) else { continue }
-                try openNewLog(key, slot, opened: &opened)
+                if try openNewLog(key, slot) { hasOpened = true }
             }
         } catch {
             // Some conflicts may have the new name.
             failure = error
             throw error
         }
-        if !opened.isEmpty { refreshBounds() }
-        return opened
+        if hasOpened {
+            refreshBounds()
+            mustOpenLogs = true
+        }
+        return hasOpened
     }
 
-    private mutating func openNewLog(_ key: Bytes32, _ slot: WriterSlot, opened: inout [WriterSlot])
-        throws(StorageError)
+    private mutating func openNewLog(_ key: Bytes32, _ slot: WriterSlot) throws(StorageError)
+        -> Bool
     {
-        guard let member = membership.member(log: key) else { return }
+        guard let member = membership.member(log: key) else { return false }
         if !member.name.isEmpty {
             let name = String(decoding: member.name, as: UTF8.self)
             note(try tree.setDeviceName(name, of: slot))
             // Conflicts may have it now, also where the log is open already.
             markDirty()
         }
-        guard logs[slot] == nil else { return }
+        guard logs[slot] == nil else { return false }
         logs[slot] = try openLog(key, slot)
         markDirty()
-        opened.append(slot)
+        return true
     }
 
     func openLog(_ key: Bytes32, _ slot: WriterSlot) throws(StorageError) -> Log {

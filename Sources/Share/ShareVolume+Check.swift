@@ -116,7 +116,7 @@ extension Engine {
         var hasMore = true
         while hasMore, !isInVain {
             while !isInVain, try applyStored() {}
-            hasMore = try !openNewLogs().isEmpty
+            hasMore = try openNewLogs()
         }
         recent = known
         hybrid.observe(tree.newestTime)

@@ -101,11 +101,8 @@ extension ShareVolume {
 
     /// Opens channels for logs that came to be known, on every session.
     func openLogs(_ table: inout PeerTable) {
-        let opened: [WriterSlot]
         do {
-            opened = try engine.withLock { (engine) throws(StorageError) in
-                try engine.openNewLogs()
-            }
+            try engine.withLock { (engine) throws(StorageError) in _ = try engine.openNewLogs() }
         } catch {
             return table.effects.append(.log("storage: \(error)"))
         }
@@ -113,7 +110,7 @@ extension ShareVolume {
             defer { engine.mustOpenLogs = false }
             return engine.mustOpenLogs
         }
-        guard mustOpen || !opened.isEmpty else { return }
+        guard mustOpen else { return }
         let now = environment.now()
         for id in table.ids {
             with(id, &table, now: now) { (session, _) throws(SessionError) in
