@@ -32,6 +32,7 @@ extension Engine {
         let deadline = begin + applyShare
         var written: [VersionID] = []
         let known = checkpoints.last
+        let unheard = unheardOwnSlots
         var isLate = false
         tree.begin()
         var progress = true
@@ -55,7 +56,8 @@ extension Engine {
         if checkpoints.last != known { try wantNewestCheckpoint() }
         try wantRevived()
         if unheardAdmitter != nil { refreshUnheard() }
-        return isLate || mustRebuild
+        let hasNewWords = try takeOwnWords(unheard)
+        return isLate || mustRebuild || hasNewWords
     }
 
     /// Applying costs the lesser part: names, counters and rows are settled at the end, once for all.
@@ -82,8 +84,8 @@ extension Engine {
     {
         let number = applied[slot] ?? 0
         if number >= bound(of: slot) { return try readPastEnd(of: slot) }
-        guard let log = logs[slot], slot == ownSlot || membership.isMember(log: log.key),
-            !stopped.contains(slot),
+        guard let log = logs[slot], !stopped.contains(slot),
+            slot == ownSlot || membership.isMember(log: log.key) || ownSlots.contains(slot),
             let bytes = try log.block(at: number)
         else { return false }
         var codec = codecs[slot] ?? BlockCodec(writer: slot)
@@ -109,9 +111,7 @@ extension Engine {
         case .duplicate: break
         case .applied(let refusedOperations):
             refused &+= UInt64(refusedOperations)
-            let isHeard = succession == nil || isAdmitted
             takeIn(block, of: slot, number: number, seen: codec.clock, written: &written)
-            if !isHeard, isAdmitted { try takeOwnWord() }
             countBlock()
             appliedBlocks &+= 1
         }
@@ -144,7 +144,7 @@ extension Engine {
                 refreshBounds()
                 if isAllowed {
                     membershipChanged = true
-                } else if slot != ownSlot || isAdmitted {
+                } else if membership.isMember(log: writers.key(of: slot)) {
                     refused &+= 1
                 }
                 membershipGrew = true

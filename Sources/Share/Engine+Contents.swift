@@ -175,10 +175,16 @@ extension Engine {
         save.parents = known
     }
 
+    /// Whether an operation is in the view: after a fork, what the own log says again may wait for blocks to come.
+    private func isInView(_ id: OperationID) -> Bool {
+        id.block < tree.clock[id.writer] || id.writer == ownSlot && id.block == open?.number
+    }
+
     private mutating func publish(_ save: Save, as node: Node) throws(VolumeError) -> Published {
         var write = Operation.Write(
             object: node.object,
-            parents: save.parents.compactMap { OperationID(rawValue: $0).map(current) },
+            parents: save.parents.compactMap { OperationID(rawValue: $0).map(current) }
+                .filter(isInView),
             size: save.content.size, modified: save.modified, content: save.content.encode())
         if node.isCopy {
             let object = try detach(node, content: write)

@@ -13,7 +13,9 @@ extension Engine {
     /// The own log, and those that this device had before.
     var ownSlots: Set<WriterSlot> {
         let own = writers.key(of: ownSlot)
-        let former = succession.map { [$0.succession.predecessor] } ?? []
+        let former =
+            forks.filter { $0.state == .settled }.map(\.log)
+            + (succession.map { [$0.succession.predecessor] } ?? [])
         let keys = [own] + former + ([own] + former).flatMap { membership.predecessors(of: $0) }
         return Set(keys.compactMap { writers.slot(of: $0) })
     }

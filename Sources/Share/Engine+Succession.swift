@@ -81,19 +81,39 @@ extension Engine {
         markDirty()
     }
 
-    /// A member has let the own log in. What that says of who is a member, and of whose log ends, counts from now on as it
-    /// does for everybody, though its blocks were taken before: nobody reads a log that is not a member's yet.
-    mutating func takeOwnWord() throws(StorageError) {
-        let author = writers.key(of: ownSlot)
-        var codec = BlockCodec(writer: ownSlot)
-        while codec.number < applied[ownSlot] ?? 0 {
+    /// The logs of this device, this one or those before, that no member is known to have let in.
+    var unheardOwnSlots: [WriterSlot] {
+        succession == nil
+            ? []
+            : ownSlots.filter { !membership.isMember(log: writers.key(of: $0)) }
+                .sorted { $0.rawValue < $1.rawValue }
+    }
+
+    /// Members have let own logs in. What those say of who is a member, and of whose log ends, counts from now on as it
+    /// does for everybody, though their blocks were taken before: nobody else reads a log that is not a member's yet.
+    ///
+    /// - Parameter slots: those that were no members' before.
+    /// - Returns: whether there are any.
+    mutating func takeOwnWords(_ slots: [WriterSlot]) throws(StorageError) -> Bool {
+        var areAny = false
+        for slot in slots where membership.isMember(log: writers.key(of: slot)) {
+            try takeOwnWord(slot)
+            areAny = true
+        }
+        return areAny
+    }
+
+    private mutating func takeOwnWord(_ slot: WriterSlot) throws(StorageError) {
+        let author = writers.key(of: slot)
+        var codec = starts[slot] ?? BlockCodec(writer: slot)
+        while codec.number < applied[slot] ?? 0 {
             let number = codec.number
-            guard let bytes = try ownLog?.block(at: number),
+            guard let bytes = try logs[slot]?.block(at: number),
                 let block = try? codec.decode(bytes.span, writers: writers)
             else { break }
             for (index, operation) in block.operations.enumerated() {
                 guard let operation, operation.isMembership else { continue }
-                let id = OperationID(writer: ownSlot, block: number, index: index)
+                let id = OperationID(writer: slot, block: number, index: index)
                 let isAllowed = membership.apply(
                     operation, stamp: Stamp(time: block.time, operation: id), author: author,
                     seen: operation.endsLog ? keyed(codec.clock) : [:])
