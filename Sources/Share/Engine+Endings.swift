@@ -256,11 +256,22 @@ extension Engine {
     /// Whether a checkpoint holds nothing but what counts.
     func isWithinBounds(_ checkpoint: PublishedCheckpoint) -> Bool {
         guard membership.hasKnownEndings else { return true }
-        guard membership.counts(checkpoint.block, of: checkpoint.log) else { return false }
-        let isWithin = checkpoint.seen.allSatisfy { $0.blocks <= membership.length(of: $0.log) }
+        guard membership.counts(checkpoint.block, of: checkpoint.log),
+            checkpoint.block < takenLength(of: checkpoint.log)
+        else { return false }
+        let isWithin = checkpoint.seen.allSatisfy { position in
+            position.blocks
+                <= min(membership.length(of: position.log), takenLength(of: position.log))
+        }
         // Who knew of the endings had left out what does not count.
         return isWithin
             || membership.endingBlocks.allSatisfy { checkpoint.hasSeen($0.blocks, of: $0.log) }
+    }
+
+    /// How much of a log is taken here if it is retired: what a checkpoint of its own device holds beyond that counts for
+    /// nobody.
+    private func takenLength(of log: Bytes32) -> UInt64 {
+        writers.slot(of: log).flatMap { limits[$0] } ?? .max
     }
 
     private mutating func dropCutCheckpoints() {
