@@ -1,4 +1,5 @@
 package import Base
+internal import Wire
 
 /// The first blocks of a log, by the hashes over them.
 package struct LogPrefix: Equatable, Sendable {
@@ -16,6 +17,18 @@ package struct LogAgreement: Equatable, Sendable {
 
     /// The length at which to compare next; nil if the block after `common` differs, or there is none to compare.
     package var next: UInt64? { doubtful > 1 ? common &+ doubtful / 2 : nil }
+
+    /// Whether they agree where another comparison found a difference: then this was not the same history.
+    package func contradicts(_ difference: LogAgreement) -> Bool {
+        common >= difference.common &+ difference.doubtful
+    }
+
+    /// What is known by another comparison, which found a difference, too.
+    package func limited(by difference: LogAgreement) -> LogAgreement {
+        guard !contradicts(difference) else { return difference }
+        let end = difference.common &+ difference.doubtful &- common
+        return LogAgreement(common: common, doubtful: doubtful > 0 ? min(doubtful, end) : end)
+    }
 }
 
 extension Log {
@@ -26,6 +39,19 @@ extension Log {
         // The shorter one may be all that both have.
         let end = min(length, branch.length) &+ 1
         return LogAgreement(common: common, doubtful: end > common ? end &- common : 0)
+    }
+
+    /// Compares this log with a proof that was kept of another history of it.
+    ///
+    /// - Parameter evidence: as `LogReplication.Effect.conflict` gave it.
+    /// - Returns: nil if it shows no difference.
+    package func difference(from evidence: [UInt8]) throws(StorageError) -> LogAgreement? {
+        var reader = WireReader(evidence.span)
+        guard let message = try? DataMessage(from: &reader),
+            let prefix = try? prefix(from: message.proof), prefix.length <= length
+        else { return nil }
+        let agreement = try agreement(with: prefix, after: nil)
+        return agreement.doubtful > 0 ? agreement : nil
     }
 
     /// Compares this log with another history of it. A look at the length that the last one named halves what is not

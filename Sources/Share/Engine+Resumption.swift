@@ -256,12 +256,29 @@ extension Engine {
 
     mutating func noteLook(_ prefix: LogPrefix, of slot: WriterSlot) throws(StorageError) {
         guard slot == pendingFork?.branch, resumption?.nextLook == prefix.length,
+            case .following(_, let contents)? = resumption?.phase,
             let agreement = try ownLog?.agreement(with: prefix, after: resumption?.agreement)
         else { return }
         noteResumptionProgress()
         resumption?.agreement = agreement
         resumption?.nextLook = agreement.next
-        if agreement.next == nil { resumption?.common = agreement.common }
+        guard agreement.next == nil else { return }
+        // A source that has what is here, or too little of it, cannot tell where the other history parts.
+        if let difference = try provenDifference(),
+            agreement.doubtful == 0 || agreement.contradicts(difference)
+        {
+            let least = try common(after: difference, by: contents.times)
+            resumption?.isSourceAtEnd = true
+            resumption?.least = least
+        } else {
+            resumption?.common = agreement.common
+        }
+    }
+
+    /// What the proof tells that the other history was first known by; nil if that showed no difference.
+    private func provenDifference() throws(StorageError) -> LogAgreement? {
+        guard let pendingFork else { return nil }
+        return try ownLog?.difference(from: pendingFork.evidence)
     }
 
     /// The source cannot tell any closer: it began to copy the log after that, and lacks the tree nodes.
@@ -275,6 +292,7 @@ extension Engine {
         resumption?.isSourceAtEnd = true
         var proven = current.agreement
         if proven == nil { proven = try own.agreement(with: branch) }
+        if let difference = try provenDifference() { proven = proven?.limited(by: difference) }
         guard let proven else { return }
         let least = try common(after: proven, by: contents.times)
         resumption?.least = least
