@@ -45,7 +45,8 @@ struct Checkup {
         tree = try FileTree(
             storage: storage, writers: writers, deviceNames: deviceNames,
             settlesAfter: settlesAfter)
-        problems = engine.endingProblems + engine.resumptionProblems
+        problems =
+            engine.endingProblems + engine.resumptionProblems + engine.otherHistoryProblems
         // What its device alone has does not count where that is no member any more: it says so itself.
         for fork in engine.forkReports where !fork.isSettled && !fork.isEnded {
             let advice = fork.hindrance ?? "connect the device that was restored or cloned"

@@ -64,6 +64,36 @@ extension Engine {
         return nil
     }
 
+    // MARK: For people
+
+    /// Whose blocks wait for ever, as far as is known: they name more of a log with two histories than there is of the one
+    /// that is here, so that their writer has the other.
+    var otherHistoryProblems: [String] {
+        let parted = Set(forks.filter { $0.state != .fetching }.map(\.log))
+        guard !parted.isEmpty else { return [] }
+        return logs.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { slot in
+            guard slot != ownSlot, !stopped.contains(slot), let log = logs[slot],
+                membership.isMember(log: log.key), membership.end(of: log.key) == nil,
+                let bytes = try? log.block(at: applied[slot] ?? 0)
+            else { return nil }
+            var codec = codecs[slot] ?? BlockCodec(writer: slot)
+            guard let block = try? codec.decode(bytes.span, writers: writers),
+                let named = block.clock.elements.first(where: { element in
+                    element.count > tree.clock[element.writer]
+                        && element.count > logs[element.writer]?.signedLength ?? 0
+                        && parted.contains(writers.key(of: element.writer))
+                })
+            else { return nil }
+            let (device, parted) = (log.key, writers.key(of: named.writer))
+            return "what \(deviceName(log: device)) writes cannot be read here: it has another"
+                + " history of the log of \(deviceName(log: parted)), which was restored or cloned."
+                + " Nothing is lost there: copy what only it shows, then leave the share there and"
+                + " join it again"
+        }
+    }
+
+    // MARK: Looking ahead
+
     /// Looks for admissions in a log whose next block has seen blocks of a log that is no member's here: who lets one
     /// in whom others know already has mostly seen some of its blocks, and who does not know it cannot take the
     /// admission before those, nor those before the admission.

@@ -42,7 +42,8 @@ extension ShareVolume {
             status.forks = engine.forkReports
             status.members = engine.memberReports
             status.silent = engine.silentMembers
-            status.problems += engine.endingProblems + engine.resumptionProblems
+            status.problems +=
+                engine.endingProblems + engine.resumptionProblems + engine.otherHistoryProblems
             status.disagreeing = engine.disagreeing(among: sessions)
             for (key, blocks) in engine.holds { status.clock[key.hex] = blocks }
             status.digest = engine.tree.digest.hex

@@ -436,4 +436,16 @@ import Testing
                     .join,
                 ]))
     }
+
+    @Test func `who came by a restored device before that met a member is told of`() {
+        check(
+            DeviceScript(
+                seed: 2_121_455, devices: 2,
+                steps: [
+                    .backUp(0),
+                    .putBack(0),
+                    .join,
+                    .writeBinary(0, "c", kilobytes: 1),
+                ]))
+    }
 }

@@ -54,6 +54,10 @@ extension DeviceWorld {
             }
             // Clones may never come to an end. On slow lines it takes a while before anybody hears of both.
             if hasTwins, round > 60, !noticedForks.isEmpty { return false }
+            // Who came by a restored device before that met a member has a history of its own.
+            if hasClones, round > 60, devices.contains(where: { says([Self.unreadable], $0) }) {
+                return false
+            }
         }
         let lines = devices.map { device -> String in
             guard let status = device.volume?.status() else { return "\(device.name) is down" }

@@ -70,6 +70,9 @@ private struct Shrinker {
     private var best: DeviceScript
     private let promise: Violation.Promise
     private var runsLeft: Int
+    /// Of how many other seeds each smaller script is tried: without a step all that comes after it happens at
+    /// other moments.
+    private var otherSeeds: UInt64 = 0
 
     init(_ script: DeviceScript, _ promise: Violation.Promise, runsLeft: Int) {
         best = script
@@ -84,6 +87,10 @@ private struct Shrinker {
             dropSteps()
             dropDevices()
             simplify()
+            if best == before, otherSeeds < 4 {
+                otherSeeds += 2
+                before.seed &+= 1
+            }
         } while best != before && runsLeft > 0
         return best
     }
@@ -91,12 +98,16 @@ private struct Shrinker {
     private mutating func attempt(_ script: DeviceScript) -> Bool {
         guard runsLeft > 0, script != best, !script.isAlternating || script.keepsToOneDevice
         else { return false }
-        runsLeft -= 1
-        guard DeviceRun.run(script).violations.contains(where: { $0.promise == promise }) else {
-            return false
+        for other in 0...otherSeeds where runsLeft > 0 {
+            var script = script
+            script.seed &+= other
+            runsLeft -= 1
+            if DeviceRun.run(script).violations.contains(where: { $0.promise == promise }) {
+                best = script
+                return true
+            }
         }
-        best = script
-        return true
+        return false
     }
 
     private mutating func dropSteps() {

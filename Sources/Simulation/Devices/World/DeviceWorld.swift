@@ -39,6 +39,8 @@ final class DeviceWorld {
     }
     /// What a device says of which the others may never hear, since the one by whom it came was retired.
     static let unheard = "was retired before others had heard of that"
+    /// What a device says of one that has another history of a restored device's log.
+    static let unreadable = "it has another history of the log of"
 
     /// Whether a problem that the device tells of has any of these words.
     func says(_ words: [String], _ device: VirtualDevice) -> Bool {
