@@ -44,12 +44,15 @@ extension Log {
     /// Compares this log with a proof that was kept of another history of it.
     ///
     /// - Parameter evidence: as `LogReplication.Effect.conflict` gave it.
-    /// - Returns: nil if it shows no difference.
+    /// - Returns: nil if it shows no difference, or is longer than this log.
     package func difference(from evidence: [UInt8]) throws(StorageError) -> LogAgreement? {
         var reader = WireReader(evidence.span)
         guard let message = try? DataMessage(from: &reader),
             let prefix = try? prefix(from: message.proof), prefix.length <= length
         else { return nil }
+        for root in prefix.roots where FlatTree.lengthSpanned(root.index) > fetchStart {
+            guard try node(at: root.index) != nil else { return nil }
+        }
         let agreement = try agreement(with: prefix, after: nil)
         return agreement.doubtful > 0 ? agreement : nil
     }

@@ -45,6 +45,49 @@ struct LogAgreementTests {
         #expect(peers.violations.isEmpty && peers.conflicts == 0)
     }
 
+    private func log(_ common: UInt64, _ length: UInt64, of history: UInt8) throws -> Log {
+        let log = try Log.create(
+            storage: MemoryLogStorage(), slot: .init(rawValue: 2), keyPair: SimulatedPeers.pair)
+        try log.append(blocks(0..<common, of: 0) + blocks(common..<length, of: history))
+        return log
+    }
+
+    private func evidence(of log: Log) throws -> [UInt8] {
+        let request = RequestMessage(id: 0, fork: 0, upgrade: .init(start: 0, length: log.length))
+        return DataMessage(request: 0, proof: try log.proof(for: request)).encoded()
+    }
+
+    @Test(
+        arguments: [
+            (10, 12, 11, 10, 1), (10, 12, 12, 8, 4), (0, 3, 2, 0, 2), (9, 9, 9, nil, 0),
+            (9, 12, 9, nil, 0), (3, 4, 5, nil, 0),
+        ] as [(UInt64, UInt64, UInt64, UInt64?, UInt64)])
+    func `a proof that was kept shows where they part`(
+        common: UInt64, own: UInt64, other: UInt64, agreed: UInt64?, doubtful: UInt64
+    ) throws {
+        let log = try log(common, own, of: 1)
+        let difference = try log.difference(from: try evidence(of: self.log(common, other, of: 2)))
+        #expect(difference == agreed.map { LogAgreement(common: $0, doubtful: doubtful) })
+        #expect(try log.difference(from: []) == nil)
+        var broken = try evidence(of: self.log(common, other, of: 2))
+        broken[broken.count / 2] ^= 1
+        #expect(try log.difference(from: broken) == nil)
+    }
+
+    @Test func `who agrees where a difference is known has the same history as this one`() {
+        let difference = LogAgreement(common: 8, doubtful: 4)
+        func limited(_ common: UInt64, _ doubtful: UInt64) -> LogAgreement {
+            LogAgreement(common: common, doubtful: doubtful).limited(by: difference)
+        }
+        #expect(limited(12, 0) == difference)
+        #expect(limited(20, 9) == difference)
+        #expect(limited(10, 0) == LogAgreement(common: 10, doubtful: 2))
+        #expect(limited(10, 1) == LogAgreement(common: 10, doubtful: 1))
+        #expect(limited(4, 20) == LogAgreement(common: 4, doubtful: 8))
+        #expect(!LogAgreement(common: 11, doubtful: 0).contradicts(difference))
+        #expect(LogAgreement(common: 12, doubtful: 0).contradicts(difference))
+    }
+
     @Test func `a prefix that the writer did not sign ends the connection`() throws {
         var peers = try SimulatedPeers(readers: 1)
         try peers.append(blocks(0..<20, of: 1))
