@@ -448,4 +448,14 @@ import Testing
                     .writeBinary(0, "c", kilobytes: 1),
                 ]))
     }
+
+    @Test func `a device that stops while it is backed up is started again`() {
+        check(
+            DeviceScript(
+                seed: 2_561_177, devices: 4,
+                steps: [
+                    .stop(3, .killed, afterOperations: 5),
+                    .backUp(3),
+                ]))
+    }
 }

@@ -134,6 +134,8 @@ final class DeviceWorld {
     }
 
     func backUp(_ device: VirtualDevice) {
+        // A stop that was to come may come here.
+        defer { noticePower(of: device) }
         // What is staged would be saved once more.
         publishStaged(on: device)
         guard let volume = device.volume, (try? volume.sync()) != nil,
