@@ -141,6 +141,8 @@ struct WritesInFlightTests {
         try write(1, at: 0)
         try write(1, at: 2 * Self.large)
         let begun = Mutex(false)
+        // It holds the file, which holds the staging area.
+        defer { staging.beforeWrite.withLock { $0 = nil } }
         staging.beforeWrite.withLock {
             $0 = { [file] (_) throws(StorageError) in
                 begun.withLock { $0 = file.beginStoring(number: 1) != nil }
