@@ -91,7 +91,7 @@ extension LogReplication {
         if message.fork == log.fork, message.length == service.provedLength {
             noteShared(message.length, into: &effects)
         }
-        if message.fork == log.fork, log.length > message.length {
+        if message.fork == log.fork, isWithheld || log.length > message.length {
             try sendSync(into: &effects)
         }
         compareIfDue(into: &effects)

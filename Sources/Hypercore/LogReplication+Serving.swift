@@ -34,7 +34,7 @@ extension LogReplication {
     mutating func sendSync(into effects: inout [Effect]) throws(StorageError) {
         let sameFork = remote.sync.map { $0.fork == log.fork } ?? false
         let sync = SyncMessage(
-            fork: log.fork, length: log.length,
+            fork: log.fork, length: shownLength,
             remoteLength: sameFork ? remote.sync?.length ?? 0 : 0,
             canUpgrade: try canUpgrade(), uploading: true, downloading: true,
             hasManifest: log.rules.map { !$0.isCompat } ?? false)
@@ -43,12 +43,19 @@ extension LogReplication {
         send(.sync, sync, into: &effects)
     }
 
+    /// How much of the log the remote is to know of.
+    private var shownLength: UInt64 {
+        guard isWithheld else { return log.length }
+        let known = remote.sync.map { $0.fork == log.fork ? $0.length : 0 } ?? 0
+        return min(known, log.length)
+    }
+
     /// Whether this side can prove to the remote how its log continues the remote's.
     private func canUpgrade() throws(StorageError) -> Bool {
         guard let sync = remote.sync else { return true }
         guard sync.fork == log.fork else { return false }
         if sync.length == 0 { return true }
-        guard sync.length < log.length else { return false }
+        guard sync.length < shownLength else { return false }
         if log.contiguousLength >= sync.length { return true }
         for root in FlatTree.fullRoots(length: sync.length) {
             guard try log.node(at: root) != nil else { return false }
@@ -62,9 +69,9 @@ extension LogReplication {
     /// block by itself.
     mutating func announceIfDue(into effects: inout [Effect]) {
         let changes = log.heldGeneration &- service.announcedGeneration
-        guard changes != 0, log.requested.isEmpty || changes >= Limits.unannouncedMax else {
-            return
-        }
+        guard !isWithheld, changes != 0,
+            log.requested.isEmpty || changes >= Limits.unannouncedMax
+        else { return }
         let held = log.held
         for run in service.announced.subtracting(held) {
             let message = RangeMessage(
@@ -175,6 +182,7 @@ extension LogReplication {
     }
 
     private func answer(_ want: WantMessage, into effects: inout [Effect]) {
+        guard !isWithheld else { return }
         let held = log.held
         var range = want.start..<want.start &+ want.length
         if want.any {

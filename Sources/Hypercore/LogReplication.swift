@@ -61,6 +61,10 @@ package struct LogReplication {
     private let handshakeHash: [UInt8]
     private let isInitiator: Bool
 
+    /// Whether the remote is shown no more of the log than it says to have: for who may have an older state of a log of
+    /// its own than others. What it lacks is offered by `showAll`; comparing goes on meanwhile.
+    private(set) var isWithheld: Bool
+
     var phase = Phase.opening
     var remote = Remote()
     var fetch = Fetch()
@@ -71,8 +75,10 @@ package struct LogReplication {
     ///   - isInitiator: whether this side began the Noise handshake.
     ///   - followsForks: whether a signed higher fork may cut off blocks that are stored here. An
     ///     empty log takes any fork.
+    ///   - isWithheld: whether the remote is shown no more of the log than it says to have, until `showAll`.
     package init(
-        log: Log, handshakeHash: [UInt8], isInitiator: Bool, followsForks: Bool = false
+        log: Log, handshakeHash: [UInt8], isInitiator: Bool, followsForks: Bool = false,
+        isWithheld: Bool = false
     ) {
         precondition(
             handshakeHash.count == Self.handshakeHashSize,
@@ -81,6 +87,7 @@ package struct LogReplication {
         self.handshakeHash = handshakeHash
         self.isInitiator = isInitiator
         self.followsForks = followsForks
+        self.isWithheld = isWithheld
         identity = log.nextReplication()
     }
 
@@ -125,6 +132,7 @@ package struct LogReplication {
         }
         phase = .open
         try sendSync(into: &effects)
+        guard !isWithheld else { return }
         service.announced = log.held
         service.announcedGeneration = log.heldGeneration
         if log.contiguousLength > 0 {
@@ -190,6 +198,9 @@ package struct LogReplication {
         try sendSync(into: &effects)
         try schedule(into: &effects)
     }
+
+    /// The remote may have all of the log now: `localChanged` tells it.
+    package mutating func showAll() { isWithheld = false }
 
     /// Bytes that wait on the connection to be sent. Answers wait while it is above 1 MiB. Whoever
     /// sets it keeps it up to date and calls `drained`; left at 0, answers never wait.

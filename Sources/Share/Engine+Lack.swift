@@ -79,7 +79,7 @@ extension Engine {
         try beginResumption(now: now)
     }
 
-    private var isAdmittedOrSucceeding: Bool {
+    var isAdmittedOrSucceeding: Bool {
         isAdmitted
             || succession.map { membership.isMember(log: $0.succession.predecessor) } ?? false
     }

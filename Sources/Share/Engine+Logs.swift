@@ -35,7 +35,8 @@ extension Engine {
     ) -> (discoveryKey: Bytes32, handshake: [UInt8])? {
         guard let log = logs[id.slot], replications[id] == nil else { return nil }
         let replication = LogReplication(
-            log: log, handshakeHash: handshakeHash, isInitiator: isInitiator)
+            log: log, handshakeHash: handshakeHash, isInitiator: isInitiator,
+            isWithheld: id.slot == ownSlot && !hasHeardOthers)
         replications[id] = replication
         return (log.discoveryKey, replication.openHandshake)
     }

@@ -56,7 +56,7 @@ extension Engine {
         self.succession = succession
         device = succession.map { KeyPair(seed: $0.seed) } ?? identity.device
         deviceName = succession?.deviceName(identity.deviceName) ?? identity.deviceName
-        letsIn = origin.isNew
+        hasHeardOthers = origin.isNew
         self.storage = storage
         self.chunks = chunks
         self.environment = environment
@@ -272,35 +272,57 @@ extension Engine {
                 ControlMessage.signable(handshakeHash: handshakeHash, log: log.key)))
     }
 
-    /// Whether it is time to let others in. A state that was just opened may be a restored one, older than what the
-    /// members have: whoever is let in before those can have said so, or reads what was written since, comes by a history
-    /// of the log that is nobody else's (<doc:Forks>). Where no other member is known nobody is waited for.
-    mutating func mayLetIn(now: Instant) -> Bool {
-        guard !letsIn else { return true }
+    /// Whether it is time to let others in, and to show members what they lack of the own log. A state that was just
+    /// opened may be a restored one, older than what the members have: whoever is let in before those can have said so,
+    /// or reads what was written since, goes by a history of the log that is nobody else's (<doc:Forks>). Where no other
+    /// member is known nobody is waited for, nor once all of them were heard.
+    mutating func hasListened(now: Instant) -> Bool {
+        guard !hasHeardOthers else { return true }
         let own = ownSlots
-        let isAlone = membership.logs.allSatisfy { log in
-            writers.slot(of: log).map(own.contains) ?? false
+        let isEveryoneHeard = membership.logs.allSatisfy { log in
+            if writers.slot(of: log).map(own.contains) ?? false { return true }
+            if membership.hasSuccessor(log) || membership.end(of: log) != nil { return true }
+            return membership.member(log: log).map { heard.contains($0.device) } ?? true
         }
-        letsIn = isAlone || listeningSince.map { now - $0 >= Limits.listeningTime } ?? false
-        return letsIn
+        let listened = listened + (listeningSince.map { now - $0 } ?? .zero)
+        hasHeardOthers = isEveryoneHeard || listened >= Limits.listeningTime
+        return hasHeardOthers
+    }
+
+    /// Whether those who would join are answered now: a log that waits to be let in lets nobody in.
+    mutating func answersJoins(now: Instant) -> Bool {
+        hasListened(now: now) && (isAdmitted || hasEnded || !isAdmittedOrSucceeding)
+    }
+
+    /// All that a member's device has of the own log is here as well, as it has shown.
+    ///
+    /// - Returns: whether it was waited for.
+    mutating func noteHeard(_ device: Bytes32) -> Bool {
+        !hasHeardOthers && heard.insert(device).inserted
+    }
+
+    /// What others lack of the own log is shown to them from now on.
+    mutating func endWithholding() {
+        for id in replications.keys where id.slot == ownSlot { replications[id]?.showAll() }
     }
 
     /// Somebody who holds the share's key is connected, or nobody is: a computer may sleep meanwhile, and so hear nobody.
     ///
-    /// - Returns: when to look next whether it is time to let others in.
+    /// - Returns: when to look next whether that was long enough.
     mutating func listen(isConnected: Bool, now: Instant) -> Instant? {
         guard isConnected else {
+            listened += listeningSince.map { now - $0 } ?? .zero
             listeningSince = nil
             return nil
         }
         let since = listeningSince ?? now
         listeningSince = since
-        return since + Limits.listeningTime
+        return since + (Limits.listeningTime - listened)
     }
 
-    /// Whether the own log is not shown to a device yet.
+    /// Whether a device that is no member is shown nothing of the own log yet.
     mutating func isHeldBack(from device: Bytes32?, now: Instant) -> Bool {
-        guard !mayLetIn(now: now) else { return false }
+        guard !hasListened(now: now) else { return false }
         return device.map { membership.member(device: $0) == nil } ?? true
     }
 

@@ -28,7 +28,8 @@ struct Engine {
         /// What of it goes to the blocks themselves, at least: what late moves of directories cost does not
         /// depend on how many there are.
         static let applyTimeLeast = Duration.milliseconds(2)
-        /// How long a device that has just started is connected, on end, before it lets anybody in.
+        /// How long a device that has just started is connected before it lets anybody in and shows what others lack
+        /// of its log.
         static let listeningTime = Duration.seconds(5)
         /// Blocks of a log that waits which are looked at in one go.
         static let lookedAhead: UInt64 = 64
@@ -45,9 +46,12 @@ struct Engine {
     let installationName: String
     var deviceName: String
     var succession: OwnSuccession?
-    /// Whether this device lets others in, and since when it has been connected to anybody until then: see `mayLetIn`.
-    var letsIn: Bool
+    /// Whether others could have said what they have of the own log, for how long and since when this device has been
+    /// connected to anybody until then, and the devices that said so: see `hasListened`.
+    var hasHeardOthers: Bool
+    var listened = Duration.zero
     var listeningSince: Instant?
+    var heard: Set<Bytes32> = []
     let storage: any ShareStorage
     let chunks: any ChunkStorage
     let environment: any ShareEnvironment

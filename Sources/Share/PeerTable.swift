@@ -45,8 +45,10 @@ struct PeerTable {
     var fetcher = ChunkFetcher()
     var demands: [Demand] = []
     var isPaused = false
-    /// Whether strangers have been heard: see `Engine.mayLetIn`.
-    var hearsStrangers = false
+    /// Whether what waited for `Engine.hasListened` has been done.
+    var hasListened = false
+    /// Whether a session holds a join that is not answered yet.
+    var holdsJoins = false
     var effects: [ShareEffect] = []
     /// Chunks in the packs whose wants are not settled yet.
     var arrived: [(reference: ChunkReference, isList: Bool)] = []

@@ -127,8 +127,9 @@ extension ShareVolume {
             environment.wake()
         case .join(let request):
             let now = environment.now()
-            guard engine.withLock({ $0.mayLetIn(now: now) }) else {
+            guard engine.withLock({ $0.answersJoins(now: now) }) else {
                 session.heldJoin = request
+                table.holdsJoins = true
                 return environment.wake()
             }
             try answer(request, on: &session)
@@ -185,21 +186,31 @@ extension ShareVolume {
         refuse(refusal, on: &session)
     }
 
-    /// Answers what was asked before it was time to let anybody in, and shows the own log to those who asked.
-    func hearStrangers(_ table: inout PeerTable, now: Instant, next: inout Instant) {
-        guard !table.hearsStrangers else { return }
+    /// Shows the own log to those who would join and, all of it, to members, once it is time.
+    func endListening(_ table: inout PeerTable, now: Instant, next: inout Instant) {
+        guard !table.hasListened else { return }
         let isConnected = table.sessions.values.contains(where: \.isMember)
-        let (mayLetIn, time) = engine.withLock { engine in
+        let (hasListened, time) = engine.withLock { engine in
             let time = engine.listen(isConnected: isConnected, now: now)
-            let mayLetIn = engine.mayLetIn(now: now)
-            if mayLetIn { engine.mustOpenLogs = true }
-            return (mayLetIn, time)
+            let hasListened = engine.hasListened(now: now)
+            if hasListened {
+                engine.mustOpenLogs = true
+                engine.endWithholding()
+            }
+            return (hasListened, time)
         }
-        guard mayLetIn else {
+        guard hasListened else {
             if let time { next = min(next, time) }
             return
         }
-        table.hearsStrangers = true
+        table.hasListened = true
+        table.logsGrew = true
+    }
+
+    /// Answers those who would join and had to wait.
+    func answerJoins(_ table: inout PeerTable, now: Instant, next: inout Instant) {
+        guard table.holdsJoins, engine.withLock({ $0.answersJoins(now: now) }) else { return }
+        table.holdsJoins = false
         for id in table.ids {
             with(id, &table, now: now) { (session, _) throws(SessionError) in
                 guard let request = session.heldJoin else { return }

@@ -191,15 +191,27 @@ extension ShareVolume {
                 take(wanted, &table, now: environment.now())
             case .remoteLength(let length):
                 session.logs[channel]?.remoteLength = length
+                if length == 0, let slot { noteHeard(slot, on: session) }
             case .remoteAcknowledged(let length):
                 session.logs[channel]?.acknowledged = length
                 if let slot { engine.withLock { $0.noteAcknowledged(length, of: slot) } }
             case .shared(let length):
-                if let slot { engine.withLock { $0.noteShared(length, of: slot) } }
+                guard let slot else { continue }
+                engine.withLock { $0.noteShared(length, of: slot) }
+                if length >= session.logs[channel]?.remoteLength ?? .max {
+                    noteHeard(slot, on: session)
+                }
             case .violation(let what):
                 throw SessionError("log replication: \(what)")
             }
         }
+    }
+
+    /// The remote has nothing of a log that is not here.
+    private func noteHeard(_ slot: WriterSlot, on session: PeerSession) {
+        guard let device = session.remoteKey else { return }
+        let wasAwaited = engine.withLock { $0.ownSlot == slot && $0.noteHeard(device) }
+        if wasAwaited { environment.wake() }
     }
 
     /// Answers that waited because much was queued.

@@ -15,7 +15,8 @@ extension ShareVolume {
         peers.withLock { table in
             followStart(&table, now: now, next: &next)
             followForks(&table, now: now)
-            hearStrangers(&table, now: now, next: &next)
+            endListening(&table, now: now, next: &next)
+            answerJoins(&table, now: now, next: &next)
             followResumption(&table, now: now, next: &next)
             // Before anybody hears that all is here.
             takeWanted(&table)

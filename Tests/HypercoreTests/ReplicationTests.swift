@@ -431,6 +431,60 @@ struct ReplicationTests {
         try expectEqual(peers)
     }
 
+    /// Device 1 has all but the last blocks, device 2 nothing.
+    @Test func `a writer that withholds what others lack compares what they have`() throws {
+        var peers = try SimulatedPeers(readers: 2)
+        try peers.append(blocks(40))
+        let first = try peers.connect(0, 1)
+        try peers.settle()
+        try peers.cut(first)
+        try peers.append(blocks(30, from: 40))
+        let again = try peers.connect(0, 1, withholds: true)
+        let new = try peers.connect(0, 2, withholds: true)
+        try peers.settle()
+        #expect(peers.shared.last == 40)
+        try peers.append(blocks(1, from: 70))
+        try peers.settle()
+        #expect(peers.devices[1].log.length == 40)
+        #expect(peers.devices[2].log.length == 0)
+        for link in [again, new] { try peers.showAll(on: link) }
+        try peers.settle()
+        #expect(peers.devices[0].log.length == 71)
+        #expect(peers.violations.isEmpty && peers.conflicts == 0)
+        try expectEqual(peers)
+    }
+
+    /// The writer's state is a restored one, and it went on: to as much as others have, less or more.
+    @Test(arguments: [0, 1, 2, 3, 9])
+    func `a writer that withholds takes what it lacks and finds another history`(written: Int)
+        throws
+    {
+        var peers = try SimulatedPeers(readers: 2)
+        try peers.append(blocks(6))
+        let link = try peers.connect(0, 1)
+        try peers.settle()
+        try peers.cut(link)
+        peers.rememberStorage(of: 0)
+        try peers.append([[1], [2]])
+        try peers.connect(0, 1)
+        try peers.settle()
+        try peers.restoreStorage(of: 0)
+        try peers.append(blocks(written, from: 100))
+        // Device 2 has nothing of either history.
+        let new = try peers.connect(0, 2, withholds: true)
+        try peers.connect(0, 1, withholds: true)
+        try peers.settle()
+        #expect(peers.devices[2].log.length == 0)
+        #expect((peers.conflicts > 0) == (written > 0))
+        #expect(peers.devices[0].log.length == (written > 0 ? 6 + UInt64(written) : 8))
+        #expect(try peers.devices[1].log.block(at: 6) == [1])
+        #expect(peers.violations.isEmpty)
+        guard written == 0 else { return }
+        try peers.showAll(on: new)
+        try peers.settle()
+        try expectEqual(peers)
+    }
+
     // MARK: Simulation
 
     @Test(arguments: 0..<40)

@@ -69,8 +69,9 @@ struct SimulatedPeers {
         try noteChange(on: device, except: nil)
     }
 
+    /// - Parameter withholds: whether the first device shows no more than the second has.
     @discardableResult
-    mutating func connect(_ first: Int, _ second: Int) throws -> Int {
+    mutating func connect(_ first: Int, _ second: Int, withholds: Bool = false) throws -> Int {
         let name = nextLink
         nextLink += 1
         links[name] = Link(
@@ -79,7 +80,8 @@ struct SimulatedPeers {
                     device: device,
                     replication: LogReplication(
                         log: devices[device].log, handshakeHash: handshakeHash,
-                        isInitiator: position == 0, followsForks: followsForks))
+                        isInitiator: position == 0, followsForks: followsForks,
+                        isWithheld: withholds && position == 0))
             })
         for position in 0..<2 {
             guard let handshake = links[name]?.ends[1 - position].replication.openHandshake else {
@@ -91,6 +93,14 @@ struct SimulatedPeers {
             try carryOut(effects, link: name, position: position)
         }
         return name
+    }
+
+    /// The first end shows all that it has.
+    mutating func showAll(on name: Int) throws {
+        var effects: [LogReplication.Effect] = []
+        links[name]?.ends[0].replication.showAll()
+        try links[name]?.ends[0].replication.localChanged(into: &effects)
+        try carryOut(effects, link: name, position: 0)
     }
 
     /// The second end asks what the first one's log was after so many blocks.

@@ -303,7 +303,8 @@ import Wire
         try clone.write("d/clone", "clone's")
         network.connect(bob, alice)
         network.connect(clone, carol)
-        network.run(seconds: 3)
+        // Until each has shown what it wrote.
+        network.run(seconds: 6)
         #expect(try alice.text("d/bob") == "bob's")
         #expect(try carol.text("d/clone") == "clone's")
         // Each finds the other half at one of them, and its own at the other.
@@ -438,6 +439,45 @@ import Wire
         if writes { #expect(try dave.text("d/new") == "after the restore") }
     }
 
+    /// Bob missed what carol has of alice's lost blocks, and is there first.
+    @Test func `who has just started shows nothing new before members can have spoken`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 32)
+        let backup = alice.backup()
+        try alice.write("d/later", "after the backup")
+        network.connect(carol, alice)
+        network.run()
+        network.disconnectAll()
+        try network.restore(alice, backup)
+        try alice.write("d/new", "after the restore")
+        network.connect(bob, alice)
+        network.run(seconds: 3)
+        network.connect(carol, alice)
+        network.run(seconds: 20)
+        try expectOneTree([alice, bob, carol], network)
+        #expect(try bob.text("d/later") == "after the backup")
+        #expect(try bob.text("d/new") == "after the restore")
+        #expect(bob.volume.status().forks.isEmpty)
+    }
+
+    /// One that never comes again is waited for no longer than any.
+    @Test func `who has just started shows its log at once when all were heard`() throws {
+        let (network, alice, bob, carol) = try trio(seed: 33)
+        try network.restart(alice)
+        try alice.write("d/new", "written")
+        network.connect(bob, alice)
+        network.run(seconds: 1)
+        #expect(throws: (any Error).self) { try bob.text("d/new") }
+        network.connect(carol, alice)
+        network.run(seconds: 1)
+        #expect(try bob.text("d/new") == "written")
+        network.disconnectAll()
+        try network.restart(alice)
+        try alice.write("d/newer", "written")
+        network.connect(bob, alice)
+        network.run(seconds: 6)
+        #expect(try bob.text("d/newer") == "written")
+    }
+
     /// A computer may sleep between its start and the first connection, and in between: that is no listening.
     @Test func `who waits to be let in is let in though nobody else comes`() throws {
         let (network, alice, _, _) = try trio(seed: 30)
@@ -445,12 +485,12 @@ import Wire
         let dave = try network.addDevice("dave")
         network.run(seconds: 60)
         network.connect(dave, alice)
-        network.run(seconds: 4)
+        network.run(seconds: 2)
         #expect(!dave.volume.isAdmitted)
         network.disconnectAll()
         network.run(seconds: 60)
         network.connect(dave, alice)
-        network.run(seconds: 4)
+        network.run(seconds: 2)
         #expect(!dave.volume.isAdmitted)
         network.run(seconds: 3)
         #expect(dave.volume.isAdmitted)
