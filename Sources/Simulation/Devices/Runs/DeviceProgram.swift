@@ -25,7 +25,7 @@ struct DeviceProgram {
         if below(4) > 0 {
             for name in ["a", "b", "a/b"] { steps.append(.makeDirectory(0, name)) }
             for name in ["n.txt", "m.txt", "a/n.txt"] { steps.append(.write(0, name, .inPlace)) }
-            if isAlternating { steps.append(.settle) }
+            if isAlternating { walk() }
         }
         if isAlternating {
             for _ in 0..<4 + below(10) { alternate() }
@@ -85,7 +85,11 @@ struct DeviceProgram {
             }
         }
         if has(.sleep), below(4) == 0 { steps.append(.sleep(hours: 1 + below(100))) }
-        steps.append(.settle)
+        walk()
+    }
+
+    private mutating func walk() {
+        steps += [.settle, .run(milliseconds: DeviceScript.walk)]
     }
 
     private mutating func addProgram(on device: Int, alone: Bool = false) {

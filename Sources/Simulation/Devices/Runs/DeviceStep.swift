@@ -142,17 +142,29 @@ package struct DeviceScript: Equatable, Sendable {
         self.steps = steps
     }
 
-    /// Whether the devices that work between two settlings are never two.
+    /// Whether the devices that work between two settlings are never two, and nobody is at the next one at once.
     var keepsToOneDevice: Bool {
         var current: Int?
+        var last: Int?
+        var walked = 0
         for step in steps {
-            if case .settle = step { current = nil }
+            switch step {
+            case .settle: (current, walked) = (nil, 0)
+            case .run(let milliseconds): walked += milliseconds
+            case .sleep: walked = Self.walk
+            default: break
+            }
             guard let device = step.worker else { continue }
-            guard current == nil || current == device else { return false }
-            current = device
+            guard current ?? device == device else { return false }
+            if current == nil, let last, last != device, walked < Self.walk { return false }
+            (current, last) = (device, device)
         }
         return true
     }
+
+    /// What a person takes to the next device, in milliseconds: by then no file that was made before is taken for the
+    /// beginning of a save (`Engine.isTemporary`).
+    static let walk = 60_000
 
     /// As it stands in a test.
     package var source: String {
