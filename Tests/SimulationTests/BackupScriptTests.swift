@@ -458,4 +458,26 @@ import Testing
                     .backUp(3),
                 ]))
     }
+
+    /// The others have all that the device lost, but for one that lost power and meets it first.
+    @Test(arguments: [4, 8, 22] as [UInt64])
+    func `who lost what it had of a restored device's log waits for what others say`(seed: UInt64) {
+        check(
+            DeviceScript(
+                seed: seed, devices: 3,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .write(1, "n.txt", .inPlace),
+                    .run(milliseconds: 3000),
+                    .backUp(1),
+                    .write(1, "k.bin", .inPlace),
+                    .putBack(1),
+                    .stop(2, .powerCut, afterOperations: 0),
+                    .write(2, "c", .inPlace),
+                    .write(1, "c", .inPlace),
+                    .sleep(hours: 1),
+                ]))
+    }
 }
