@@ -139,7 +139,7 @@ extension Engine {
         membershipGrew = true
         _ = try openNewLogs()
         if slot != writers.slot(of: foundingLog), tree.clock.elements.isEmpty, base == nil,
-            wasStarting || logs.values.allSatisfy({ $0.contiguousLength == 0 })
+            wasStarting || hasNothing
         {
             starting = Starting(deadline: environment.now() + Starting.Limits.patience)
         }

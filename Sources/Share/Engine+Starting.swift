@@ -33,6 +33,12 @@ struct Starting {
 extension Engine {
     // MARK: Finding one
 
+    /// Whether this device has nothing of a share that it joined.
+    var hasNothing: Bool {
+        writers.key(of: ownSlot) != membership.foundingLog && base == nil && open == nil
+            && tree.clock.elements.isEmpty && logs.values.allSatisfy { $0.contiguousLength == 0 }
+    }
+
     /// A member has said hello: takes its starting point, or goes without.
     ///
     /// - Parameter isWhole: whether it is a member that can give all blocks from the first on.
@@ -41,7 +47,14 @@ extension Engine {
     {
         let start = StartingPoint.Link(log: membership.foundingLog, block: 0)
         let point = point.flatMap { $0.links.first == start ? $0 : nil }
-        if starting == nil, let point { chances.note(point) }
+        if starting == nil, let point {
+            if hasNothing {
+                // Whoever was to give it all went before anything came, and may have given blocks back since.
+                starting = Starting(deadline: environment.now() + Starting.Limits.patience)
+            } else {
+                chances.note(point)
+            }
+        }
         guard case .waiting? = starting?.phase else {
             if starting != nil { mustOpenLogs = true }
             if let point, let others = starting?.others, others.count < Starting.Limits.others,

@@ -147,4 +147,30 @@ import Testing
                     .sleep(hours: 1),
                 ]))
     }
+
+    /// The first was told that it gets the whole history, and had nothing of it when the connection broke; then the
+    /// other copy saw all of it, so that nobody kept it.
+    @Test func `who went before anything came begins with a checkpoint`() {
+        check(
+            DeviceScript(
+                seed: 4_550_419, devices: 2,
+                steps: [
+                    .write(0, "n.txt", .inPlace),
+                    .write(0, "m.txt", .inPlace),
+                    .write(0, "a/n.txt", .inPlace),
+                    .run(milliseconds: 4000),
+                    .offline(1),
+                    .write(0, "a", .inPlace),
+                    .write(0, "b", .inPlace),
+                    .sleep(hours: 1),
+                    .clone(1),
+                    .write(1, "m.txt", .inPlace),
+                    .run(milliseconds: 100),
+                    .write(2, "m.txt", .inPlace),
+                    .run(milliseconds: 60),
+                    .sleep(hours: 1),
+                    .makeDirectory(0, "k.bin"),
+                    .sleep(hours: 1),
+                ]))
+    }
 }
